@@ -1,0 +1,104 @@
+"""Writing files whole or not at all: write beside, fsync, rename."""
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from .errors import Problem
+
+_HINTS = {
+    errno.ENOSPC: "free some space and try again",
+    errno.EDQUOT: "free some space and try again",
+    errno.EACCES: "choose a place you may write to",
+    errno.EPERM: "choose a place you may write to",
+    errno.EROFS: "choose a place you may write to",
+    errno.ENOENT: "create the folder first",
+    errno.ENOTDIR: "choose another place",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+def cannot_write(path, error) -> Problem:
+    """The one-line Problem for an OSError met while writing `path`."""
+    why = os.strerror(error.errno) if error.errno else str(error)
+    hint = _HINTS.get(error.errno)
+    return Problem(f"cannot write {path}: {why.lower()}" + (f": {hint}" if hint else ""))
+
+
+class Pending:
+    """A hidden temporary file or folder beside `target` that becomes it, or vanishes.
+
+    `path`, with the target's suffix, is where to write. Call `commit` when everything is there, `discard` otherwise;
+    both are safe to call twice. A folder replaces only an empty folder or nothing.
+    Raises Problem when the place cannot be written.
+    """
+
+    def __init__(self, target, folder: bool = False):
+        self.target = Path(os.path.abspath(str(target)))
+        self.folder = folder
+        self.path = self.target.with_name(f".reconet-{uuid.uuid4().hex[:12]}.part{self.target.suffix[:16]}")
+        self._done = False
+        try:
+            if self.target.is_dir() and (not folder or any(self.target.iterdir())):
+                raise Problem(f"cannot write {target}: "
+                              + ("the folder is not empty: name a new one" if folder
+                                 else "it is a folder: name a file"))
+            if folder:
+                self.path.mkdir()
+            else:
+                os.close(os.open(str(self.path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except OSError as error:
+            raise cannot_write(target, error) from error
+
+    def commit(self) -> None:
+        """Flush to disk, then rename into place."""
+        if self._done:
+            return
+        try:
+            for path in (sorted(self.path.iterdir()) if self.folder else []) + [self.path]:
+                _fsync(path)
+            os.replace(str(self.path), str(self.target))
+            _fsync(self.target.parent)
+        except OSError as error:
+            self.discard()
+            raise cannot_write(self.target, error) from error
+        self._done = True
+
+    def discard(self) -> None:
+        """Remove what was written so far."""
+        if self._done:
+            return
+        self._done = True
+        if self.folder:
+            shutil.rmtree(str(self.path), ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+
+@contextlib.contextmanager
+def replacing(target):
+    """`with replacing(path) as temporary:` write to `temporary`; `path` then has it all, or is untouched.
+
+    OSErrors met inside become Problems that name `target`.
+    """
+    pending = Pending(target)
+    try:
+        yield pending.path
+        pending.commit()
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    finally:
+        pending.discard()
+
+
+def _fsync(path) -> None:
+    descriptor = os.open(str(path), os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Style bundles: the file that carries a trained style to the appliance."""

@@ -1,0 +1,103 @@
+"""The style bundle `NAME.reconet`: one checked file that carries a style from the trainer to the appliance.
+
+An uncompressed zip: manifest.json first, then the segments and preview.jpg. Nothing in it is trusted.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Dict, Union
+
+from ..errors import BundleError
+from ..files import replacing
+from . import archive
+from .check import check_files
+from .manifest import Manifest, build, parse
+
+SUFFIX = ".reconet"
+MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A style that passed every check: `files` maps each name but manifest.json to its content."""
+
+    path: Path
+    manifest: Manifest
+    files: Dict[str, bytes]
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+
+def read(path: Union[str, Path]) -> Bundle:
+    """The bundle at `path`, fully checked. Raises BundleError, one line that names the file and the reason."""
+    try:
+        # Non-blocking, so that a FIFO cannot hold us up before fstat sees what it is.
+        descriptor = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            return _read(Path(path), file)
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        raise BundleError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def write(path: Union[str, Path], manifest: Union[Dict[str, Any], Manifest], files: Dict[str, bytes]) -> Bundle:
+    """Write a bundle of `files` (name -> content) to `path`, whole or not at all, and return it.
+
+    `manifest` holds everything but its "files" section, which is filled in here. What is written is checked as
+    `read` checks it before it takes its place. The same arguments give the same bytes.
+    Raises BundleError when a check fails and Problem when `path` cannot be written.
+    """
+    fields = manifest.model_dump(exclude_none=True) if isinstance(manifest, Manifest) else dict(manifest)
+    provenance = fields.pop("provenance", {})
+    fields["files"] = {name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+                       for name, content in files.items()}
+    fields["provenance"] = provenance
+    try:
+        checked = build(fields)
+        members = {"manifest.json": json.dumps(fields, indent=1, allow_nan=False).encode()}
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{path}: the manifest cannot be written as JSON: {error}") from None
+    members.update(files)
+    with replacing(path) as temporary:
+        with open(str(temporary), "wb") as file:
+            archive.write(file, members)
+        try:
+            with open(str(temporary), "rb") as file:
+                _read(Path(path), file)
+        except BundleError as error:
+            raise BundleError(f"{path}: {error}") from None
+    return Bundle(Path(path), checked, dict(files))
+
+
+def _read(path: Path, file: BinaryIO) -> Bundle:
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise BundleError("not a regular file")
+    if status.st_size > MAX_BYTES:
+        raise BundleError(f"too large ({status.st_size} bytes, {MAX_BYTES} are allowed)")
+    members = archive.read(file, status.st_size)
+    if next(iter(members)) != "manifest.json":
+        raise BundleError("manifest.json is not the first member: export the style again")
+    manifest = parse(members.pop("manifest.json"))
+    for name in members:
+        if name not in manifest.files:
+            raise BundleError(f"{name} is not declared in the manifest")
+    for name, declared in manifest.files.items():
+        if name not in members:
+            raise BundleError(f"{name} is declared in the manifest but missing")
+        if len(members[name]) != declared.bytes:
+            raise BundleError(f"{name} has {len(members[name])} bytes but the manifest says {declared.bytes}: "
+                              "copy the bundle again")
+        if hashlib.sha256(members[name]).hexdigest() != declared.sha256:
+            raise BundleError(f"{name} is not what was exported (digest differs): copy the bundle again")
+    check_files(manifest, members)
+    return Bundle(path, manifest, members)

@@ -1,0 +1,92 @@
+"""Where styles live: folders of *.reconet files."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterable, List, Optional, Tuple, Union
+
+from ..errors import BundleError, Problem
+from .bundle import SUFFIX, Bundle, read
+
+BOARD = Path("/var/lib/reconet")
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that looks like a style and is none: `reason` is one line that names it."""
+
+    path: Path
+    reason: str
+
+
+def directories() -> List[Path]:
+    """The folders searched for styles, in order.
+
+    $RECONET_STYLES (separated like $PATH) when set; else the board's folder and, in a checkout, the shipped styles.
+    """
+    named = os.environ.get("RECONET_STYLES")
+    if named:
+        return [Path(part) for part in named.split(os.pathsep) if part]
+    overlay = _CHECKOUT / "firmware_overlay" / "var" / "lib" / "reconet"
+    return [BOARD] + ([overlay] if (_CHECKOUT / "pyproject.toml").is_file() else [])
+
+
+def paths(folders: Optional[Iterable[Path]] = None) -> List[Path]:
+    """Every *.reconet of `folders` (default: `directories()`), newest first by modification time. Opens none."""
+    found = []
+    for folder in directories() if folders is None else folders:
+        for path in Path(folder).glob("[!.]*" + SUFFIX):
+            with contextlib.suppress(OSError):  # it went away meanwhile
+                found.append((-path.lstat().st_mtime, path))
+    return [path for _, path in sorted(found)]
+
+
+def load(path: Path) -> Bundle:
+    """The bundle at `path`, which has to be a file of its own: a link could lead anywhere. Raises BundleError."""
+    if path.is_symlink():
+        raise BundleError(f"{path}: a symbolic link: copy the bundle itself")
+    return read(path)
+
+
+def styles(folders: Optional[Iterable[Path]] = None) -> Tuple[List[Bundle], List[Refused]]:
+    """The valid styles, newest first, and the refused ones with their reasons."""
+    valid, refused = [], []
+    for path in paths(folders):
+        try:
+            valid.append(load(path))
+        except BundleError as error:
+            refused.append(Refused(path, str(error)))
+    return valid, refused
+
+
+def find(wanted: Optional[Union[str, Path]] = None, folders: Optional[Iterable[Path]] = None) -> Bundle:
+    """The style `wanted`: the name in its manifest, or the path of a bundle; None means the newest valid one.
+
+    Raises BundleError when the file is refused and Problem when there is no such style.
+    """
+    if wanted is not None and (str(wanted).endswith(SUFFIX) or os.sep in str(wanted)):
+        return read(wanted)
+    folders = directories() if folders is None else list(folders)
+    candidates = paths(folders)
+    # The file is usually named after its style: then only that one is opened.
+    candidates.sort(key=lambda path: path.stem != str(wanted))
+    names, refused = [], []
+    for path in candidates:
+        try:
+            bundle = load(path)
+        except BundleError as error:
+            if wanted is not None and path.stem == str(wanted):
+                raise
+            refused.append(str(error))
+            continue
+        if wanted is None or bundle.name == wanted:
+            return bundle
+        names.append(bundle.name)
+    searched = ", ".join(str(folder) for folder in folders)
+    if names:
+        raise Problem(f"no style {str(wanted)!r} in {searched}: there is {', '.join(sorted(set(names)))}")
+    why = f" ({refused[0]})" if refused else ""
+    raise Problem(f"no style in {searched}{why}: put a {SUFFIX} file there, name one with --style, "
+                  "or set RECONET_STYLES to its folder")

@@ -1,0 +1,142 @@
+"""What a .tflite file says about its ends, read without an interpreter and without trust.
+
+A flatbuffer is a tree of tables; a table starts with a signed offset back to its vtable, which holds
+the place of each field. Field numbers are those of TensorFlow's schema.fbs.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import FrozenSet, List, Optional, Tuple
+
+from ..errors import BundleError
+
+IDENTIFIER = b"TFL3"
+DTYPES = ("float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8",
+          "float64", "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4")
+FLOATS = frozenset(("float32", "float16", "float64", "complex64", "complex128"))
+# Real segments have at most a few hundred tensors of rank 4; a hostile file must not cost seconds.
+_MOST_TENSORS = 1024
+_HIGHEST_RANK = 8
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One end of a network: real value = scale * (stored value - zero_point).
+
+    `shape` holds -1 where the size is open; `scale` is 0.0 for a tensor that is not quantised.
+    """
+
+    shape: Tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """The ends of the primary subgraph, and every type its tensors have."""
+
+    subgraphs: int
+    inputs: Tuple[Tensor, ...]
+    outputs: Tuple[Tensor, ...]
+    dtypes: FrozenSet[str]
+
+
+def read(data: bytes) -> Model:
+    """The ends of the network in `data`, the bytes of a .tflite file. Raises BundleError when malformed."""
+    if data[4:8] != IDENTIFIER:
+        raise BundleError("not a TensorFlow Lite file (no TFL3 identifier)")
+    model = _Table(data, _u32(data, 0))
+    subgraphs = model.tables(2)
+    if not subgraphs:
+        raise BundleError("a TensorFlow Lite file without a subgraph")
+    graph = subgraphs[0]
+    tensors = [_tensor(table) for table in graph.tables(0)]
+
+    def ends(field: int) -> Tuple[Tensor, ...]:
+        numbers = graph.numbers(field, "i", _MOST_TENSORS)
+        if any(not 0 <= number < len(tensors) for number in numbers):
+            raise _malformed()
+        return tuple(tensors[number] for number in numbers)
+
+    return Model(len(subgraphs), ends(1), ends(2), frozenset(tensor.dtype for tensor in tensors))
+
+
+def _tensor(table: "_Table") -> Tensor:
+    shape = table.numbers(0, "i", _HIGHEST_RANK)
+    signature = table.numbers(7, "i", _HIGHEST_RANK)
+    kind = table.scalar(1, "b", 0)
+    if not 0 <= kind < len(DTYPES) or signature and len(signature) != len(shape):
+        raise _malformed()
+    # A dynamic size is stored as 1 in the shape and as -1 in the signature.
+    shape = tuple(-1 if -1 in pair else pair[0] for pair in zip(shape, signature or shape))
+    quantization = table.table(4)
+    scale = quantization.only(2, "f") if quantization else None
+    zero_point = quantization.only(3, "q") if quantization else None
+    per_tensor = scale is not None and zero_point is not None
+    return Tensor(shape, DTYPES[kind], scale if per_tensor else 0.0, zero_point if per_tensor else 0)
+
+
+class _Table:
+    """A bounds-checked view of one flatbuffer table."""
+
+    def __init__(self, data: bytes, place: int):
+        self._data = data
+        self._place = place
+        self._vtable = place - _unpack(data, "i", place)
+        self._vtable_size = _unpack(data, "H", self._vtable)
+
+    def _field(self, number: int) -> Optional[int]:
+        entry = 4 + 2 * number
+        if entry + 2 > self._vtable_size:
+            return None
+        offset = _unpack(self._data, "H", self._vtable + entry)
+        return self._place + offset if offset else None
+
+    def scalar(self, number: int, code: str, default: int) -> int:
+        place = self._field(number)
+        return default if place is None else _unpack(self._data, code, place)
+
+    def table(self, number: int) -> "Optional[_Table]":
+        place = self._field(number)
+        return None if place is None else _Table(self._data, place + _u32(self._data, place))
+
+    def _vector(self, number: int) -> Tuple[int, int]:
+        """(length, place of the first element) of the vector in field `number`; length 0 when absent."""
+        place = self._field(number)
+        if place is None:
+            return 0, 0
+        start = place + _u32(self._data, place)
+        return _u32(self._data, start), start + 4
+
+    def numbers(self, number: int, code: str, most: int) -> tuple:
+        """The vector in field `number`; () when absent."""
+        count, first = self._vector(number)
+        if count > most or first + count * struct.calcsize("<" + code) > len(self._data):
+            raise _malformed()
+        return struct.unpack_from("<%d%s" % (count, code), self._data, first)
+
+    def only(self, number: int, code: str):
+        """The element of a vector that has exactly one; else None."""
+        count, first = self._vector(number)
+        return _unpack(self._data, code, first) if count == 1 else None
+
+    def tables(self, number: int) -> "List[_Table]":
+        _, first = self._vector(number)
+        return [_Table(self._data, first + 4 * i + offset)
+                for i, offset in enumerate(self.numbers(number, "I", _MOST_TENSORS))]
+
+
+def _u32(data: bytes, place: int) -> int:
+    return _unpack(data, "I", place)
+
+
+def _unpack(data: bytes, code: str, place: int):
+    # unpack_from counts a negative offset from the end, so it has to be checked here.
+    if not 0 <= place <= len(data) - struct.calcsize("<" + code):
+        raise _malformed()
+    return struct.unpack_from("<" + code, data, place)[0]
+
+
+def _malformed() -> BundleError:
+    return BundleError("a damaged TensorFlow Lite file")

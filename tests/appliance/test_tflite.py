@@ -1,0 +1,55 @@
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.errors import BundleError
+from appliance.style import tflite
+
+
+def read(data):
+    """A Model, or None when refused. Anything else that is raised fails the test."""
+    try:
+        return tflite.read(data)
+    except BundleError:
+        return None
+
+
+@pytest.fixture
+def segment(tiny):
+    return tiny.files[tiny.manifest.plans[0].stages[0].segment]
+
+
+def test_ends_of_a_real_segment(segment):
+    model = tflite.read(segment)
+    assert model.subgraphs == 1 and len(model.inputs) == len(model.outputs) == 1
+    end = model.inputs[0]
+    assert end.shape == (1, 32, 64, 3) and end.dtype in ("int8", "uint8")
+    assert end.scale == pytest.approx(1 / 255, rel=1e-4)
+    assert not model.dtypes & tflite.FLOATS
+
+
+@pytest.mark.parametrize("data", [b"", b"TFL3", b"\0\0\0\0TFL3", b"\xff\xff\xff\x7fTFL3",
+                                  bytes(4) + b"TFL3" + bytes(99)])
+def test_nonsense(data):
+    assert read(data) is None
+
+
+def test_every_truncation(segment):
+    for size in list(range(0, len(segment), max(1, len(segment) // 500))):
+        read(segment[:size])
+
+
+def test_every_early_offset_replaced(segment):
+    model = tflite.read(segment)
+    for place in range(0, len(segment) - 4, max(4, len(segment) // 2000 * 4)):
+        for value in (0, 1, 0x7FFFFFFF, 0xFFFFFFFF, len(segment)):
+            read(segment[:place] + struct.pack("<I", value) + segment[place + 4:])
+    assert tflite.read(segment) == model
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary(max_size=400))
+def test_random_bytes_behind_the_identifier(data):
+    read(struct.pack("<I", 8 + len(data) // 2) + b"TFL3" + data)
