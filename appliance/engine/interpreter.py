@@ -1,0 +1,75 @@
+"""Which TensorFlow Lite runtime this machine has, behind one way to load a model."""
+
+import importlib
+import os
+from dataclasses import dataclass
+from typing import Any, Callable, List
+
+from ..errors import Problem
+
+TPU_DEVICE = "/dev/apex_0"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A way to run models: `load(data)` gives an interpreter with its tensors allocated.
+
+    `name` and `version` are the package's, `device` is "TPU" or "CPU".
+    """
+
+    name: str
+    version: str
+    device: str
+    load: Callable[[bytes], Any]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".strip()
+
+
+def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
+    """The runtimes that work here, fastest first: pycoral on an Edge TPU, ai_edge_litert, tflite_runtime.
+
+    `threads` is how many CPU threads an interpreter may use (0: one per CPU). `reference` asks for the plain kernels
+    that give the same bits everywhere, on the CPU. Raises Problem when there is none.
+    """
+    threads = threads or os.cpu_count() or 1
+    found = []
+    if not reference and os.path.exists(TPU_DEVICE):
+        found += _attempt(_pycoral)
+    for package in ("ai_edge_litert", "tflite_runtime"):
+        found += _attempt(_on_cpu, package, threads, reference)
+    if not found:
+        raise Problem("no TensorFlow Lite runtime: pip install ai-edge-litert on a workstation, "
+                      "apt install python3-tflite-runtime on the board")
+    return found
+
+
+def _attempt(make: Callable[..., Runtime], *arguments) -> List[Runtime]:
+    try:
+        return [make(*arguments)]
+    except Exception:  # not installed, or built for another NumPy: importing it fails in many ways
+        return []
+
+
+def _pycoral() -> Runtime:
+    # The package index has an unrelated `pycoral`; only Google's has this module.
+    edgetpu = importlib.import_module("pycoral.utils.edgetpu")
+    if not edgetpu.list_edge_tpus():
+        raise ImportError("no Edge TPU")
+    version = getattr(importlib.import_module("pycoral"), "__version__", "")
+    return Runtime("pycoral", version, "TPU", lambda data: _allocated(edgetpu.make_interpreter(data)))
+
+
+def _on_cpu(package: str, threads: int, reference: bool) -> Runtime:
+    module = importlib.import_module(package + ".interpreter")
+    options = {"num_threads": threads}
+    if reference:
+        options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_REF
+    version = getattr(importlib.import_module(package), "__version__", "")
+    return Runtime(package, version, "CPU",
+                   lambda data: _allocated(module.Interpreter(model_content=data, **options)))
+
+
+def _allocated(interpreter):
+    interpreter.allocate_tensors()
+    return interpreter

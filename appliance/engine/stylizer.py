@@ -1,0 +1,149 @@
+"""A style at work: frame in, stylised frame out, on buffers that are allocated once."""
+
+import time
+from typing import List, Optional
+
+import numpy as np
+
+from ..errors import Problem
+from ..exposure import ExposureMeter, apply_table, curve_table
+from .interpreter import Runtime, runtimes
+from .stages import upsample_nearest
+
+_SIGN_BIT = np.uint8(0x80)
+
+
+class Stylizer:
+    """Runs the first plan of `bundle` that works here (or the one named `plan`), on the best runtime or the one named.
+
+    `threads` is for the CPU, 0 means one per CPU. `reference` asks for the plain kernels, the same bits everywhere.
+    Every candidate proves itself with a trial run. Raises Problem when none passes.
+
+    Attributes: `bundle`; `plan` (its name); `runtime` (a Runtime: str() gives name and version, `.device` CPU or TPU);
+    `input_size` and `output_size` as (width, height); `channels`, of the output; `stage_ms`, [(stage, milliseconds)] of
+    the last frame.
+    """
+
+    def __init__(self, bundle, plan: Optional[str] = None, runtime: Optional[str] = None, threads: int = 0,
+                 reference: bool = False):
+        manifest = bundle.manifest
+        plans = [p for p in manifest.plans if plan in (None, p.name)]
+        if not plans:
+            raise Problem(f"style {manifest.name} has no plan {plan!r}: it has "
+                          + ", ".join(p.name for p in manifest.plans))
+        here = [r for r in runtimes(threads, reference) if runtime in (None, r.name)]
+        if not here:
+            raise Problem(f"the runtime {runtime!r} is not on this machine: leave it out to take the best one")
+        self.bundle = bundle
+        self.input_size = (manifest.input.width, manifest.input.height)
+        self.output_size = (manifest.output.width, manifest.output.height)
+        self.channels = manifest.output.channels
+        self.stage_ms = []  # type: List[Tuple[str, float]]
+        exposure = manifest.input.exposure
+        self._meter = ExposureMeter(exposure.mean, exposure.std) if exposure else None
+        self._choose(plans, here)
+
+    def _choose(self, plans, here: List[Runtime]) -> None:
+        failures = []
+        for runtime in here:
+            for plan in plans:
+                if runtime.device == "TPU" and not plan.compiled:
+                    continue
+                try:
+                    self._steps = _load(plan, runtime, self.bundle.files)
+                    self._trial_run()
+                except Exception as error:  # whatever a runtime raises on a model that it cannot run
+                    failures.append(f"plan {plan.name} on {runtime}: {error}")
+                    continue
+                self.plan, self.runtime = plan.name, runtime
+                return
+        raise Problem(f"style {self.bundle.manifest.name} does not run here: "
+                      + ("; ".join(failures)[:500] or "it has no plan for this runtime")
+                      + ": update the runtime or export the style again")
+
+    def _trial_run(self) -> None:
+        (width, height), (out_width, out_height) = self.input_size, self.output_size
+        self.stylize(np.zeros((height, width, 3), np.uint8), np.empty((out_height, out_width, self.channels), np.uint8))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the frames so far (their brightness is remembered): the next one starts a new film."""
+        if self._meter:
+            self._meter.reset()
+
+    def stylize(self, frame: np.ndarray, out: np.ndarray) -> None:
+        """Stylise `frame`, uint8 (H, W, 3) of `input_size`, into `out`, uint8 (H, W, channels) of `output_size`."""
+        clock = _Laps()
+        self._fill(frame, self._steps[0].input())
+        clock.lap("input")
+        before = None
+        for step in self._steps:
+            if before is not None:
+                upsample_nearest(before.output(), step.factor, step.input())
+                clock.lap(f"x{step.factor}")
+            step.interpreter.invoke()
+            clock.lap(step.name)
+            before = step
+        _copy_bytes(self._steps[-1].output(), out)
+        clock.lap("output")
+        self.stage_ms = clock.laps
+
+    def _fill(self, frame: np.ndarray, tensor: np.ndarray) -> None:
+        if self._meter is None:
+            _copy_bytes(frame, tensor)
+            return
+        table = curve_table(*self._meter.update(frame))
+        if tensor.dtype == np.int8:
+            table ^= _SIGN_BIT
+        apply_table(frame, table, tensor.view(np.uint8))
+
+
+class _Step:
+    """A segment, and by how much the tensor before it is enlarged (1: not at all).
+
+    `input()` and `output()` are views (H, W, C) of the interpreter's own tensors. It refuses to run while one is alive.
+    """
+
+    def __init__(self, name: str, factor: int, interpreter):
+        self.name, self.factor, self.interpreter = name, factor, interpreter
+        self._input = interpreter.tensor(interpreter.get_input_details()[0]["index"])
+        self._output = interpreter.tensor(interpreter.get_output_details()[0]["index"])
+
+    def input(self) -> np.ndarray:
+        return self._input()[0]
+
+    def output(self) -> np.ndarray:
+        return self._output()[0]
+
+
+def _load(plan, runtime: Runtime, files) -> List[_Step]:
+    steps, factor = [], 1
+    for stage in plan.stages:
+        if hasattr(stage, "factor"):
+            factor *= stage.factor
+            continue
+        name = stage.edgetpu if runtime.device == "TPU" else stage.segment
+        steps.append(_Step(name, factor, runtime.load(files[name])))
+        factor = 1
+    return steps
+
+
+def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:
+    """Copy between pixels (uint8) and an end of the network (int8: the byte with its top bit flipped, or uint8)."""
+    if np.int8 in (source.dtype, out.dtype):
+        np.bitwise_xor(source.view(np.uint8), _SIGN_BIT, out=out.view(np.uint8))
+    else:
+        np.copyto(out, source)
+
+
+class _Laps:
+    """Milliseconds between one lap and the next."""
+
+    def __init__(self):
+        self.laps = []  # type: List[Tuple[str, float]]
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps.append((name, 1000 * (now - self._last)))
+        self._last = now

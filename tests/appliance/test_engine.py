@@ -1,0 +1,195 @@
+import tracemalloc
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import DATA
+
+from appliance.engine import interpreter, stylizer
+from appliance.engine.interpreter import Runtime, runtimes
+from appliance.engine.stages import upsample_nearest
+from appliance.engine.stylizer import Stylizer
+from appliance.errors import Problem
+from appliance.exposure import ExposureMeter, curve_table
+from appliance.style import bundle
+from appliance.style.manifest import Input, Output
+
+noise = np.random.RandomState(0)
+
+
+def frame(width=64, height=32):
+    return noise.randint(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def stylised(engine, pixels):
+    out = np.empty_like(pixels)
+    engine.stylize(pixels, out)
+    return out
+
+
+def uncut(network, prepared):
+    """What the whole network makes of pixels that are ready for it, under the reference kernels."""
+    runtime = runtimes(1, reference=True)[0]
+    loaded = runtime.load(network)
+    given, taken = loaded.get_input_details()[0], loaded.get_output_details()[0]
+    signed = given["dtype"] == np.int8
+    loaded.set_tensor(given["index"], (prepared ^ 0x80).view(np.int8)[None] if signed else prepared[None])
+    loaded.invoke()
+    result = loaded.get_tensor(taken["index"])[0]
+    return result.view(np.uint8) ^ 0x80 if signed else result
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_upsample_repeats_each_pixel(factor):
+    source = noise.randint(-128, 128, (4, 5, 6)).astype(np.int8)
+    out = np.empty((4 * factor, 5 * factor, 6), np.int8)
+    upsample_nearest(source, factor, out)
+    assert np.array_equal(out, source.repeat(factor, 0).repeat(factor, 1))
+
+
+def test_segments_and_numpy_are_bit_identical_to_the_uncut_network(tmp_path, parts):
+    fields, files = parts
+    fields["input"].pop("exposure", None)
+    plain = bundle.write(tmp_path / "plain.reconet", fields, files)
+    engine = Stylizer(plain, plan="split", reference=True)
+    whole = (DATA / "tiny_whole.tflite").read_bytes()
+    for _ in range(3):
+        pixels = frame()
+        assert np.array_equal(stylised(engine, pixels), uncut(whole, pixels))
+
+
+def test_exposure_is_applied_before_the_network(tmp_path, parts):
+    fields, files = parts
+    fields["input"]["exposure"] = {"mean": 0.45, "std": 0.25}
+    engine = Stylizer(bundle.write(tmp_path / "x.reconet", fields, files), plan="split", reference=True)
+    whole = (DATA / "tiny_whole.tflite").read_bytes()
+    meter = ExposureMeter(0.45, 0.25)
+    for brightness in (1, 2, 4):
+        pixels = frame() // brightness
+        prepared = curve_table(*meter.update(pixels))[pixels]
+        assert np.array_equal(stylised(engine, pixels), uncut(whole, prepared))
+
+
+def test_the_frame_itself_is_left_alone(tiny):
+    pixels = frame()
+    before = pixels.copy()
+    stylised(Stylizer(tiny), pixels)
+    assert np.array_equal(pixels, before)
+
+
+def test_it_says_what_it_runs(tiny):
+    engine = Stylizer(tiny)
+    stylised(engine, frame())
+    assert engine.plan == tiny.manifest.plans[0].name
+    assert engine.runtime.device == "CPU" and engine.runtime.name in str(engine.runtime)
+    assert engine.input_size == engine.output_size == (64, 32)
+    names = [name for name, _ in engine.stage_ms]
+    assert names[0] == "input" and names[-1] == "output" and "x2" in names
+    assert all(milliseconds >= 0 for _, milliseconds in engine.stage_ms)
+
+
+class Stub:
+    """An interpreter that paints everything in one value."""
+
+    def __init__(self, value, size=(64, 32)):
+        self.tensors = [np.zeros((1, size[1], size[0], 3), np.int8), np.zeros((1, size[1], size[0], 3), np.int8)]
+        self.value = value
+
+    def get_input_details(self):
+        return [{"index": 0}]
+
+    def get_output_details(self):
+        return [{"index": 1}]
+
+    def tensor(self, index):
+        return lambda: self.tensors[index]
+
+    def invoke(self):
+        self.tensors[1][...] = self.value
+
+
+def stub_bundle(tiny, *plans):
+    stage = SimpleNamespace(segment="cpu", edgetpu="tpu")
+    made = [SimpleNamespace(name=name, stages=[stage], segments=[stage], compiled=compiled) for name, compiled in plans]
+    manifest = SimpleNamespace(name="stub", plans=made, input=tiny.manifest.input, output=tiny.manifest.output)
+    return SimpleNamespace(manifest=manifest, files={"cpu": b"cpu", "tpu": b"tpu"})
+
+
+def refuse(data):
+    raise ValueError("op TILE v3 is unknown")
+
+
+def use(monkeypatch, **devices):
+    monkeypatch.setattr(stylizer, "runtimes", lambda threads, reference: [
+        Runtime(name, "1.0", "TPU" if name == "pycoral" else "CPU", load) for name, load in devices.items()])
+
+
+def test_a_runtime_that_fails_gives_way_to_the_next(tiny, monkeypatch):
+    use(monkeypatch, pycoral=refuse, tflite_runtime=lambda data: Stub(5))
+    engine = Stylizer(stub_bundle(tiny, ("split", True)))
+    assert str(engine.runtime) == "tflite_runtime 1.0"
+    assert (stylised(engine, frame()) == 133).all()
+
+
+def test_the_tpu_takes_only_plans_that_are_compiled(tiny, monkeypatch):
+    loaded = []
+    use(monkeypatch, pycoral=lambda data: loaded.append(data) or Stub(1), tflite_runtime=refuse)
+    engine = Stylizer(stub_bundle(tiny, ("plain", False), ("compiled", True)))
+    assert engine.plan == "compiled" and engine.runtime.device == "TPU" and loaded == [b"tpu"]
+
+
+def test_a_plan_that_fails_gives_way_to_the_next(tiny, monkeypatch):
+    calls = []
+
+    def load(data):
+        calls.append(data)
+        return refuse(data) if len(calls) == 1 else Stub(0)
+
+    use(monkeypatch, tflite_runtime=load)
+    assert Stylizer(stub_bundle(tiny, ("first", False), ("second", False))).plan == "second"
+
+
+def test_when_all_fail_the_reasons_are_given(tiny, monkeypatch):
+    use(monkeypatch, tflite_runtime=refuse)
+    with pytest.raises(Problem, match="does not run here: plan split on tflite_runtime 1.0: op TILE v3 is unknown"):
+        Stylizer(stub_bundle(tiny, ("split", False)))
+
+
+def test_unknown_plan_and_unknown_runtime(tiny):
+    with pytest.raises(Problem, match="no plan 'fast': it has"):
+        Stylizer(tiny, plan="fast")
+    with pytest.raises(Problem, match="not on this machine"):
+        Stylizer(tiny, runtime="cuda")
+
+
+def test_no_runtime_at_all_says_what_to_install(monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(interpreter.importlib, "import_module", missing)
+    with pytest.raises(Problem, match="pip install ai-edge-litert"):
+        runtimes()
+
+
+def test_nothing_as_large_as_a_frame_is_allocated(monkeypatch):
+    use(monkeypatch, tflite_runtime=lambda data: Stub(7, (256, 108) if data == b"first" else (512, 216)))
+    first, last = SimpleNamespace(segment="a"), SimpleNamespace(segment="b")
+    # A frame of 256x108 goes in and one of 512x216 comes out.
+    plan = SimpleNamespace(name="split", stages=[first, SimpleNamespace(factor=2), last])
+    manifest = SimpleNamespace(
+        name="stub", plans=[plan], output=Output(width=512, height=216, pixels="rgb"),
+        input=Input(width=256, height=108, pixels="rgb", exposure={"mean": 0.45, "std": 0.25}))
+    engine = Stylizer(SimpleNamespace(manifest=manifest, files={"a": b"first", "b": b"last"}))
+    pixels, out = frame(256, 108), np.empty((216, 512, 3), np.uint8)
+    engine.stylize(pixels, out)
+    tracemalloc.start()
+    try:
+        engine.stylize(pixels, out)
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(20):
+            engine.stylize(pixels, out)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (out == 135).all()
+    assert after - before < 5000 and peak - before < pixels.nbytes
