@@ -1,0 +1,153 @@
+"""The pipeline: camera -> stylizer -> display, three threads on single-slot mailboxes."""
+
+import statistics
+import threading
+import time
+from collections import OrderedDict, deque
+from typing import Callable, Dict, Optional
+
+import numpy as np
+
+from .frames import Frame, Mailbox, cover
+
+# Medians are over this many of the latest frames.
+_REMEMBER = 600
+
+
+class Counters:
+    """How many frames passed each station, and how long they took there. Read from any thread."""
+
+    def __init__(self):
+        self.captured = self.stylised = self.shown = self.dropped = 0
+        self._milliseconds = OrderedDict()  # type: Dict[str, deque]
+        self._first = self._last = None  # type: Optional[float]
+
+    def took(self, stage: str, milliseconds: float) -> None:
+        self._milliseconds.setdefault(stage, deque(maxlen=_REMEMBER)).append(milliseconds)
+
+    def show(self) -> None:
+        self._last = time.monotonic()
+        if self._first is None:
+            self._first = self._last
+        self.shown += 1
+
+    @property
+    def fps(self) -> float:
+        """Frames shown per second, from the first to the last; 0.0 while there are fewer than two."""
+        return (self.shown - 1) / (self._last - self._first) if self.shown > 1 and self._last > self._first else 0.0
+
+    @property
+    def median_ms(self) -> Dict[str, float]:
+        """Median milliseconds of each stage, in the order of the stages."""
+        return OrderedDict((stage, statistics.median(times)) for stage, times in list(self._milliseconds.items()))
+
+
+class Pipeline:
+    """Shows what `camera` sees, stylised by `stylizer`, on `display`, until the camera ends, `seconds` are over,
+    or `stop` is called.
+
+    A live camera never waits: a slow stage makes frames be dropped. Of any other camera every frame is shown.
+    `seconds` is wall-clock time for a live camera and the source's own time for others. `watch(source, stylised)`
+    sees every pair, uint8 RGB, in the stylising thread. `stylizer` may be replaced at any time: the swap happens
+    between two frames.
+    """
+
+    def __init__(self, camera, stylizer, display, seconds: Optional[float] = None,
+                 watch: Optional[Callable[[np.ndarray, np.ndarray], None]] = None):
+        self.stylizer = stylizer
+        self.counters = Counters()
+        self._camera, self._display, self._seconds, self._watch = camera, display, seconds, watch
+        self._captured, self._stylised = Mailbox(), Mailbox()
+        self._stop = threading.Event()
+        self._error = None  # type: Optional[BaseException]
+
+    def stop(self) -> None:
+        """End after the frames under way. Safe in a signal handler."""
+        self._stop.set()
+
+    def run(self) -> Counters:
+        """Run to the end. The display is finished, or on failure discarded, and the failure of any thread raised."""
+        threads = [threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
+                   for work in (self._capture, self._stylise, self._show)]
+        timer = threading.Timer(self._seconds, self.stop) if self._camera.live and self._seconds else None
+        try:
+            for thread in threads + ([timer] if timer else []):
+                thread.start()
+            for thread in threads:
+                thread.join()
+            if self._error:
+                raise self._error
+            self._display.finish()
+        except BaseException:
+            self._fail(None)
+            for thread in threads:
+                thread.join()
+            self._display.discard()
+            raise
+        finally:
+            if timer:
+                timer.cancel()
+        return self.counters
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # raised again by run
+            self._fail(error)
+
+    def _fail(self, error: Optional[BaseException]) -> None:
+        self._error = self._error or error
+        self._stop.set()
+        self._captured.abort()
+        self._stylised.abort()
+
+    def _capture(self) -> None:
+        keep = not self._camera.live
+        frames = self._camera.frames(self._stop)
+        start = None
+        try:
+            for frame in frames:
+                start = frame.timestamp if start is None else start
+                if keep and self._seconds and frame.timestamp - start >= self._seconds:
+                    break
+                self.counters.captured += 1
+                if not self._captured.put(frame, block=keep):
+                    break
+        finally:
+            frames.close()
+            self._captured.close()
+
+    def _stylise(self) -> None:
+        keep = not self._camera.live
+        while True:
+            frame = self._captured.get()
+            if frame is None:
+                break
+            stylizer = self.stylizer
+            begin = time.perf_counter()
+            source = cover(frame.pixels, stylizer.input_size)
+            self.counters.took("crop", 1000 * (time.perf_counter() - begin))
+            width, height = stylizer.output_size
+            # A fresh array a frame: the display may still be busy with the one before.
+            pixels = np.empty((height, width, stylizer.channels), np.uint8)
+            stylizer.stylize(source, pixels)
+            for stage, milliseconds in stylizer.stage_ms:
+                self.counters.took(stage, milliseconds)
+            rgb = pixels if stylizer.channels == 3 else np.ascontiguousarray(pixels[..., 2::-1])
+            if self._watch:
+                self._watch(source, rgb)
+            self.counters.stylised += 1
+            if not self._stylised.put(Frame(rgb, frame.timestamp, frame.index), block=keep):
+                break
+            self.counters.dropped = self._captured.dropped + self._stylised.dropped
+        self._stylised.close()
+
+    def _show(self) -> None:
+        while True:
+            frame = self._stylised.get()
+            if frame is None:
+                break
+            begin = time.perf_counter()
+            self._display.show(frame)
+            self.counters.took("show", 1000 * (time.perf_counter() - begin))
+            self.counters.show()

@@ -1,0 +1,24 @@
+"""Where stylised frames go: one module a sink.
+
+A display has `show(frame)`, which takes a `Frame`; `finish()`, after which its output is whole and in place; and
+`discard()`, which leaves nothing behind. Places that cannot be written raise Problem, at once where that can be known.
+"""
+
+import os
+
+from ..errors import Problem
+
+
+def open_display(spec: str):
+    """The display that `spec` names: "none", a file that ends in .mp4, or a folder for PNG pictures."""
+    if spec == "none":
+        from .none import NoDisplay
+        return NoDisplay()
+    suffix = os.path.splitext(spec)[1].lower()
+    if suffix == ".mp4":
+        from .video import VideoDisplay
+        return VideoDisplay(spec)
+    if suffix and not os.path.isdir(spec) and not spec.endswith(os.sep):
+        raise Problem(f"cannot write {spec}: unknown kind {suffix!r}: name a .mp4 file, a folder for pictures, or none")
+    from .pictures import PictureDisplay
+    return PictureDisplay(spec)

@@ -1,0 +1,30 @@
+"""A folder of pictures as a display: frame_000001.png, frame_000002.png, ..."""
+
+from PIL import Image
+
+from ..files import Pending, cannot_write
+from ..frames import Frame
+
+
+class PictureDisplay:
+    """Makes the folder at `path`, all at once when finished; one that holds something is refused."""
+
+    def __init__(self, path):
+        self._path = path
+        self._folder = Pending(path, folder=True)
+        self._count = 0
+
+    def show(self, frame: Frame) -> None:
+        self._count += 1
+        name = f"frame_{self._count:06d}.png"
+        try:
+            # Level 1 is five times as fast as the default and little larger.
+            Image.fromarray(frame.pixels).save(str(self._folder.path / name), compress_level=1)
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def finish(self) -> None:
+        self._folder.commit()
+
+    def discard(self) -> None:
+        self._folder.discard()

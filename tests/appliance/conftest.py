@@ -1,0 +1,53 @@
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from appliance.style import bundle
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The small real style, 64x32, whose plan "split" is segment, x2, segment, x2, segment."""
+    return bundle.read(DATA / "tiny.reconet")
+
+
+@pytest.fixture
+def parts(tiny):
+    """The manifest (as a dict, without "files") and the files of the small style, to be changed at will."""
+    return manifest_fields(tiny), dict(tiny.files)
+
+
+@pytest.fixture
+def styles(tmp_path, tiny, monkeypatch):
+    """A folder with the small style in it, where the appliance looks for styles."""
+    folder = tmp_path / "styles"
+    folder.mkdir()
+    (folder / "tiny.reconet").write_bytes(tiny.path.read_bytes())
+    monkeypatch.setenv("RECONET_STYLES", str(folder))
+    return folder
+
+
+def manifest_fields(tiny):
+    fields = json.loads(tiny.manifest.model_dump_json(exclude_none=True))
+    del fields["files"]
+    return fields
+
+
+def raw_members(path):
+    """[(name, content)] of a bundle, manifest.json first."""
+    with zipfile.ZipFile(str(path)) as archive:
+        return [(name, archive.read(name)) for name in archive.namelist()]
+
+
+def zipped(members, compression=zipfile.ZIP_STORED):
+    """The bytes of a zip of [(name, content)], whatever the names are."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name), content, compression)
+    return file.getvalue()
