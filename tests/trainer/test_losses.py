@@ -1,0 +1,77 @@
+"""Each loss term against a slow NumPy version of its formula."""
+
+import numpy as np
+import pytest
+
+from trainer import losses
+
+
+def slow_gram(features):
+    return np.stack(
+        [sum(np.outer(p, p) for p in f.reshape(-1, f.shape[-1])) / (f.shape[0] * f.shape[1]) for f in features]
+    )
+
+
+def test_gram_is_the_channel_correlation_averaged_over_the_plane(rng):
+    features = rng.normal(size=(2, 3, 5, 4)).astype("float32")
+    np.testing.assert_allclose(losses.gram(features), slow_gram(features), rtol=1e-4, atol=1e-5)
+
+
+def test_style_is_zero_at_the_target_and_one_at_nothing(rng):
+    target = slow_gram(rng.normal(size=(1, 4, 4, 3)))[0].astype("float32")
+    assert float(losses.style([target[None]], [target])) == 0
+    assert float(losses.style([0 * target[None]], [target])) == pytest.approx(1)
+
+
+def test_style_is_the_mean_over_layers(rng):
+    a, b = (slow_gram(rng.normal(size=(1, 4, 4, 3)))[0].astype("float32") for _ in range(2))
+    expected = np.sum((a - b) ** 2) / np.sum(b**2) / 2
+    assert float(losses.style([a[None], b[None]], [b, b])) == pytest.approx(expected, rel=1e-5)
+
+
+def test_content_is_relative_to_the_target_energy(rng):
+    a, b = rng.normal(size=(2, 1, 3, 4, 5)).astype("float32")
+    assert float(losses.content(a, b)) == pytest.approx(np.mean((a - b) ** 2) / np.mean(b**2), rel=1e-5)
+    assert float(losses.content(10 * a, 10 * b)) == pytest.approx(float(losses.content(a, b)), rel=1e-5)
+
+
+def test_total_variation(rng):
+    image = rng.uniform(size=(1, 4, 5, 3)).astype("float32")
+    across = np.mean([(image[0, y, x + 1] - image[0, y, x]) ** 2 for y in range(4) for x in range(4)])
+    down = np.mean([(image[0, y + 1, x] - image[0, y, x]) ** 2 for y in range(3) for x in range(5)])
+    assert float(losses.total_variation(image)) == pytest.approx(across + down, rel=1e-5)
+
+
+def test_output_temporal_forgives_the_change_of_luminance(rng):
+    frame, warped_frame, warped_output = rng.uniform(size=(3, 1, 4, 4, 3)).astype("float32")
+    change = ((frame - warped_frame) @ np.array([0.299, 0.587, 0.114], "float32"))[..., None]
+    mask = np.ones((1, 4, 4, 1), "float32")
+    follows = losses.output_temporal(warped_output + change, warped_output, frame, warped_frame, mask)
+    assert float(follows) == pytest.approx(0, abs=1e-10)
+    stays = losses.output_temporal(warped_output, warped_output, frame, warped_frame, mask)
+    assert float(stays) == pytest.approx(np.mean(change**2), rel=1e-4)
+
+
+def test_temporal_terms_see_only_what_the_mask_shows(rng):
+    a, b = rng.normal(size=(2, 1, 4, 4, 6)).astype("float32")
+    mask = np.zeros((1, 4, 4, 1), "float32")
+    mask[0, 1, 2] = 1
+    expected = np.mean((a - b)[0, 1, 2] ** 2) / np.mean(a**2)
+    assert float(losses.feature_temporal(a, b, mask)) == pytest.approx(expected, rel=1e-4)
+    assert float(losses.feature_temporal(a, b, 0 * mask)) == 0
+
+
+def test_tone_ignores_strokes_within_a_cell_and_sees_brightness():
+    grey = np.full((1, 16, 16, 3), 0.5, "float32")
+    strokes = grey + np.where(np.indices((16, 16)).sum(0) % 2, 0.2, -0.2)[None, :, :, None].astype("float32")
+    assert float(losses.tone(strokes, grey)) == pytest.approx(0, abs=1e-8)
+    assert float(losses.tone(grey + 0.1, grey)) == pytest.approx(0.01, rel=1e-4)
+
+
+def test_palette_compares_colour_moments_of_the_batch(rng):
+    images = rng.uniform(size=(2, 16, 24, 3)).astype("float32")
+    cells = images.reshape(2, 2, 8, 3, 8, 3).mean((2, 4)).reshape(-1, 3)
+    mean, covariance = losses.colour_moments(images)
+    np.testing.assert_allclose(mean, cells.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(covariance, np.cov(cells.T, bias=True), rtol=1e-3, atol=1e-7)
+    assert float(losses.palette((mean, covariance), (mean, covariance))) == 0

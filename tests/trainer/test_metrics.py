@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from trainer.metrics import blob_share, snr_db, stability_error
+
+
+def test_snr_of_a_tenth_of_noise_is_20_db(rng):
+    signal = rng.choice([-1.0, 1.0], size=(20, 20, 3))
+    assert snr_db(signal, signal * 0.9) == pytest.approx(20, abs=1e-6)
+
+
+def test_stability_error_is_rms_over_visible_pixels_relative_to_contrast(rng):
+    current = rng.uniform(size=(30, 40, 3))
+    warped = current + 0.05
+    mask = np.zeros((30, 40), bool)
+    mask[5:10] = True
+    warped[20:] = 9  # hidden, must not count
+    absolute, relative = stability_error(current, warped, mask)
+    assert absolute == pytest.approx(0.05)
+    assert relative == pytest.approx(0.05 / current.std((0, 1)).mean())
+
+
+def test_blobs_are_large_connected_and_saturated():
+    image = np.full((100, 100, 3), 128, "uint8")
+    image[10:40, 10:40] = 255  # 900 pixels
+    image[60:80, 60:80] = 0  # 400: not more than 400
+    image[50, ::2] = 255  # scattered
+    image[85:, :, 0] = 255  # one channel only
+    assert blob_share(image) == pytest.approx(0.09)

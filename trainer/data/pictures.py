@@ -1,0 +1,78 @@
+"""Pictures from disk: the painting and the training photographs."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from appliance.errors import Problem
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+
+def read(path: Path) -> Image.Image:
+    """An RGB picture. Raises Problem when the file is missing or is no picture."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise Problem(f"picture {path}: not an image; use a JPEG or PNG") from error
+    except OSError as error:
+        raise Problem(f"picture {path}: {error.strerror or 'damaged or cut short'}; use a whole JPEG or PNG") from error
+    except Image.DecompressionBombError as error:
+        raise Problem(f"picture {path}: too many pixels; scale it below 80 megapixels") from error
+
+
+def painting(path: Path, width: int) -> tuple[np.ndarray, str]:
+    """The painting (1, H, W, 3) in 0..1 scaled to width, and its file's SHA-256."""
+    image = read(path)
+    height = round(image.height * width / image.width)
+    if height < 64:
+        raise Problem(f"painting {path}: {width}x{height} once scaled; it needs 64 rows, so use a less elongated one")
+    scaled = image.resize((width, height), Image.LANCZOS)
+    return np.asarray(scaled, "float32")[None] / 255, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def photographs(folder: Path, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
+    """All photographs of a folder, in order of name: uint8 (N, H, W, 3) and their names.
+
+    Each is scaled to cover 5/4 of size (height, width), so that a camera has room to move, and cropped at the centre.
+    Raises Problem when there are none, or when one is smaller than size.
+    """
+    if not folder.is_dir():
+        raise Problem(f"photos {folder}: no such folder; put photographs there or set data.photos in the recipe")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise Problem(f"photos {folder}: no pictures in it; put JPEG or PNG photographs there")
+    height, width = size[0] * 5 // 4, size[1] * 5 // 4
+
+    def one(path):
+        image = read(path)
+        if image.height < size[0] or image.width < size[1]:
+            raise Problem(
+                f"photo {path}: {image.width}x{image.height} is smaller than the frame, {size[1]}x{size[0]}; remove it"
+            )
+        scale = min(image.width / width, image.height / height)
+        left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
+        box = (left, top, left + width * scale, top + height * scale)
+        return np.asarray(image.resize((width, height), Image.BICUBIC, box=box))
+
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(pool.map(one, paths))), [path.name for path in paths]
+
+
+def split(photos: np.ndarray, held_out: int) -> tuple[np.ndarray, np.ndarray]:
+    """(photos to train on, the last held_out to measure on). Raises Problem when none is left to train on."""
+    if len(photos) <= held_out:
+        raise Problem(
+            f"photos: {len(photos)} found, {held_out} held out for measuring; add some or lower data.held_out"
+        )
+    return photos[:-held_out], photos[-held_out:]
+
+
+def centre(photos: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The middle of photos (N, H, W, 3), of size (height, width)."""
+    top, left = (photos.shape[1] - size[0]) // 2, (photos.shape[2] - size[1]) // 2
+    return photos[:, top : top + size[0], left : left + size[1]]

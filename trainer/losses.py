@@ -1,0 +1,93 @@
+"""ReCoNet's five loss terms, each a pure function of arrays that returns a scalar.
+
+Content and style are divided by the energy of their targets, so that their weights compare across styles, layers and
+sizes. Images are (B, H, W, 3) in 0..1; feature maps are (B, h, w, C).
+"""
+
+from keras import ops
+
+from trainer.flow import downscale
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def luma(images):
+    """Relative luminance (B, H, W, 1) of RGB images."""
+    return ops.sum(images * ops.array(LUMA, dtype=images.dtype), axis=-1, keepdims=True)
+
+
+def gram(features):
+    """Gram matrices (B, C, C): channel correlations averaged over the plane (Gatys et al., CVPR 2016)."""
+    batch, height, width, channels = features.shape
+    flat = ops.reshape(ops.cast(features, "float32"), (batch, height * width, channels))
+    return ops.matmul(ops.transpose(flat, (0, 2, 1)), flat) / (height * width)
+
+
+def content(features, targets):
+    """Squared distance of two feature maps over the target's energy."""
+    features, targets = ops.cast(features, "float32"), ops.cast(targets, "float32")
+    return ops.mean(ops.square(features - targets)) / (ops.mean(ops.square(targets)) + 1e-8)
+
+
+def style(grams, targets):
+    """Squared Frobenius distance of Gram matrices (B, C, C) to a target (C, C) over the target's norm, mean over layers
+    (lists).
+    """
+    terms = [
+        ops.mean(ops.sum(ops.square(g - t), axis=(1, 2))) / ops.sum(ops.square(t))
+        for g, t in zip(grams, targets, strict=True)
+    ]
+    return sum(terms) / len(terms)
+
+
+def total_variation(images):
+    """Mean squared difference of neighbouring pixels."""
+    across = ops.mean(ops.square(images[:, :, 1:] - images[:, :, :-1]))
+    down = ops.mean(ops.square(images[:, 1:] - images[:, :-1]))
+    return across + down
+
+
+def tone(images, frames, cell: int = 8):
+    """Mean squared difference of luminance averaged over cell x cell pixels: bright stays bright, whatever the colours
+    and strokes.
+
+    Not in the paper. Gram matrices are satisfied by fine strokes of one colour on a flat ground; this brings back the
+    painting's other colours.
+    """
+    return ops.mean(ops.square(downscale(luma(images), cell) - downscale(luma(frames), cell)))
+
+
+def colour_moments(images, cell: int = 8):
+    """Mean (3,) and covariance (3, 3) of the colours of a batch, each averaged over cell x cell pixels."""
+    images = images[:, : images.shape[1] // cell * cell, : images.shape[2] // cell * cell]
+    colours = ops.reshape(downscale(images, cell), (-1, 3))
+    mean = ops.mean(colours, axis=0)
+    centred = colours - mean
+    return mean, ops.mean(centred[:, :, None] * centred[:, None, :], axis=0)
+
+
+def palette(moments, targets):
+    """Squared distance of two pairs of colour moments, each over its target's norm.
+
+    Not in the paper. The whole batch shares the painting's colours; which picture gets which is left to content and
+    style.
+    """
+    return sum(ops.sum(ops.square(m - t)) / ops.sum(ops.square(t)) for m, t in zip(moments, targets, strict=True))
+
+
+def feature_temporal(current, warped, mask):
+    """Squared distance of encoder features to the previous frame's, warped, where mask (B, h, w, 1) is 1; over their
+    energy.
+    """
+    return _masked_mean(ops.square(current - warped), mask) / (ops.mean(ops.square(current)) + 1e-8)
+
+
+def output_temporal(output, warped_output, frame, warped_frame, mask):
+    """Squared change of the output beyond the input's change of luminance, where mask (B, H, W, 1) is 1 (ReCoNet,
+    equation 4).
+    """
+    return _masked_mean(ops.square((output - warped_output) - (luma(frame) - luma(warped_frame))), mask)
+
+
+def _masked_mean(values, mask):
+    return ops.sum(values * mask) / (ops.sum(mask) * values.shape[-1] + 1e-8)

@@ -1,0 +1,174 @@
+"""ReCoNet in Keras 3 (Gao et al., "ReCoNet: Real-time Coherent Video Style Transfer Network", ACCV 2018).
+
+An encoder of three convolutions (strides 1, 2, 2), residual blocks, and a decoder that upsamples twice by nearest
+neighbour. Every convolution but the last is followed by a normalisation, one of
+
+- "instance": instance normalisation, as the paper has it;
+- "frn": filter response normalisation with thresholded linear units (Singh and Krishnan, CVPR 2020), which does not
+  breed the saturated blobs of instance normalisation;
+- "affine": a fixed scale and shift per channel, which folds into the convolution, so that an Edge TPU can run it.
+
+Padding is zero-"same" everywhere and the image enters as 0..1, so black and padding are the same number and folding is
+exact at borders.
+"""
+
+import keras
+from keras import layers, ops
+
+from trainer.recipe import Network
+
+EPSILON = 1e-5
+
+
+@keras.saving.register_keras_serializable("reconet")
+class Affine(layers.Layer):
+    """y = scale * x + shift, per channel."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
+        self.shift = self.add_weight(shape=(shape[-1],), initializer="zeros", name="shift")
+
+    def call(self, x):
+        return x * self.scale + self.shift
+
+    def constants(self, x):
+        """The scale and shift that stand in for this layer on the activations x (B, H, W, C)."""
+        return ops.convert_to_numpy(self.scale), ops.convert_to_numpy(self.shift)
+
+
+@keras.saving.register_keras_serializable("reconet")
+class InstanceNorm(Affine):
+    """Zero mean and unit variance over each picture's plane, then scale and shift."""
+
+    def call(self, x):
+        mean, variance = ops.moments(x, axes=(1, 2), keepdims=True)
+        return super().call((x - mean) * ops.rsqrt(variance + EPSILON))
+
+    def constants(self, x):
+        mean, variance = ops.moments(x, axes=(1, 2))
+        mean, deviation = ops.mean(mean, 0), ops.sqrt(ops.mean(variance, 0) + EPSILON)
+        scale = ops.convert_to_numpy(self.scale / deviation)
+        return scale, ops.convert_to_numpy(self.shift) - scale * ops.convert_to_numpy(mean)
+
+
+@keras.saving.register_keras_serializable("reconet")
+class FilterResponseNorm(Affine):
+    """Unit mean square over each picture's plane, then scale and shift (no mean is taken away)."""
+
+    def call(self, x):
+        return super().call(x * ops.rsqrt(ops.mean(ops.square(x), axis=(1, 2), keepdims=True) + EPSILON))
+
+    def constants(self, x):
+        rms = ops.sqrt(ops.mean(ops.square(x), axis=(0, 1, 2)) + EPSILON)
+        return ops.convert_to_numpy(self.scale / rms), ops.convert_to_numpy(self.shift)
+
+
+@keras.saving.register_keras_serializable("reconet")
+class Threshold(layers.Layer):
+    """max(x, threshold), a learned threshold per channel: the thresholded linear unit of FRN."""
+
+    def build(self, shape):
+        self.threshold = self.add_weight(shape=(shape[-1],), initializer="zeros", name="threshold")
+
+    def call(self, x):
+        return ops.maximum(x, self.threshold)
+
+
+NORMS = {"instance": InstanceNorm, "frn": FilterResponseNorm, "affine": Affine}
+
+
+def convolutions(spec: Network) -> list[tuple[str, int, int, int]]:
+    """(name, kernel size, output channels, stride) of every convolution, in order of execution."""
+    first, second, third = spec.widths
+    blocks = [(f"block{i}{part}", 3, third, 1) for i in range(1, spec.blocks + 1) for part in "ab"]
+    return [
+        ("encoder1", spec.first_kernel, first, 1),
+        ("encoder2", 3, second, 2),
+        ("encoder3", 3, third, 2),
+        *blocks,
+        ("decoder1", 3, second, 1),
+        ("decoder2", 3, first, 1),
+        ("image", spec.last_kernel, 3, 1),
+    ]
+
+
+def build(spec: Network, norm: str) -> keras.Model:
+    """A network (B, H, W, 3) in 0..1 -> {"image": (B, H, W, 3) in -1..1, "encoded": (B, H/4, W/4, C), "residual":
+    likewise}.
+
+    H and W are multiples of 4. "encoded" is the encoder's output, on which the feature-level temporal loss acts.
+    """
+    shape = {name: (kernel, width, stride) for name, kernel, width, stride in convolutions(spec)}
+
+    def conv(x, name):
+        kernel, width, stride = shape[name]
+        x = layers.Conv2D(
+            width, kernel, stride, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
+        )(x)
+        return NORMS[norm](name=f"{name}_norm")(x)
+
+    def rectify(x, name):
+        return Threshold(name=f"{name}_relu")(x) if norm == "frn" else layers.ReLU(name=f"{name}_relu")(x)
+
+    pixels = x = keras.Input((None, None, 3), name="pixels")
+    for name in ("encoder1", "encoder2", "encoder3"):
+        x = rectify(conv(x, name), name)
+    encoded = x
+    for i in range(1, spec.blocks + 1):
+        y = rectify(conv(x, f"block{i}a"), f"block{i}a")
+        x = rectify(layers.Add(name=f"block{i}_sum")([x, conv(y, f"block{i}b")]), f"block{i}")
+    residual = x
+    for name in ("decoder1", "decoder2"):
+        x = rectify(conv(layers.UpSampling2D(2, name=f"{name}_up")(x), name), name)
+    # A small start keeps tanh out of saturation, where a wide last convolution would stay.
+    x = layers.Conv2D(
+        3,
+        spec.last_kernel,
+        padding="same",
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        name="image",
+    )(x)
+    return keras.Model(pixels, {"image": layers.Activation("tanh")(x), "encoded": encoded, "residual": residual})
+
+
+def distilled_start(teacher: keras.Model, spec: Network, frames) -> keras.Model:
+    """A student without normalisation whose constants are the teacher's average statistics on frames (B, H, W, 3) in
+    0..1.
+
+    A threshold t is max(x, t) = relu(x - t) + t: the shift before it takes -t, and the constant t afterwards goes
+    through the next convolution into the next shift. That is exact but for the zero padding at the borders, which fine-
+    tuning mends.
+    """
+    student = build(spec, "affine")
+    names = [name for name, *_ in convolutions(spec)]
+    probe = keras.Model(teacher.input, {name: teacher.get_layer(name).output for name in names})
+    activations = probe(frames)
+    thresholds = {
+        layer.name.removesuffix("_relu"): ops.convert_to_numpy(layer.threshold)
+        for layer in teacher.layers
+        if isinstance(layer, Threshold)
+    }
+
+    def through(kernel, source):
+        return kernel.sum((0, 1)).T @ thresholds[source] if source in thresholds else 0.0
+
+    stream = None  # the convolution or block whose threshold the next one's input carries
+    for name in names[:-1]:
+        kernel = ops.convert_to_numpy(teacher.get_layer(name).kernel)
+        scale, shift = teacher.get_layer(f"{name}_norm").constants(activations[name])
+        if name.startswith("block") and name.endswith("b"):
+            source, target = f"{name[:-1]}a", name[:-1]
+            carried = thresholds.get(stream, 0.0) - thresholds.get(target, 0.0)
+        else:
+            source, target = stream, name
+            carried = -thresholds.get(target, 0.0)
+        student.get_layer(name).kernel.assign(kernel)
+        student.get_layer(f"{name}_norm").scale.assign(scale)
+        student.get_layer(f"{name}_norm").shift.assign(shift + scale * through(kernel, source) + carried)
+        if not (name.startswith("block") and name.endswith("a")):
+            stream = target
+    last = teacher.get_layer("image")
+    kernel, bias = (ops.convert_to_numpy(weight) for weight in (last.kernel, last.bias))
+    student.get_layer("image").kernel.assign(kernel)
+    student.get_layer("image").bias.assign(bias + through(kernel, stream))
+    return student

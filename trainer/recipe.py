@@ -1,0 +1,126 @@
+"""A style's recipe: one TOML file that says everything about how a bundle is made."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from appliance.errors import Problem
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Frame(_Section):
+    """The network's input, and the exposure that every frame is brought to before it."""
+
+    width: int = Field(512, ge=16, le=2048, multiple_of=8)
+    height: int = Field(216, ge=16, le=2048, multiple_of=8)
+    exposure_mean: float = Field(0.45, gt=0, lt=1, description="target mean of luma, 0..1")
+    exposure_std: float = Field(0.25, gt=0, lt=1, description="target standard deviation of luma")
+
+
+class Data(_Section):
+    """Where the pictures are, relative to the data folder given on the command line."""
+
+    painting: str
+    painting_width: int = Field(512, ge=64, description="pixels; scales the strokes")
+    photos: str = "photos"
+    held_out: int = Field(40, ge=1, description="the last N photos, for measuring only")
+    sintel: str = "mpi_sintel"
+
+
+class Motion(_Section):
+    """Synthetic camera motion between the two frames of a pair; the largest of each."""
+
+    pan: float = Field(14.0, ge=0, description="pixels of the network's input")
+    rotation: float = Field(2.5, ge=0, description="degrees")
+    zoom: float = Field(0.04, ge=0, lt=0.5, description="relative change of scale")
+    drift: float = Field(0.04, ge=0, lt=0.5, description="relative change of brightness")
+    noise: float = Field(0.02, ge=0, lt=0.5, description="standard deviation, 0..1 pixels")
+
+
+class Network(_Section):
+    """ReCoNet's shape: encoder, residual blocks, decoder."""
+
+    widths: tuple[int, int, int] = (32, 64, 128)
+    blocks: int = Field(4, ge=1, le=16)
+    first_kernel: int = Field(3, ge=1, le=15)
+    last_kernel: int = Field(3, ge=1, le=15)
+
+    @model_validator(mode="after")
+    def _odd_kernels(self):
+        if self.first_kernel % 2 == 0 or self.last_kernel % 2 == 0:
+            raise ValueError("first_kernel and last_kernel must be odd")
+        return self
+
+
+class Weights(_Section):
+    """Weights of the loss terms; each term is normalised, so they compare across styles."""
+
+    content: float = Field(4.0, ge=0)
+    style: float = Field(10.0, ge=0)
+    tv: float = Field(0.05, ge=0)
+    tone: float = Field(0.0, ge=0)
+    palette: float = Field(0.0, ge=0)
+    feature_temporal: float = Field(0.3, ge=0)
+    output_temporal: float = Field(5.0, ge=0)
+    teacher_output: float = Field(0.0, ge=0, description="students only")
+    teacher_features: float = Field(0.0, ge=0, description="students only")
+
+
+class Phase(_Section):
+    """One optimisation: steps of Adam with a cosine schedule after a short warm-up."""
+
+    steps: int = Field(..., ge=1)
+    batch: int = Field(4, ge=1, description="pairs of frames a step")
+    learning_rate: float = Field(1e-3, gt=0)
+    seed: int = 0
+    loss: Weights = Weights()
+
+
+class Teacher(Phase):
+    norm: Literal["frn", "instance"] = "frn"
+
+
+class Recipe(_Section):
+    """Everything about a style. Raises Problem with file, key and reason when loaded from a bad file."""
+
+    name: str = Field(..., pattern=r"^[a-z0-9_]{1,64}$")
+    title: str
+    artist: str = ""
+    perceptual: str = Field("imagenet", description="imagenet, hed, or a .npz file in the data folder")
+    data: Data
+    frame: Frame = Frame()
+    motion: Motion = Motion()
+    network: Network = Network()
+    teacher: Teacher
+    student: Phase
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the network's input, pixels."""
+        return self.frame.height, self.frame.width
+
+    def digest(self, *sections: str) -> str:
+        """SHA-256 over the named sections, to tell whether a checkpoint belongs to this recipe."""
+        fields = self.model_dump(include=set(sections), mode="json")
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def load(path: Path) -> Recipe:
+    """Reads and checks a recipe. Raises Problem."""
+    try:
+        return Recipe.model_validate(tomllib.loads(Path(path).read_text("utf-8")))
+    except OSError as error:
+        raise Problem(f"recipe {path}: {error.strerror}; name a .toml file such as those in trainer/recipes") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Problem(f"recipe {path}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "recipe"
+        raise Problem(f"recipe {path}: {key}: {first['msg']}") from error
