@@ -1,0 +1,76 @@
+# make help says what there is. PYTHON=... chooses the interpreter.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+WORKSTATION_PYTHONS := python3.11 python3.12 python3.13 python3.10 python3
+TRAINER_PYTHONS := python3.11 python3.12 python3.13 python3
+BOARD := tflite-runtime==2.7.0 numpy==1.21.6 pydantic==2.5.3 Pillow==9.5.0 pytest hypothesis
+
+# $(call first_python,CANDIDATES,LOWEST,HIGHEST) is the first that runs, has ensurepip, and is in the range. Running it
+# tells a real interpreter from a version manager's empty shim.
+first_python = $(firstword $(foreach candidate,$(1),$(shell $(candidate) -c \
+	'import sys, ensurepip; print("$(candidate)") if $(2) <= sys.version_info[:2] <= $(3) else 0' 2>/dev/null)))
+board_python = $(call first_python,python3.7 $(wildcard $(HOME)/.pyenv/versions/3.7*/bin/python),(3, 7),(3, 7))
+
+define need_python
+	@test -n "$(1)" || { echo "make: no working Python $(2) with venv (tried $(3)):" \
+	  "apt install python3 python3-venv, or name one with PYTHON=/path/to/python" >&2; exit 1; }
+endef
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+.PHONY: demo
+demo: .venv/installed ## a stylised film of the virtual camera, demo/starry_night.mp4, and a sheet of stills beside it
+	@mkdir -p demo
+	.venv/bin/reconet run --camera virtual --every-frame --seconds 10 --style starry_night \
+	  --display demo/starry_night.mp4 --sheet demo/starry_night.png
+
+.PHONY: test
+test: .venv-test/installed ## all tests, on the trainer's Python and (appliance) on the board's
+	@$(MAKE) --no-print-directory test-board-python
+	.venv-test/bin/python -m pytest
+
+.PHONY: test-board-python
+test-board-python:
+ifneq ($(board_python),)
+	@$(MAKE) --no-print-directory .venv-py37/installed
+	.venv-py37/bin/python -m pytest tests/appliance
+else
+	@printf '%s\n' '' \
+	  '################################################################################' \
+	  '##  NOT TESTED ON THE BOARD'"'"'S PYTHON: no working python3.7 on this machine.     ##' \
+	  '##  pyenv install 3.7 (or put a python3.7 on the PATH) and run make test again. ##' \
+	  '################################################################################' ''
+endif
+
+.PHONY: lint
+lint: .venv-test/installed ## ruff
+	.venv-test/bin/ruff check .
+
+.PHONY: clean
+clean: ## remove everything that make made
+	rm -rf .venv .venv-test .venv-py37 demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+.venv/installed: python = $(call first_python,$(or $(PYTHON),$(WORKSTATION_PYTHONS)),(3, 10),(3, 13))
+.venv/installed: pyproject.toml
+	$(call need_python,$(python),3.10 to 3.13,$(or $(PYTHON),$(WORKSTATION_PYTHONS)))
+	$(python) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[workstation]'
+	@touch $@
+
+.venv-test/installed: python = $(call first_python,$(or $(PYTHON),$(TRAINER_PYTHONS)),(3, 11),(3, 13))
+.venv-test/installed: pyproject.toml
+	$(call need_python,$(python),3.11 to 3.13,$(or $(PYTHON),$(TRAINER_PYTHONS)))
+	$(python) -m venv --clear .venv-test
+	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check -e '.[workstation,trainer,offline,test]' ruff
+	@touch $@
+
+.venv-py37/installed: Makefile
+	$(call need_python,$(board_python),3.7,python3.7 and ~/.pyenv)
+	$(board_python) -m venv --clear .venv-py37
+	.venv-py37/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip<24.1'
+	.venv-py37/bin/python -m pip install --quiet --disable-pip-version-check $(BOARD)
+	@touch $@
