@@ -24,7 +24,7 @@ def student_run(recipe: Recipe, out: Path) -> Run:
 def distill(recipe: Recipe, data: Path, out: Path) -> keras.Model:
     """Trains the recipe's student from out/teacher.keras and saves it to out/student.keras. Raises Problem."""
     ground = Ground(recipe, data)
-    teacher = load_model(teacher_run(recipe, out))
+    teacher, _ = load_model(teacher_run(recipe, out), recipe.teacher.steps)
     few = ground.photos[:: max(1, len(ground.photos) // STATISTICS)][:STATISTICS]
     student = network.distilled_start(teacher, recipe.network, still_frames(few, recipe))
     weights = recipe.student.loss

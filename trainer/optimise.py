@@ -25,7 +25,9 @@ SAMPLES = 2000
 
 @dataclass
 class Run:
-    """Where one phase of a recipe keeps its files: NAME.keras, NAME.checkpoint.npz, NAME.losses.jsonl, NAME.png."""
+    """Where one phase of a recipe keeps its files: NAME.keras and NAME.json (what made it), NAME.checkpoint.npz,
+    NAME.losses.jsonl, NAME.png.
+    """
 
     folder: Path
     name: str
@@ -97,14 +99,12 @@ def optimise(
             history.append({"step": done, **means, "seconds": round(time.monotonic() - began, 3)})
             progress.update(task, completed=done, report=f"loss {means['loss']:.3f}")
             if done % CHECKPOINT == 0 or done == phase.steps:
-                _save(run, done, state, history)
-            if done % SAMPLES == 0 or done == phase.steps:
                 _assign(model, state)
+                _save(run, model, done, state, history)
+            if done % SAMPLES == 0 or done == phase.steps:
                 with replacing(run.path("png")) as path:
                     contact_sheet(model, samples).save(path)
     _assign(model, state)
-    with replacing(run.path("keras")) as path:
-        model.save(path)
     return model
 
 
@@ -115,12 +115,19 @@ def contact_sheet(model: keras.Model, frames: np.ndarray) -> Image.Image:
     return Image.fromarray((rows.reshape(-1, *rows.shape[2:]) * 255).round().astype("uint8"))
 
 
-def load_model(run: Run) -> keras.Model:
-    """The model that an earlier phase saved. Raises Problem when there is none."""
-    path = run.path("keras")
-    if not path.exists():
-        raise Problem(f"{run.name} {path}: not trained yet; run the step before this one first")
-    return keras.saving.load_model(path, compile=False)
+def load_model(run: Run, steps: int) -> tuple[keras.Model, int]:
+    """The model that an earlier phase saved, and the steps that made it: fewer than `steps` when it was stopped.
+
+    Raises Problem when there is none, or when another recipe made it.
+    """
+    if not (run.path("keras").exists() and run.path("json").exists()):
+        raise Problem(f"{run.name} {run.path('keras')}: not trained yet; run the step before this one first")
+    made = json.loads(run.path("json").read_text())
+    if made["digest"] != run.digest:
+        raise Problem(f"{run.name} {run.path('keras')}: made by another recipe; run the step before this one again")
+    if made["steps"] < steps:
+        Console(stderr=True).print(f"{run.name}: stopped at step {made['steps']} of {steps}; taken as it is")
+    return keras.saving.load_model(run.path("keras"), compile=False), made["steps"]
 
 
 def _assign(model, state):
@@ -139,12 +146,16 @@ def _check_finite(terms, first, name):
         )
 
 
-def _save(run, done, state, history):
+def _save(run, model, done, state, history):
     arrays = {f"{part}{i}": np.asarray(a) for part, values in zip("ws", state) for i, a in enumerate(values)}
     with replacing(run.path("losses.jsonl")) as path:
         path.write_text("".join(json.dumps(entry) + "\n" for entry in history))
     with replacing(run.path("checkpoint.npz")) as path:
         np.savez(path, digest=run.digest, done=done, **arrays)
+    with replacing(run.path("keras")) as path:
+        model.save(path)
+    with replacing(run.path("json")) as path:
+        path.write_text(json.dumps({"steps": done, "digest": run.digest}))
 
 
 def _resume(run, state):

@@ -98,11 +98,17 @@ def picture_terms(outputs, batch, constants) -> dict:
         "style": losses.style([losses.gram(made[layer]) for layer in perceptual.STYLE_LAYERS], constants["grams"]),
         "tv": losses.total_variation(images),
         "tone": losses.tone(images, batch["clean"]),
-        "palette": losses.palette(losses.colour_moments(images), constants["colours"]),
+        "palette": losses.palette(losses.colour_moments(_middle(images)), constants["colours"]),
         "output_temporal": losses.output_temporal(
             current, flow.warp(previous, batch["flow"]), now, flow.warp(before, batch["flow"]), batch["mask"]
         ),
     }
+
+
+def _middle(images):
+    # Near a border the zero padding tells the network where it is, and it would paint all the yellow there, as a frame.
+    top, left = images.shape[1] // 4, images.shape[2] // 4
+    return images[:, top:-top, left:-left]
 
 
 def feature_temporal(encoded, batch):

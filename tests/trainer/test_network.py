@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from trainer import network
-from trainer.edgetpu.fold import fold
+from trainer.edgetpu.fold import channel_peaks, equalise, fold
 
 
 def random_thresholds(model, rng):
@@ -59,3 +59,21 @@ def test_fold_is_exact_borders_included(spec, rng):
     frame = rng.uniform(size=(1, 20, 36, 3)).astype("float32")
     folded = forward(fold(student, spec), spec, tf.constant(frame)).numpy()
     np.testing.assert_allclose(folded, student(frame)["image"], atol=1e-5)
+
+
+def test_equalising_changes_ranges_and_not_the_function(spec, rng):
+    import tensorflow as tf
+
+    from trainer.edgetpu.convert import forward
+
+    student = network.build(spec, "affine")
+    random_thresholds(student, rng)
+    student.get_layer("encoder2_norm").scale.assign([0.01, 0.1, 1, 1, 1, 1, 1, 10])
+    student.get_layer("image").kernel.assign(rng.normal(0, 0.1, student.get_layer("image").kernel.shape))
+    frame = rng.uniform(size=(1, 20, 36, 3)).astype("float32")
+    folded = fold(student, spec)
+    equal = equalise(folded, spec, channel_peaks(student, spec, frame))
+    made = forward(equal, spec, tf.constant(frame)).numpy()
+    np.testing.assert_allclose(made, student(frame)["image"], atol=1e-5)
+    spread = [np.abs(weights["encoder2"][0]).max((0, 1, 2)) for weights in (folded, equal)]
+    assert spread[1].max() / spread[1].min() < 0.2 * spread[0].max() / spread[0].min()

@@ -28,7 +28,7 @@ def draw(rng, count):
     return {"frames": rng.uniform(size=(count, 4, 4, 3)).astype("float32")}
 
 
-def train(folder, steps, objective=towards_grey, grey=0.5):
+def train(folder, steps, objective=towards_grey, grey=0.5, draw=draw):
     model = tiny_model()
     samples = np.zeros((1, 4, 4, 3), "float32")
     phase = Phase(steps=steps, batch=2, learning_rate=0.01)
@@ -44,6 +44,7 @@ def test_it_minimises_and_leaves_model_checkpoint_history_and_sample(tmp_path):
     assert losses(tmp_path)[-1] < 0.5 * losses(tmp_path)[0]
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "tiny.checkpoint.npz",
+        "tiny.json",
         "tiny.keras",
         "tiny.losses.jsonl",
         "tiny.png",
@@ -64,18 +65,26 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, m
             raise KeyboardInterrupt
         return draw(rng, count)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setitem(globals(), "draw", power_cut)
-        train(tmp_path / "b", 200)
-    assert not (tmp_path / "b" / "tiny.keras").exists()
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", 200, draw=power_cut)
+    stopped, steps = loop.load_model(Run(tmp_path / "b", "tiny", "200"), 200)
+    assert steps == 100 and not np.allclose(stopped.get_weights()[0], whole.get_weights()[0])
     resumed = train(tmp_path / "b", 200)
     assert len(losses(tmp_path / "b")) == 4
     for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
-def test_another_recipes_checkpoint_is_not_taken(tmp_path):
+def test_a_finished_run_is_not_run_again(tmp_path):
+    first, again = (train(tmp_path, 50).get_weights() for _ in range(2))
+    assert len(losses(tmp_path)) == 1
+    np.testing.assert_array_equal(first[0], again[0])
+
+
+def test_another_recipes_checkpoint_and_model_are_not_taken(tmp_path):
     train(tmp_path, 50)
+    with pytest.raises(Problem, match="another recipe"):
+        loop.load_model(Run(tmp_path, "tiny", "other"), 50)
     train(tmp_path, 100)
     assert len(losses(tmp_path)) == 2
 

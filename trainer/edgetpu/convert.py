@@ -51,10 +51,10 @@ def convert(weights: dict, spec: Network, frames: np.ndarray) -> bytes:
     def network(pixels):
         return forward(weights, spec, pixels)
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([frame[None]] for frame in pinned)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
     with quiet():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([frame[None]] for frame in pinned)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
         return converter.convert()

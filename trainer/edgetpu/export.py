@@ -20,7 +20,7 @@ from trainer.distillation import student_run
 from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
-from trainer.edgetpu.fold import fold
+from trainer.edgetpu.fold import channel_peaks, equalise, fold
 from trainer.evaluation import evaluate, expose, meter
 from trainer.optimise import load_model
 from trainer.recipe import Recipe
@@ -35,12 +35,15 @@ def export(recipe: Recipe, data: Path, out: Path) -> Path:
     Beside it goes NAME.tflite, the int8 network before it is cut.
     """
     console = Console(stderr=True)
-    teacher, student = load_model(teacher_run(recipe, out)), load_model(student_run(recipe, out))
+    teacher, teacher_steps = load_model(teacher_run(recipe, out), recipe.teacher.steps)
+    student, student_steps = load_model(student_run(recipe, out), recipe.student.steps)
     painting, painting_digest = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
     photos, _ = pictures.photographs(data / recipe.data.photos, recipe.size)
     frames, held_out = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
     with console.status("quantising"):
-        whole = convert(fold(student, recipe.network), recipe.network, calibration(frames, recipe))
+        chosen = calibration(frames, recipe)
+        peaks = channel_peaks(student, recipe.network, chosen)
+        whole = convert(equalise(fold(student, recipe.network), recipe.network, peaks), recipe.network, chosen)
     gate.check(f"{recipe.name}.tflite", whole)
     files, stages = {}, []
     for stage in cut(whole):
@@ -66,7 +69,7 @@ def export(recipe: Recipe, data: Path, out: Path) -> Path:
             "trainer": trainer.__version__,
             "recipe": recipe.model_dump(mode="json"),
             "painting_sha256": painting_digest,
-            "steps": {"teacher": recipe.teacher.steps, "student": recipe.student.steps},
+            "steps": {"teacher": teacher_steps, "student": student_steps},
         },
     }
     stylizer = Stylizer(bundle.Bundle(out, build({**fields, "files": {}}), files))
