@@ -1,4 +1,4 @@
-"""Fixtures for the trainer's tests. They need Keras, JAX and TensorFlow; without them the folder is left out, but never on CI."""
+"""Fixtures for the trainer's tests, which need Keras, JAX and TensorFlow: left out without them, but never on CI."""
 
 import os
 
