@@ -20,6 +20,12 @@ def main(argv=None) -> int:
     except Problem as problem:
         print(f"reconet-train: {problem}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] in ("trainer", "appliance"):
+            raise
+        advice = "pip install 'reconet-edgetpu[trainer]', on Python 3.11 or newer"
+        print(f"reconet-train: {error.name} is not installed; {advice}", file=sys.stderr)
+        return 1
     except OSError as error:
         if error.errno is None:
             raise

@@ -40,9 +40,9 @@ class Ground:
     """What both phases train on: photographs, the painting's Gram matrices and the perceptual network."""
 
     def __init__(self, recipe: Recipe, data: Path):
-        painting, self.painting_digest = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
+        painting, _ = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
         weights = perceptual.load(recipe.perceptual, data)
-        photos, _ = pictures.photographs(data / recipe.data.photos, recipe.size)
+        photos = pictures.photographs(data / recipe.data.photos, recipe.size)
         self.photos, held_out = pictures.split(photos, recipe.data.held_out)
         self.samples = still_frames(held_out[:SAMPLES], recipe)
         grams = [losses.gram(f)[0] for f in perceptual.features(weights, painting).values()]

@@ -6,10 +6,11 @@ import struct
 import zipfile
 
 import pytest
-from conftest import manifest_fields, raw_members, zipped
 
 from appliance.errors import BundleError, Problem
 from appliance.style import bundle, tflite
+
+from .conftest import manifest_fields, raw_members, zipped
 
 
 def refused(path):

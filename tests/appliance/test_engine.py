@@ -3,7 +3,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import DATA
 
 from appliance.engine import interpreter, stylizer
 from appliance.engine.interpreter import Runtime, runtimes
@@ -13,6 +12,8 @@ from appliance.errors import Problem
 from appliance.exposure import ExposureMeter, curve_table
 from appliance.style import bundle
 from appliance.style.manifest import Input, Output
+
+from .conftest import DATA
 
 noise = np.random.RandomState(0)
 

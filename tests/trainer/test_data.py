@@ -17,10 +17,19 @@ def one_line(caught, *names):
     return True
 
 
-def test_photographs_are_covered_and_cropped_in_order_of_name(data):
-    photos, names = pictures.photographs(data / "photos", (32, 64))
-    assert photos.shape == (8, 40, 80, 3) and photos.dtype == np.uint8
-    assert names == sorted(names)
+def test_photographs_are_covered_and_cropped_in_order_of_name(tmp_path):
+    for name, size, colour in (("b.png", (96, 64), 200), ("a.jpg", (200, 60), 100)):
+        picture = Image.new("L", size, 255)  # white margins, which the crop takes away
+        keep = min(size[0] / 80, size[1] / 40)
+        middle = round(80 * keep), round(40 * keep)
+        corner = (size[0] - middle[0]) // 2, (size[1] - middle[1]) // 2
+        picture.paste(colour, (*corner, corner[0] + middle[0], corner[1] + middle[1]))
+        picture.save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("not a picture")
+    photos = pictures.photographs(tmp_path, (32, 64))
+    assert photos.shape == (2, 40, 80, 3) and photos.dtype == np.uint8
+    assert [int(np.median(photo)) for photo in photos] == [100, 200]
+    assert np.abs(photos[:, 2:-2, 2:-2].astype(int) - np.array([100, 200])[:, None, None, None]).max() < 8
 
 
 def test_a_photo_smaller_than_the_frame_is_named(data, tmp_path):

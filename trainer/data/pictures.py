@@ -35,8 +35,8 @@ def painting(path: Path, width: int) -> tuple[np.ndarray, str]:
     return np.asarray(scaled, "float32")[None] / 255, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def photographs(folder: Path, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
-    """All photographs of a folder, in order of name: uint8 (N, H, W, 3) and their names.
+def photographs(folder: Path, size: tuple[int, int]) -> np.ndarray:
+    """All photographs of a folder, in order of name: uint8 (N, H, W, 3).
 
     Each is scaled to cover 5/4 of size (height, width), so that a camera has room to move, and cropped at the centre.
     Raises Problem when there are none, or when one is smaller than size.
@@ -60,7 +60,7 @@ def photographs(folder: Path, size: tuple[int, int]) -> tuple[np.ndarray, list[s
         return np.asarray(image.resize((width, height), Image.BICUBIC, box=box))
 
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(one, paths))), [path.name for path in paths]
+        return np.stack(list(pool.map(one, paths)))
 
 
 def split(photos: np.ndarray, held_out: int) -> tuple[np.ndarray, np.ndarray]:

@@ -38,7 +38,7 @@ def export(recipe: Recipe, data: Path, out: Path) -> Path:
     teacher, teacher_steps = load_model(teacher_run(recipe, out), recipe.teacher.steps)
     student, student_steps = load_model(student_run(recipe, out), recipe.student.steps)
     painting, painting_digest = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
-    photos, _ = pictures.photographs(data / recipe.data.photos, recipe.size)
+    photos = pictures.photographs(data / recipe.data.photos, recipe.size)
     frames, held_out = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
     with console.status("quantising"):
         chosen = calibration(frames, recipe)
