@@ -121,10 +121,11 @@ def _styles(arguments) -> int:
     from .style import store
 
     valid, refused = store.styles()
-    rows = [("NAME", "TITLE", "SIZE", "PLANS", "RUNTIME", "PATH")]
+    rows = [("NAME", "TITLE", "FRAME", "SIZE", "PLANS", "RUNTIME", "PATH")]
     for bundle in valid:
         manifest = bundle.manifest
         rows.append((manifest.name, manifest.title, f"{manifest.input.width}x{manifest.input.height}",
+                     f"{sum(map(len, bundle.files.values())) / 1e6:.1f} MB",
                      ",".join(plan.name for plan in manifest.plans),
                      "TPU" if any(plan.compiled for plan in manifest.plans) else "CPU", str(bundle.path)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

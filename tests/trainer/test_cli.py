@@ -1,7 +1,6 @@
 """The reconet-train command, end to end on a style that trains in seconds."""
 
 import json
-import tomllib  # noqa: F401  (the recipes are TOML)
 
 import numpy as np
 import pytest
@@ -55,7 +54,7 @@ def test_nothing_unfinished_is_left(trained):
     "change, names",
     [
         ({"data": {"painting": "none.jpg"}}, "none.jpg"),
-        ({"data": {"painting": "vgg16.npz"}}, "not an image"),
+        ({"data": {"painting": "vgg16.npz"}}, "not a picture"),
         ({"data": {"painting": "painting.jpg", "photos": "nowhere"}}, "nowhere"),
         ({"data": {"painting": "painting.jpg", "held_out": 8}}, "held_out"),
         ({"frame": {"width": 256, "height": 128}}, "smaller than the frame"),

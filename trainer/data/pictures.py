@@ -5,29 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from appliance.camera.pictures import is_picture, read_picture
 from appliance.errors import Problem
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-
-
-def read(path: Path) -> Image.Image:
-    """An RGB picture. Raises Problem when the file is missing or is no picture."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except UnidentifiedImageError as error:
-        raise Problem(f"picture {path}: not an image; use a JPEG or PNG") from error
-    except OSError as error:
-        raise Problem(f"picture {path}: {error.strerror or 'damaged or cut short'}; use a whole JPEG or PNG") from error
-    except Image.DecompressionBombError as error:
-        raise Problem(f"picture {path}: too many pixels; scale it below 80 megapixels") from error
 
 
 def painting(path: Path, width: int) -> tuple[np.ndarray, str]:
     """The painting (1, H, W, 3) in 0..1 scaled to width, and its file's SHA-256."""
-    image = read(path)
+    image = Image.fromarray(read_picture(path))
     height = round(image.height * width / image.width)
     if height < 64:
         raise Problem(f"painting {path}: {width}x{height} once scaled; it needs 64 rows, so use a less elongated one")
@@ -43,13 +29,13 @@ def photographs(folder: Path, size: tuple[int, int]) -> np.ndarray:
     """
     if not folder.is_dir():
         raise Problem(f"photos {folder}: no such folder; put photographs there or set data.photos in the recipe")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if is_picture(path))
     if not paths:
         raise Problem(f"photos {folder}: no pictures in it; put JPEG or PNG photographs there")
     height, width = size[0] * 5 // 4, size[1] * 5 // 4
 
     def one(path):
-        image = read(path)
+        image = Image.fromarray(read_picture(path))
         if image.height < size[0] or image.width < size[1]:
             raise Problem(
                 f"photo {path}: {image.width}x{image.height} is smaller than the frame, {size[1]}x{size[0]}; remove it"

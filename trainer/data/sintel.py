@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from appliance.camera.pictures import read_picture
 from appliance.errors import Problem
-from trainer.data.pictures import read
 
 FLO_MAGIC = 202021.25
 
@@ -43,25 +43,22 @@ def read_flo(path: Path) -> np.ndarray:
 
 
 def pair(root: Path, scene: str, frame: int, size: tuple[int, int], rendering: str = "clean") -> Pair:
-    """Frames `frame` and `frame + 1` of a scene, scaled to size (height, width). Raises Problem naming what is missing
-    or wrong.
-    """
+    """Frames `frame` and `frame + 1` of a scene, scaled to size (height, width). Raises Problem naming what is wrong."""
     top = root / "training"
     if not top.is_dir():
         raise Problem(f"Sintel {root}: no folder 'training' in it; unpack MPI-Sintel there")
     height, width = size
-    pictures = [read(top / rendering / scene / f"frame_{n:04d}.png") for n in (frame, frame + 1)]
+    pictures = [
+        Image.fromarray(read_picture(top / rendering / scene / f"frame_{n:04d}.png")) for n in (frame, frame + 1)
+    ]
     flow = read_flo(top / "flow" / scene / f"frame_{frame:04d}.flo")
     if flow.shape[:2] != pictures[0].size[::-1]:
         raise Problem(
             f"flow of {scene} frame {frame}: {flow.shape[1]}x{flow.shape[0]}, "
             f"but the frame is {pictures[0].width}x{pictures[0].height}; take both from one release of Sintel"
         )
-    hidden = [read(top / kind / scene / f"frame_{frame:04d}.png").convert("L") for kind in ("occlusions", "invalid")]
-    share = [
-        np.asarray(Image.fromarray(np.float32(np.asarray(mask) > 127)).resize((width, height), Image.BOX))
-        for mask in hidden
-    ]
+    hidden = [read_picture(top / kind / scene / f"frame_{frame:04d}.png")[..., 0] for kind in ("occlusions", "invalid")]
+    share = [np.asarray(Image.fromarray(np.float32(mask > 127)).resize((width, height), Image.BOX)) for mask in hidden]
     scale = np.array([width / flow.shape[1], height / flow.shape[0]], "float32")
     scaled = [
         np.asarray(Image.fromarray(np.ascontiguousarray(flow[..., i])).resize((width, height), Image.BILINEAR))
