@@ -43,7 +43,7 @@ def read_flo(path: Path) -> np.ndarray:
 
 
 def pair(root: Path, scene: str, frame: int, size: tuple[int, int], rendering: str = "clean") -> Pair:
-    """Frames `frame` and `frame + 1` of a scene, scaled to size (height, width). Raises Problem naming what is wrong."""
+    """Frames `frame` and `frame + 1` of a scene, scaled to size (height, width). Raises Problem, naming the fault."""
     top = root / "training"
     if not top.is_dir():
         raise Problem(f"Sintel {root}: no folder 'training' in it; unpack MPI-Sintel there")
