@@ -107,8 +107,11 @@ class Recipe(_Section):
         return self.frame.height, self.frame.width
 
     def digest(self, *sections: str) -> str:
-        """SHA-256 over the named sections, to tell whether a checkpoint belongs to this recipe."""
-        fields = self.model_dump(include=set(sections), mode="json")
+        """SHA-256 over what the named sections set, to tell whether a checkpoint belongs to this recipe.
+
+        Defaults are left out, so that a new setting does not orphan what was trained before it.
+        """
+        fields = self.model_dump(include=set(sections), mode="json", exclude_defaults=True)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 

@@ -8,7 +8,7 @@ import pytest
 from appliance.style import bundle
 from trainer.distillation import student_run
 from trainer.optimise import load_model
-from trainer.recipe import load
+from trainer.recipe import Recipe, load
 from trainer.training import teacher_run
 
 from .conftest import ROOT
@@ -28,4 +28,4 @@ def test_kept_networks_belong_to_their_recipe_and_to_what_ships(folder: Path):
         model, made = load_model(run, steps)  # refuses a model of another recipe
         assert shipped["steps"][phase] == made
         assert np.isfinite(model(frame)["image"]).all()
-    assert shipped["recipe"] == recipe.model_dump(mode="json")
+    assert Recipe.model_validate(shipped["recipe"]) == recipe
