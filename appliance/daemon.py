@@ -19,8 +19,9 @@ class Counters:
 
     def __init__(self):
         self.captured = self.stylised = self.shown = self.dropped = 0
-        self._milliseconds = OrderedDict()  # type: Dict[str, deque]
-        self._first = self._last = None  # type: Optional[float]
+        self._milliseconds: Dict[str, deque] = OrderedDict()
+        self._first: Optional[float] = None
+        self._last: Optional[float] = None
 
     def took(self, stage: str, milliseconds: float) -> None:
         self._milliseconds.setdefault(stage, deque(maxlen=_REMEMBER)).append(milliseconds)
@@ -59,7 +60,7 @@ class Pipeline:
         self._camera, self._display, self._seconds, self._watch = camera, display, seconds, watch
         self._captured, self._stylised = Mailbox(), Mailbox()
         self._stop = threading.Event()
-        self._error = None  # type: Optional[BaseException]
+        self._error: Optional[BaseException] = None
 
     def stop(self) -> None:
         """End after the frames under way. Safe in a signal handler."""

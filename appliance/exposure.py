@@ -4,7 +4,7 @@ It gives back, outside the network, much of what instance normalisation did insi
 unless they are called bytes.
 """
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class ExposureMeter:
     def __init__(self, target_mean: float, target_std: float, rate: float = 0.1):
         self.target = (target_mean, target_std)
         self.rate = rate
-        self._smoothed = None  # type: Optional[Tuple[float, float]]
+        self._smoothed: Optional[Tuple[float, float]] = None
 
     def update(self, frame: np.ndarray) -> Tuple[float, float]:
         """(gain, offset) for this frame, RGB uint8 (H, W, 3)."""

@@ -34,7 +34,7 @@ class Mailbox:
 
     def __init__(self):
         self.dropped = 0
-        self._item = None  # type: Any
+        self._item: Any = None
         self._full = False
         self._closed = False
         self._changed = threading.Condition()

@@ -1,5 +1,6 @@
 """A contact sheet: source frames above their stylised frames."""
 
+from typing import List, Tuple
 
 import numpy as np
 from PIL import Image
@@ -16,7 +17,7 @@ class ContactSheet:
 
     def __init__(self, columns: int = 3):
         self.columns = columns
-        self._pairs = []  # type: List[Tuple[np.ndarray, np.ndarray]]
+        self._pairs: List[Tuple[np.ndarray, np.ndarray]] = []
         self._seen = 0
         self._every = 1
 

@@ -1,7 +1,7 @@
 """A style at work: frame in, stylised frame out, on buffers that are allocated once."""
 
 import time
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Stylizer:
         self.input_size = (manifest.input.width, manifest.input.height)
         self.output_size = (manifest.output.width, manifest.output.height)
         self.channels = manifest.output.channels
-        self.stage_ms = []  # type: List[Tuple[str, float]]
+        self.stage_ms: List[Tuple[str, float]] = []
         exposure = manifest.input.exposure
         self._meter = ExposureMeter(exposure.mean, exposure.std) if exposure else None
         self._choose(plans, here)
@@ -140,7 +140,7 @@ class _Laps:
     """Milliseconds between one lap and the next."""
 
     def __init__(self):
-        self.laps = []  # type: List[Tuple[str, float]]
+        self.laps: List[Tuple[str, float]] = []
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:

@@ -47,8 +47,8 @@ def read(file: BinaryIO, size: int) -> Dict[str, bytes]:
         raise BundleError(f"{count} members in the archive: at most {MAX_MEMBERS} are allowed")
 
     file.seek(0)
-    members = {}  # type: Dict[str, bytes]
-    story = []  # type: List[Tuple]
+    members: Dict[str, bytes] = {}
+    story: List[Tuple] = []
     for _ in range(count):
         place = file.tell()
         signature, _, flags, method, _, _, crc, stored, length, name_size, extra_size = \

@@ -21,7 +21,7 @@ def check_files(manifest: Manifest, files: Dict[str, bytes]) -> None:
         raise BundleError("preview.jpg is missing: export the style again")
     if not (preview.startswith(b"\xff\xd8\xff") and preview.endswith(b"\xff\xd9")):
         raise BundleError("preview.jpg is not a JPEG picture")
-    segments = {}  # type: Dict[str, Ends]
+    segments: Dict[str, Ends] = {}
     for plan in manifest.plans:
         for stage in plan.segments:
             for name in filter(None, (stage.segment, stage.edgetpu)):
