@@ -10,7 +10,7 @@ from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.flatbuffer import operation, unpack
-from trainer.edgetpu.fold import fold
+from trainer.edgetpu.student import fold
 from trainer.network import Network
 
 SPEC = Network(widths=(8, 16, 16), blocks=2)

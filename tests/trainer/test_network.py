@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from trainer import network
-from trainer.edgetpu.fold import channel_peaks, equalise, fold
+from trainer.edgetpu.student import channel_peaks, equalise, fold
 
 
 def random_thresholds(model, rng):

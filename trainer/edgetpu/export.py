@@ -20,7 +20,7 @@ from trainer.distillation import student_run
 from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
-from trainer.edgetpu.fold import channel_peaks, equalise, fold
+from trainer.edgetpu.student import channel_peaks, equalise, fold
 from trainer.evaluation import evaluate, expose, meter
 from trainer.optimise import load_model
 from trainer.recipe import Recipe

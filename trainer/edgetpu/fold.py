@@ -1,81 +1,86 @@
-"""Folds what stands between convolutions into their kernels and biases. Pure functions on NumPy arrays.
+"""Folds what stands beside a convolution into its kernel. Pure functions on NumPy arrays, each exact unless it says
+otherwise.
 
-Kernels are (kh, kw, channels in, channels out), biases (channels out,).
+Kernels are (kh, kw, channels in, channels out), biases (channels out,). Convolutions have stride 1, odd sizes and
+zero-"same" padding. Shuffled data hold each factor x factor cell of pixels in the channels of one: (H, W, C) becomes
+(H/f, W/f, f*f*C), rows of a cell first, as tf.nn.space_to_depth has it.
 """
 
-import keras
 import numpy as np
-from keras import ops
 
-from trainer.network import convolutions
-from trainer.recipe import Network
+# Y, U, V to R, G, B, all as byte / 255 and U, V around 128 / 255 (ITU-R BT.601).
+_FULL_RANGE = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]])
+_LIMITED_RANGE = _FULL_RANGE * [255 / 219, 255 / 224, 255 / 224]
 
 
 def affine_into_convolution(kernel: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(kernel, bias) of the one convolution that equals a bias-free one followed by scale * x + shift. Exact, borders
-    included.
-    """
+    """(kernel, bias) of the one convolution that equals a bias-free one followed by scale * x + shift."""
     return kernel * scale, shift
 
 
-def fold(student: keras.Model, spec: Network) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """A student's convolutions with its affine layers folded in: {name: (kernel, bias)}, float32, in order of
-    execution.
+def bytes_into_convolution(kernel: np.ndarray) -> np.ndarray:
+    """The kernel that takes 0..255 where `kernel` takes 0..1."""
+    return kernel / 255
+
+
+def yuv_into_convolution(
+    kernel: np.ndarray, bias: np.ndarray, full_range: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """(kernel, bias) of the convolution that takes YUV (BT.601, byte / 255) where the given one takes RGB (0..1, not
+    clipped).
+
+    Inexact within half a kernel of the border: padding is 0 in both, which is black in RGB but a saturated green in
+    YUV.
     """
-    folded = {}
-    for name, *_ in convolutions(spec):
-        layer = student.get_layer(name)
-        if name == "image":
-            folded[name] = tuple(np.array(array) for array in layer.get_weights())
-        else:
-            scale, shift = (np.array(array) for array in student.get_layer(f"{name}_norm").get_weights())
-            folded[name] = affine_into_convolution(np.array(layer.kernel), scale, shift)
-    return folded
+    matrix = _FULL_RANGE if full_range else _LIMITED_RANGE
+    black = np.array([0 if full_range else 16, 128, 128]) / 255
+    folded = np.einsum("hwrc,ry->hwyc", kernel, matrix)
+    return folded, bias - np.einsum("hwyc,y->c", folded, black)
 
 
-def equalise(
-    folded: dict[str, tuple[np.ndarray, np.ndarray]], spec: Network, peaks: dict[str, np.ndarray]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The same function with the ranges of its activations' channels brought closer together, for int8's one scale per
-    tensor.
+def bgrx_from_convolution(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(kernel, bias) of the convolution that gives B, G, R and an unused 0 where the given one gives R, G, B."""
+    order = [2, 1, 0]
+    none = np.zeros_like(kernel[..., :1])
+    return np.concatenate([kernel[..., order], none], axis=-1), np.append(bias[order], none[0, 0, 0, 0])
 
-    A channel between two convolutions is multiplied by s in the first and divided by s in the second; rectifiers let
-    any s > 0 pass, so nothing changes but rounding. Here s is the square root of (largest channel's peak / this
-    channel's peak): going all the way would move the spread into the kernels. peaks are those of channel_peaks. After
-    Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.1.
+
+def nearest_into_transposed(kernel: np.ndarray) -> np.ndarray:
+    """Nearest x2 followed by a 3x3 convolution, as one transposed convolution with stride 2 and "same" padding.
+
+    Returns its kernel (4, 4, channels out, channels in), as tf.nn.conv2d_transpose takes it: the 3x3 kernel correlated
+    with a 2x2 box. Of 36 products a source pixel, 16 are left.
     """
-    equal = dict(folded)
-    for sources, targets in _channel_groups(spec):
-        peak = np.max([peaks[name] for name in sources], axis=0)
-        scale = np.sqrt(peak.max() / np.maximum(peak, 1e-3 * peak.max()))
-        for name in sources:
-            equal[name] = affine_into_convolution(equal[name][0], scale, equal[name][1] * scale)
-        for name in targets:
-            equal[name] = equal[name][0] / scale[:, None], equal[name][1]
-    return equal
+    if kernel.shape[:2] != (3, 3):
+        raise ValueError(f"a 3x3 kernel is needed, not {kernel.shape[0]}x{kernel.shape[1]}")
+    spread = np.zeros((4, 4, *kernel.shape[2:]), kernel.dtype)
+    for row in range(2):
+        for column in range(2):
+            spread[row : row + 3, column : column + 3] += kernel[::-1, ::-1]
+    return spread.transpose(0, 1, 3, 2)
 
 
-def channel_peaks(student: keras.Model, spec: Network, frames: np.ndarray) -> dict[str, np.ndarray]:
-    """The largest value of each channel (C,) after each convolution's rectifier on frames (N, H, W, 3) in 0..1.
+def at_low_resolution(
+    kernel: np.ndarray, bias: np.ndarray, factor: int, upsample: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest upsampling by `upsample` and then a convolution, done on data shuffled by `factor`, without unshuffling.
 
-    The second convolution of a residual block is rectified after the sum.
+    Returns (kernel, bias) of a convolution at the low resolution from factor**2 * C channels to (factor * upsample)**2
+    * C' ones, whose output is the wanted one shuffled by factor * upsample. factor 1 takes plain data: nearest x2 and a
+    3x3 become one convolution to 4 C' channels and a shuffle; upsample 1 makes it a plain convolution on shuffled data.
     """
-    rectifiers = {name: name[:-1] if _ends_block(name) else name for name, *_ in convolutions(spec)[:-1]}
-    probe = keras.Model(student.input, {n: student.get_layer(f"{r}_relu").output for n, r in rectifiers.items()})
-    peaks = {name: np.float32(0) for name in rectifiers}
-    for frame in frames:
-        for name, activation in probe(frame[None]).items():
-            peaks[name] = np.maximum(peaks[name], ops.convert_to_numpy(ops.max(activation, axis=(0, 1, 2))))
-    return peaks
-
-
-def _channel_groups(spec):
-    """(convolutions that write, convolutions that read) the same channels; a residual stream is one group."""
-    blocks = range(1, spec.blocks + 1)
-    pairs = [("encoder1", "encoder2"), ("encoder2", "encoder3"), ("decoder1", "decoder2"), ("decoder2", "image")]
-    stream = ["encoder3", *(f"block{i}b" for i in blocks)], [*(f"block{i}a" for i in blocks), "decoder1"]
-    return [*(([a], [b]) for a, b in pairs), *(([f"block{i}a"], [f"block{i}b"]) for i in blocks), stream]
-
-
-def _ends_block(name):
-    return name.startswith("block") and name.endswith("b")
+    size, _, inputs, outputs = kernel.shape
+    finer = factor * upsample
+    # Output phase and tap, to the cell and the phase in it that the tap reads: the same for rows and columns.
+    reads = {
+        (phase, tap): divmod((phase + tap - size // 2) // upsample, factor)
+        for phase in range(finer)
+        for tap in range(size)
+    }
+    reach = max(abs(cell) for cell, _ in reads.values())
+    low = np.zeros((2 * reach + 1, 2 * reach + 1, factor, factor, inputs, finer, finer, outputs), kernel.dtype)
+    for (phase_y, tap_y), (cell_y, from_y) in reads.items():
+        for (phase_x, tap_x), (cell_x, from_x) in reads.items():
+            low[reach + cell_y, reach + cell_x, from_y, from_x, :, phase_y, phase_x] += kernel[tap_y, tap_x]
+    width = 2 * reach + 1
+    return low.reshape(width, width, factor**2 * inputs, finer**2 * outputs), np.tile(bias, finer**2)

@@ -1,0 +1,75 @@
+"""A trained student as plain convolutions, ready to be quantised: {name: (kernel, bias)} in order of execution.
+
+Kernels are (kh, kw, channels in, channels out), biases (channels out,), float32.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from trainer.edgetpu.fold import affine_into_convolution
+from trainer.network import convolutions
+from trainer.recipe import Network
+
+
+def fold(student: keras.Model, spec: Network) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """A student's convolutions with its affine layers folded in: {name: (kernel, bias)}, float32, in order of
+    execution.
+    """
+    folded = {}
+    for name, *_ in convolutions(spec):
+        layer = student.get_layer(name)
+        if name == "image":
+            folded[name] = tuple(np.array(array) for array in layer.get_weights())
+        else:
+            scale, shift = (np.array(array) for array in student.get_layer(f"{name}_norm").get_weights())
+            folded[name] = affine_into_convolution(np.array(layer.kernel), scale, shift)
+    return folded
+
+
+def equalise(
+    folded: dict[str, tuple[np.ndarray, np.ndarray]], spec: Network, peaks: dict[str, np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The same function with the ranges of its activations' channels brought closer together, for int8's one scale per
+    tensor.
+
+    A channel between two convolutions is multiplied by s in the first and divided by s in the second; rectifiers let
+    any s > 0 pass, so nothing changes but rounding. Here s is the square root of (largest channel's peak / this
+    channel's peak): going all the way would move the spread into the kernels. peaks are those of channel_peaks. After
+    Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.1.
+    """
+    equal = dict(folded)
+    for sources, targets in _channel_groups(spec):
+        peak = np.max([peaks[name] for name in sources], axis=0)
+        scale = np.sqrt(peak.max() / np.maximum(peak, 1e-3 * peak.max()))
+        for name in sources:
+            equal[name] = affine_into_convolution(equal[name][0], scale, equal[name][1] * scale)
+        for name in targets:
+            equal[name] = equal[name][0] / scale[:, None], equal[name][1]
+    return equal
+
+
+def channel_peaks(student: keras.Model, spec: Network, frames: np.ndarray) -> dict[str, np.ndarray]:
+    """The largest value of each channel (C,) after each convolution's rectifier on frames (N, H, W, 3) in 0..1.
+
+    The second convolution of a residual block is rectified after the sum.
+    """
+    rectifiers = {name: name[:-1] if _ends_block(name) else name for name, *_ in convolutions(spec)[:-1]}
+    probe = keras.Model(student.input, {n: student.get_layer(f"{r}_relu").output for n, r in rectifiers.items()})
+    peaks = {name: np.float32(0) for name in rectifiers}
+    for frame in frames:
+        for name, activation in probe(frame[None]).items():
+            peaks[name] = np.maximum(peaks[name], ops.convert_to_numpy(ops.max(activation, axis=(0, 1, 2))))
+    return peaks
+
+
+def _channel_groups(spec):
+    """(convolutions that write, convolutions that read) the same channels; a residual stream is one group."""
+    blocks = range(1, spec.blocks + 1)
+    pairs = [("encoder1", "encoder2"), ("encoder2", "encoder3"), ("decoder1", "decoder2"), ("decoder2", "image")]
+    stream = ["encoder3", *(f"block{i}b" for i in blocks)], [*(f"block{i}a" for i in blocks), "decoder1"]
+    return [*(([a], [b]) for a, b in pairs), *(([f"block{i}a"], [f"block{i}b"]) for i in blocks), stream]
+
+
+def _ends_block(name):
+    return name.startswith("block") and name.endswith("b")
