@@ -1,6 +1,6 @@
-"""Folds what stands beside a convolution into its kernel. Pure functions on NumPy arrays, each exact unless it says
-otherwise.
+"""Folds what stands beside a convolution into its kernel. Pure functions on NumPy arrays.
 
+Each is exact, borders included, unless it says otherwise.
 Kernels are (kh, kw, channels in, channels out), biases (channels out,). Convolutions have stride 1, odd sizes and
 zero-"same" padding. Shuffled data hold each factor x factor cell of pixels in the channels of one: (H, W, C) becomes
 (H/f, W/f, f*f*C), rows of a cell first, as tf.nn.space_to_depth has it.
@@ -26,11 +26,10 @@ def bytes_into_convolution(kernel: np.ndarray) -> np.ndarray:
 def yuv_into_convolution(
     kernel: np.ndarray, bias: np.ndarray, full_range: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(kernel, bias) of the convolution that takes YUV (BT.601, byte / 255) where the given one takes RGB (0..1, not
-    clipped).
+    """(kernel, bias) of the convolution that takes YUV where the given one takes RGB.
 
-    Inexact within half a kernel of the border: padding is 0 in both, which is black in RGB but a saturated green in
-    YUV.
+    YUV is BT.601 as byte / 255, RGB is 0..1 and not clipped. Inexact within half a kernel of the border: padding is 0
+    in both, which is black in RGB and a saturated green in YUV.
     """
     matrix = _FULL_RANGE if full_range else _LIMITED_RANGE
     black = np.array([0 if full_range else 16, 128, 128]) / 255
