@@ -1,4 +1,4 @@
-"""ReCoNet's five loss terms, each a pure function of arrays that returns a scalar.
+"""The loss terms of ReCoNet (Gao et al., ACCV 2018) and a few more, each a pure function of arrays, a scalar.
 
 Content and style are divided by the energy of their targets, so that their weights compare across styles, layers and
 sizes. Images are (B, H, W, 3) in 0..1; feature maps are (B, h, w, C).
@@ -77,8 +77,9 @@ def palette(moments, targets):
 
 def feature_temporal(current, warped, mask):
     """Squared distance of encoder features to the previous frame's, warped, where mask (B, h, w, 1) is 1; over their
-    energy.
+    energy (ReCoNet, equation 3).
     """
+    current, warped = ops.cast(current, "float32"), ops.cast(warped, "float32")
     return _masked_mean(ops.square(current - warped), mask) / (ops.mean(ops.square(current)) + 1e-8)
 
 
@@ -87,6 +88,18 @@ def output_temporal(output, warped_output, frame, warped_frame, mask):
     equation 4).
     """
     return _masked_mean(ops.square((output - warped_output) - (luma(frame) - luma(warped_frame))), mask)
+
+
+def frame_difference(output, previous_output, frame, previous_frame, plain):
+    """Squared distance of the output's change to the input's, mean over the pairs for which plain (B,) is 1.
+
+    For video without flow (Xu et al., "Frame Difference-Based Temporal Loss for Video Stylization", arXiv 2102.05822).
+    The arrays (B, H, W, C) are images or feature maps.
+    """
+    arrays = (ops.cast(array, "float32") for array in (output, previous_output, frame, previous_frame))
+    output, previous_output, frame, previous_frame = arrays
+    change = (output - previous_output) - (frame - previous_frame)
+    return ops.sum(ops.mean(ops.square(change), axis=(1, 2, 3)) * plain) / ops.maximum(ops.sum(plain), 1.0)
 
 
 def _masked_mean(values, mask):

@@ -32,15 +32,35 @@ class Data(_Section):
     photos: str = "photos"
     held_out: int = Field(40, ge=1, description="the last N photos, for measuring only")
     sintel: str = "mpi_sintel"
+    sintel_passes: tuple[Literal["clean", "final"], ...] = Field(("clean", "final"), min_length=1)
+    sintel_held_out: tuple[str, ...] = Field(("alley_1", "cave_2"), description="scenes for measuring only")
+    videos: str = Field("videos", description="folder of clips: video files, or folders of numbered pictures")
+    video_frames: int = Field(300, ge=2, description="the most that is taken of one clip, from its start")
+
+
+class Mix(_Section):
+    """How much of the training comes from each source, relative to their sum; 0 leaves a source out unread."""
+
+    photos: float = Field(1.0, ge=0, description="photographs with synthetic motion and exact flow")
+    sintel: float = Field(0.0, ge=0, description="MPI-Sintel's frames with their flow")
+    video: float = Field(0.0, ge=0, description="clips without flow, through loss.frame_difference")
+
+    @model_validator(mode="after")
+    def _something(self):
+        if self.photos + self.sintel + self.video == 0:
+            raise ValueError("one of photos, sintel and video must be above 0")
+        return self
 
 
 class Motion(_Section):
-    """Synthetic camera motion between the two frames of a pair; the largest of each."""
+    """What happens between the two frames of a pair; the largest of each."""
 
-    pan: float = Field(14.0, ge=0, description="pixels of the network's input")
+    pan: float = Field(14.0, ge=0, description="pixels of the network's input, by camera and foreground alike")
     rotation: float = Field(2.5, ge=0, description="degrees")
     zoom: float = Field(0.04, ge=0, lt=0.5, description="relative change of scale")
-    drift: float = Field(0.04, ge=0, lt=0.5, description="relative change of brightness")
+    layers: int = Field(2, ge=0, le=8, description="foreground cut-outs that move by themselves")
+    drift: float = Field(0.06, ge=0, lt=0.5, description="relative change of brightness")
+    gamma: float = Field(0.06, ge=0, lt=0.5, description="relative change of gamma")
     noise: float = Field(0.02, ge=0, lt=0.5, description="standard deviation, 0..1 pixels")
 
 
@@ -69,6 +89,7 @@ class Weights(_Section):
     palette: float = Field(0.0, ge=0)
     feature_temporal: float = Field(0.3, ge=0)
     output_temporal: float = Field(5.0, ge=0)
+    frame_difference: float = Field(5.0, ge=0, description="pairs without flow only")
     teacher_output: float = Field(0.0, ge=0, description="students only")
     teacher_features: float = Field(0.0, ge=0, description="students only")
 
@@ -80,11 +101,12 @@ class Phase(_Section):
     batch: int = Field(4, ge=1, description="pairs of frames a step")
     learning_rate: float = Field(1e-3, gt=0)
     seed: int = 0
+    precision: Literal["bfloat16", "float32"] = Field("bfloat16", description="of activations; weights are float32")
     loss: Weights = Weights()
 
 
 class Teacher(Phase):
-    norm: Literal["frn", "instance"] = "frn"
+    norm: Literal["frn", "instance", "none"] = "frn"
 
 
 class Recipe(_Section):
@@ -95,6 +117,7 @@ class Recipe(_Section):
     artist: str = ""
     perceptual: str = Field("imagenet", description="imagenet, hed, or a .npz file in the data folder")
     data: Data
+    mix: Mix = Mix()
     frame: Frame = Frame()
     motion: Motion = Motion()
     network: Network = Network()

@@ -6,7 +6,7 @@ from PIL import Image
 
 from appliance.errors import Problem
 from trainer import perceptual
-from trainer.data import pictures, sintel
+from trainer.data import pictures
 
 
 def one_line(caught, *names):
@@ -93,44 +93,3 @@ def test_hed_weights_are_vgg16s_trunk():
     )
     energy = [float(np.var(perceptual.features(weights, image)["conv1_2"])) for image in (flat, textured)]
     assert energy[1] > energy[0]
-
-
-@pytest.fixture
-def tiny_sintel(tmp_path):
-    """One scene of 80x40 in the official layout: everything moves 4 pixels right and 2 down, the left quarter is
-    occluded.
-    """
-    top = tmp_path / "training"
-    flow = np.zeros((40, 80, 2), "<f4")
-    flow[..., 0], flow[..., 1] = 4, 2
-    for folder in ("clean", "final", "flow", "occlusions", "invalid"):
-        (top / folder / "scene").mkdir(parents=True)
-    for n in (2, 3):
-        Image.new("RGB", (80, 40), (n * 40, 0, 0)).save(top / "clean/scene" / f"frame_000{n}.png")
-    header = np.array([202021.25], "<f4").tobytes() + np.array([80, 40], "<i4").tobytes()
-    (top / "flow/scene/frame_0002.flo").write_bytes(header + flow.tobytes())
-    occluded = np.zeros((40, 80), "uint8")
-    occluded[:, :20] = 255
-    Image.fromarray(occluded).save(top / "occlusions/scene/frame_0002.png")
-    Image.fromarray(0 * occluded).save(top / "invalid/scene/frame_0002.png")
-    return tmp_path
-
-
-def test_sintel_flow_scales_with_the_picture(tiny_sintel):
-    pair = sintel.pair(tiny_sintel, "scene", 2, (20, 20))
-    assert pair.first.shape == (20, 20, 3) and pair.first[0, 0, 0] == 80 and pair.second[0, 0, 0] == 120
-    np.testing.assert_allclose(pair.flow, np.broadcast_to([1.0, 1.0], (20, 20, 2)), atol=1e-5)
-    assert not pair.mask[:, :5].any() and pair.mask[:, 5:].all()
-
-
-def test_sintel_faults_are_named(tiny_sintel, tmp_path):
-    with pytest.raises(Problem, match="training"):
-        sintel.pair(tmp_path / "elsewhere", "scene", 2, (20, 20))
-    with pytest.raises(Problem, match="frame_0007.png"):
-        sintel.pair(tiny_sintel, "scene", 7, (20, 20))
-    Image.new("RGB", (40, 40)).save(tiny_sintel / "training/clean/scene/frame_0002.png")
-    with pytest.raises(Problem, match="80x40"):
-        sintel.pair(tiny_sintel, "scene", 2, (20, 20))
-    (tiny_sintel / "training/flow/scene/frame_0002.flo").write_bytes(b"PIEH")
-    with pytest.raises(Problem, match="not a whole .flo"):
-        sintel.pair(tiny_sintel, "scene", 2, (20, 20))

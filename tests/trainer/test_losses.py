@@ -75,3 +75,61 @@ def test_palette_compares_colour_moments_of_the_batch(rng):
     np.testing.assert_allclose(mean, cells.mean(0), rtol=1e-5)
     np.testing.assert_allclose(covariance, np.cov(cells.T, bias=True), rtol=1e-3, atol=1e-7)
     assert float(losses.palette((mean, covariance), (mean, covariance))) == 0
+
+
+def test_frame_difference_is_zero_when_the_output_changes_as_the_input_does(rng):
+    before, now, output_before = rng.uniform(size=(3, 2, 4, 5, 3)).astype("float32")
+    plain = np.array([1, 1], "float32")
+    follows = losses.frame_difference(output_before + (now - before), output_before, now, before, plain)
+    assert float(follows) == pytest.approx(0, abs=1e-10)
+
+
+def test_frame_difference_counts_only_plain_pairs(rng):
+    before, now, output_before, output = rng.uniform(size=(4, 2, 4, 5, 3)).astype("float32")
+    expected = np.mean([((output - output_before) - (now - before))[1] ** 2])
+    some = losses.frame_difference(output, output_before, now, before, np.array([0, 1], "float32"))
+    assert float(some) == pytest.approx(expected, rel=1e-5)
+    none = losses.frame_difference(output, output_before, now, before, np.zeros(2, "float32"))
+    assert float(none) == 0
+
+
+def slow_output_temporal(output, warped_output, frame, warped_frame, mask):
+    """ReCoNet's equation 4, pixel by pixel, over the visible pixels and channels."""
+    total, count = 0.0, 0
+    for b, y, x in np.ndindex(mask.shape[:3]):
+        if mask[b, y, x, 0]:
+            light = sum(c * (frame - warped_frame)[b, y, x, i] for i, c in enumerate((0.299, 0.587, 0.114)))
+            for i in range(3):
+                total += ((output - warped_output)[b, y, x, i] - light) ** 2
+                count += 1
+    return total / count
+
+
+def test_output_temporal_against_its_equation(rng):
+    arrays = rng.uniform(size=(4, 2, 5, 6, 3)).astype("float32")
+    mask = (rng.uniform(size=(2, 5, 6, 1)) > 0.4).astype("float32")
+    assert float(losses.output_temporal(*arrays, mask)) == pytest.approx(slow_output_temporal(*arrays, mask), rel=1e-4)
+
+
+def wave(*shape, k):
+    n = np.arange(np.prod(shape))
+    return np.sin(0.1 * k + 0.7 * n * (1 + 0.01 * k)).reshape(shape).astype("float32")
+
+
+PUBLIC = {
+    "gram": [0.01576303, 0.09446793, 0.12788756, 0.10000146],
+    "content": 1.8040138,
+    "style": 0.00040621578,
+}
+
+
+def test_gram_content_and_style_agree_with_a_public_implementation():
+    """Values of EmptySamurai/pytorch-reconet (commit a8e7e37) on the same arrays; its losses are sums where ours are
+    relative to the target, and its Gram matrix is also divided by the channels.
+    """
+    a, b, c = (wave(2, 6, 8, 4, k=k) for k in (1, 2, 3))
+    np.testing.assert_allclose(np.asarray(losses.gram(a))[1, 2] / 4, PUBLIC["gram"], rtol=1e-4)
+    assert float(losses.content(a, b)) * np.mean(b**2) * 2 == pytest.approx(PUBLIC["content"], rel=1e-4)
+    target = np.asarray(losses.gram(c))[0]
+    ours = float(losses.style([losses.gram(a)], [target])) * np.sum(target**2) * 2 / 4**2
+    assert ours == pytest.approx(PUBLIC["style"], rel=1e-4)

@@ -1,74 +1,110 @@
-"""Pairs of frames with exact flow: two views of one photograph through a moving camera."""
+"""Pairs of frames with exact flow out of photographs: a moving camera, and cut-outs of other photographs that move by
+themselves in front of it, so that there are true occlusions.
+"""
 
 import numpy as np
 from keras import ops
 
+from trainer.data import augment
+from trainer.data.augment import project
+from trainer.data.source import Pairs, Source
 from trainer.flow import grid, inside, sample
 from trainer.recipe import Motion
+
+MARGIN = 2.0  # pixels from an outline within which a pixel may be mixed of two layers
+HARMONICS = (2, 3, 4)
+
+
+def source(photos: np.ndarray, size: tuple[int, int], motion: Motion, share: float) -> Source:
+    """Pairs of size (height, width) from photos, uint8 (N, H, W, 3)."""
+    return Source(
+        share=share,
+        store={"photos": photos},
+        draw=lambda rng, count: draw(rng, count, photos.shape[:3], size, motion),
+        render=lambda store, draws: render(store["photos"], draws, size),
+    )
 
 
 def draw(
     rng: np.random.Generator, count: int, photos: tuple[int, int, int], size: tuple[int, int], motion: Motion
 ) -> dict[str, np.ndarray]:
-    """Camera views and light for count pairs out of photos (N, H, W), each frame of size (height, width).
+    """What count pairs show of photos (N, H, W), each frame of size (height, width).
 
-    Returns "photo" (count,) indices; affine maps (count, 2, 3) "previous" and "current" from frame to photo pixels and
-    "back" from the current frame's pixels to the previous one's; "light" (count, 2) brightness factors; and "noise"
-    (count,) standard deviations. Motions are heavy-tailed: most pairs move little.
+    For the background: indices "photo" (count,) and affine maps (count, 2, 3) "previous" and "current" from frame to
+    photo pixels, "back" from the current frame's pixels to the previous one's. "layers" holds the same of L cut-outs,
+    (count, L, ...), the lowest first; there "previous" and "current" lead to the cut-out's own pixels about its centre,
+    "texture" from those to the photo's, and outlines have a mean "radius", negative where there is none, and the
+    "amplitude" and "phase" of their harmonics.
     """
-    number, rows, columns = photos
-    height, width = size
-    to_centre = _similarity(1, 0, ((1 - width) / 2, (1 - height) / 2))
-    views = {"previous": [], "current": [], "back": []}
-    for _ in range(count):
-        zoom = min(columns / width, rows / height) * rng.uniform(0.7, 1.0)
-        room = (np.array([columns, rows]) - np.array([width, height]) * zoom) / 2
-        centre = np.array([columns - 1, rows - 1]) / 2 + rng.uniform(-1, 1, 2) * room
-        mirror = np.diag([rng.choice([-1.0, 1.0]), 1, 1])
-        previous = _similarity(zoom, rng.normal(0, 2), centre) @ mirror @ to_centre
-        strength = rng.uniform() ** 2
-        move = _similarity(
-            1 + motion.zoom * rng.uniform(-1, 1) * strength,
-            motion.rotation * rng.uniform(-1, 1) * strength,
-            motion.pan * rng.uniform(-1, 1, 2) * strength,
-        )
-        back = np.linalg.inv(to_centre) @ move @ to_centre
-        for name, matrix in (("previous", previous), ("current", previous @ back), ("back", back)):
-            views[name].append(matrix[:2])
-    light = np.exp(rng.normal(0, motion.drift / 2, (count, 2)).clip(-motion.drift, motion.drift))
-    draws = {
-        "photo": rng.integers(0, number, count).astype("int32"),
-        "light": light.astype("float32"),
-        "noise": (motion.noise * rng.uniform(0, 1, count)).astype("float32"),
+    number, *picture = photos
+    previous, back = augment.views(rng, count, picture, size), augment.centred(augment.moves(rng, count, motion), size)
+    layers = count * motion.layers
+    away = augment.similarity(1, 0, -rng.uniform(0, 1, (layers, 2)) * (np.array(size[::-1]) - 1))
+    moved = np.linalg.inv(away) @ augment.moves(rng, layers, motion) @ away
+    middle = augment.similarity(1, 0, [(size[1] - 1) / 2, (size[0] - 1) / 2])
+    cutouts = {
+        "photo": rng.integers(0, number, layers),
+        "previous": (away @ np.linalg.inv(moved))[:, :2],
+        "current": away[:, :2],
+        "back": moved[:, :2],
+        "texture": (augment.views(rng, layers, picture, size) @ middle)[:, :2],
+        "radius": np.where(rng.uniform(size=layers) < 0.7, rng.uniform(0.1, 0.4, layers) * min(size), -1e3),
+        "amplitude": rng.uniform(0, 0.1, (layers, len(HARMONICS))),
+        "phase": rng.uniform(0, 2 * np.pi, (layers, len(HARMONICS))),
     }
-    return draws | {name: np.array(matrices, "float32") for name, matrices in views.items()}
+    background = {
+        "photo": rng.integers(0, number, count),
+        "previous": previous[:, :2],
+        "current": (previous @ back)[:, :2],
+        "back": back[:, :2],
+    }
+    cutouts = {name: array.reshape(count, motion.layers, *array.shape[1:]) for name, array in cutouts.items()}
+    return {**_narrow(background), "layers": _narrow(cutouts)}
 
 
-def _similarity(scale, degrees, shift):
-    c, s = scale * np.cos(np.radians(degrees)), scale * np.sin(np.radians(degrees))
-    return np.array([[c, -s, shift[0]], [s, c, shift[1]], [0, 0, 1]])
+def _narrow(arrays):
+    return {name: array.astype("int32" if array.dtype.kind == "i" else "float32") for name, array in arrays.items()}
 
 
-def project(matrices, points):
-    """Points (h, w, 2) through affine maps (B, 2, 3): (B, h, w, 2)."""
-    # Written out, because a matrix product may run in TF32, whose 10 bits are too few for a coordinate.
-    m = matrices[:, :, :, None, None]
-    x, y = points[..., 0], points[..., 1]
-    return ops.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], axis=-1)
-
-
-def render(photos, draws, size: tuple[int, int]):
-    """Frames of the drawn pairs: (previous, current, flow, mask).
-
-    photos is uint8 (N, H, W, 3) and stays on the device. Frames are (B, h, w, 3) in 0..1; flow (B, h, w, 2) leads from
-    a pixel of the current frame to its place in the previous one; mask (B, h, w, 1) is 0 where that place is outside.
+def render(photos, draws, size: tuple[int, int]) -> Pairs:
+    """The drawn pairs, from photos, uint8 (N, H, W, 3). The mask is 0 where the place is outside the previous frame,
+    hidden there by a cut-out, or within MARGIN of an outline.
     """
-    height, width = size
-    chosen = ops.cast(ops.take(photos, draws["photo"], axis=0), "float32") / 255.0
-    points = grid(height, width)
-
-    def view(name, i):
-        return ops.clip(sample(chosen, project(draws[name], points)) * draws["light"][:, i, None, None, None], 0, 1)
-
+    points = grid(*size)
+    chosen = _take(photos, draws["photo"])
+    previous, current = (sample(chosen, project(draws[name], points)) for name in ("previous", "current"))
     there = project(draws["back"], points)
-    return view("previous", 0), view("current", 1), there - points, inside(there, height, width)
+    mask = inside(there, *size)  # of what is on top in the current frame, so far
+    for i in range(draws["layers"]["radius"].shape[1]):
+        layer = {name: array[:, i] for name, array in draws["layers"].items()}
+        texture = _take(photos, layer["photo"])
+        before, now = (project(layer[name], points) for name in ("previous", "current"))
+        depth = _depth(now, layer)
+        covered = _depth(project(layer["previous"], there), layer)  # what is below, at its place in the previous frame
+        previous = _over(previous, sample(texture, project(layer["texture"], before)), _depth(before, layer))
+        current = _over(current, sample(texture, project(layer["texture"], now)), depth)
+        path = project(layer["back"], points)
+        below = mask * ops.cast((depth < -MARGIN) & (covered < -MARGIN), "float32")
+        above = inside(path, *size) * ops.cast(depth > MARGIN, "float32")
+        there, mask = ops.where(depth > 0, path, there), ops.where(depth > 0, above, below)
+    return Pairs(previous, current, there - points, mask, ops.zeros_like(draws["photo"], dtype="float32"))
+
+
+def _take(photos, indices):
+    return ops.cast(ops.take(photos, indices, axis=0), "float32") / 255.0
+
+
+def _depth(points, layer):
+    """Pixels from the cut-out's outline along the ray to its centre, positive inside: (B, h, w, 1)."""
+    angle = ops.arctan2(points[..., 1], points[..., 0])
+    radius = ops.ones_like(angle)
+    for i, k in enumerate(HARMONICS):
+        wave = ops.cos(k * angle + layer["phase"][:, i, None, None])
+        radius = radius + layer["amplitude"][:, i, None, None] * wave
+    distance = ops.sqrt(ops.sum(ops.square(points), axis=-1))
+    return (layer["radius"][:, None, None] * radius - distance)[..., None]
+
+
+def _over(below, texture, depth):
+    cover = ops.clip(depth + 0.5, 0, 1)
+    return cover * texture + (1 - cover) * below

@@ -1,0 +1,80 @@
+"""Pairs of frames out of plain video, whose flow nobody knows: for the frame-difference loss."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+from rich.console import Console
+from rich.progress import track
+
+from appliance.camera.pictures import PictureCamera
+from appliance.camera.video import VideoCamera
+from appliance.errors import Problem
+from appliance.frames import cover
+from trainer.data import augment
+from trainer.data.source import Pairs, Source
+from trainer.flow import grid, sample
+
+
+def source(folder: Path, size: tuple[int, int], longest: int, share: float) -> Source:
+    """Neighbouring frames of every clip in folder, seen by a resting camera. Raises Problem.
+
+    Frames are kept at 5/4 of size (height, width), so that the camera can crop.
+    """
+    loaded = clips(folder, (size[0] * 5 // 4, size[1] * 5 // 4), longest)
+    frames = np.concatenate(loaded)
+    ends = np.cumsum([len(clip) for clip in loaded])
+    starts = np.setdiff1d(np.arange(len(frames)), ends - 1).astype("int32")
+
+    def draw(rng, count):
+        view = augment.views(rng, count, frames.shape[1:3], size)[:, :2].astype("float32")
+        return {"frame": rng.choice(starts, count), "view": view}
+
+    return Source(share, {"frames": frames}, draw, lambda store, draws: render(store["frames"], draws, size))
+
+
+def render(frames, draws, size: tuple[int, int]) -> Pairs:
+    """The drawn pairs from frames, uint8 (N, H, W, 3); their mask is 0 and their flow is nothing."""
+    points = augment.project(draws["view"], grid(*size))
+
+    def show(index):
+        return sample(ops.cast(ops.take(frames, index, axis=0), "float32") / 255.0, points)
+
+    previous, current = show(draws["frame"]), show(draws["frame"] + 1)
+    return Pairs(previous, current, 0 * points, 0 * points[..., :1], ops.ones_like(draws["frame"], dtype="float32"))
+
+
+def clips(folder: Path, size: tuple[int, int], longest: int) -> list[np.ndarray]:
+    """The clips of a folder, in order of name: uint8 (N, *size, 3) each, its first frames, `longest` at most.
+
+    A clip is a video file or a folder of numbered pictures. Raises Problem when there is none, when one cannot be read,
+    or when it has a single frame.
+    """
+    if not Path(folder).is_dir():
+        raise Problem(f"videos {folder}: no such folder; put clips there, set data.videos or set mix.video to 0")
+    paths = sorted(path for path in Path(folder).iterdir() if not path.name.startswith("."))
+    if not paths:
+        raise Problem(f"videos {folder}: nothing in it; put video files there, or folders of numbered pictures")
+
+    with ThreadPoolExecutor() as pool:
+        return list(
+            track(
+                pool.map(lambda path: clip(path, size, longest), paths),
+                "decoding video ",
+                len(paths),
+                console=Console(stderr=True),
+            )
+        )
+
+
+def clip(path: Path, size: tuple[int, int], longest: int) -> np.ndarray:
+    """The first frames of a video file or a folder of numbered pictures: uint8 (N, *size, 3). Raises Problem."""
+    camera = PictureCamera(path) if path.is_dir() else VideoCamera(path)
+    frames = islice(camera.frames(threading.Event()), longest)
+    frames = [cover(frame.pixels, size[::-1]) for frame in frames]
+    if len(frames) < 2:
+        raise Problem(f"video {path}: a single frame; a clip needs two")
+    return np.stack(frames)
