@@ -10,6 +10,9 @@ neighbour. Every convolution but the last is followed by a normalisation, one of
 
 Padding is zero-"same" everywhere and the image enters as 0..1, so black and padding are the same number and folding is
 exact at borders.
+
+In "bfloat16" precision the convolutions run and activations are kept in bfloat16; weights, statistics and the image
+stay in float32.
 """
 
 import keras
@@ -22,17 +25,22 @@ EPSILON = 1e-5
 
 @keras.saving.register_keras_serializable("reconet")
 class Affine(layers.Layer):
-    """y = scale * x + shift, per channel."""
+    """y = scale * x + shift, per channel. Computed in float32, returned in x's type."""
 
     def build(self, shape):
-        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
-        self.shift = self.add_weight(shape=(shape[-1],), initializer="zeros", name="shift")
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale", autocast=False)
+        self.shift = self.add_weight(shape=(shape[-1],), initializer="zeros", name="shift", autocast=False)
 
     def call(self, x):
-        return x * self.scale + self.shift
+        scale, shift = self.coefficients(ops.cast(x, "float32"))
+        return ops.cast(ops.cast(x, "float32") * scale + shift, x.dtype)
+
+    def coefficients(self, x):
+        """What x (B, H, W, C), float32, is multiplied by and then shifted by."""
+        return self.scale, self.shift
 
     def constants(self, x):
-        """The scale and shift that stand in for this layer on the activations x (B, H, W, C)."""
+        """The scale and shift (C,) that stand in for this layer on the activations x (B, H, W, C)."""
         return ops.convert_to_numpy(self.scale), ops.convert_to_numpy(self.shift)
 
 
@@ -40,9 +48,10 @@ class Affine(layers.Layer):
 class InstanceNorm(Affine):
     """Zero mean and unit variance over each picture's plane, then scale and shift."""
 
-    def call(self, x):
+    def coefficients(self, x):
         mean, variance = ops.moments(x, axes=(1, 2), keepdims=True)
-        return super().call((x - mean) * ops.rsqrt(variance + EPSILON))
+        scale = self.scale * ops.rsqrt(variance + EPSILON)
+        return scale, self.shift - mean * scale
 
     def constants(self, x):
         mean, variance = ops.moments(x, axes=(1, 2))
@@ -55,8 +64,8 @@ class InstanceNorm(Affine):
 class FilterResponseNorm(Affine):
     """Unit mean square over each picture's plane, then scale and shift (no mean is taken away)."""
 
-    def call(self, x):
-        return super().call(x * ops.rsqrt(ops.mean(ops.square(x), axis=(1, 2), keepdims=True) + EPSILON))
+    def coefficients(self, x):
+        return self.scale * ops.rsqrt(ops.mean(ops.square(x), axis=(1, 2), keepdims=True) + EPSILON), self.shift
 
     def constants(self, x):
         rms = ops.sqrt(ops.mean(ops.square(x), axis=(0, 1, 2)) + EPSILON)
@@ -68,13 +77,14 @@ class Threshold(layers.Layer):
     """max(x, threshold), a learned threshold per channel: the thresholded linear unit of FRN."""
 
     def build(self, shape):
-        self.threshold = self.add_weight(shape=(shape[-1],), initializer="zeros", name="threshold")
+        self.threshold = self.add_weight(shape=(shape[-1],), initializer="zeros", name="threshold", autocast=False)
 
     def call(self, x):
-        return ops.maximum(x, self.threshold)
+        return ops.cast(ops.maximum(ops.cast(x, "float32"), self.threshold), x.dtype)
 
 
-NORMS = {"instance": InstanceNorm, "frn": FilterResponseNorm, "affine": Affine}
+# "none" and "affine" are one network: trained from nothing it shows what the others are for, distilled it ships.
+NORMS = {"instance": InstanceNorm, "frn": FilterResponseNorm, "affine": Affine, "none": Affine}
 
 
 def convolutions(spec: Network) -> list[tuple[str, int, int, int]]:
@@ -92,23 +102,31 @@ def convolutions(spec: Network) -> list[tuple[str, int, int, int]]:
     ]
 
 
-def build(spec: Network, norm: str) -> keras.Model:
+def build(spec: Network, norm: str, precision: str = "float32") -> keras.Model:
     """A network (B, H, W, 3) in 0..1 -> {"image": (B, H, W, 3) in -1..1, "encoded": (B, H/4, W/4, C), "residual":
     likewise}.
 
     H and W are multiples of 4. "encoded" is the encoder's output, on which the feature-level temporal loss acts.
     """
+    policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     shape = {name: (kernel, width, stride) for name, kernel, width, stride in convolutions(spec)}
 
     def conv(x, name):
         kernel, width, stride = shape[name]
         x = layers.Conv2D(
-            width, kernel, stride, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
+            width,
+            kernel,
+            stride,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=name,
+            dtype=policy,
         )(x)
-        return NORMS[norm](name=f"{name}_norm")(x)
+        return NORMS[norm](name=f"{name}_norm", dtype=policy)(x)
 
     def rectify(x, name):
-        return Threshold(name=f"{name}_relu")(x) if norm == "frn" else layers.ReLU(name=f"{name}_relu")(x)
+        return (Threshold if norm == "frn" else layers.ReLU)(name=f"{name}_relu", dtype=policy)(x)
 
     pixels = x = keras.Input((None, None, 3), name="pixels")
     for name in ("encoder1", "encoder2", "encoder3"):
@@ -116,10 +134,10 @@ def build(spec: Network, norm: str) -> keras.Model:
     encoded = x
     for i in range(1, spec.blocks + 1):
         y = rectify(conv(x, f"block{i}a"), f"block{i}a")
-        x = rectify(layers.Add(name=f"block{i}_sum")([x, conv(y, f"block{i}b")]), f"block{i}")
+        x = rectify(layers.Add(name=f"block{i}_sum", dtype=policy)([x, conv(y, f"block{i}b")]), f"block{i}")
     residual = x
     for name in ("decoder1", "decoder2"):
-        x = rectify(conv(layers.UpSampling2D(2, name=f"{name}_up")(x), name), name)
+        x = rectify(conv(layers.UpSampling2D(2, name=f"{name}_up", dtype=policy)(x), name), name)
     # A small start keeps tanh out of saturation, where a wide last convolution would stay.
     x = layers.Conv2D(
         3,
@@ -127,8 +145,11 @@ def build(spec: Network, norm: str) -> keras.Model:
         padding="same",
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
         name="image",
+        dtype=policy,
     )(x)
-    return keras.Model(pixels, {"image": layers.Activation("tanh")(x), "encoded": encoded, "residual": residual})
+    return keras.Model(
+        pixels, {"image": layers.Activation("tanh", dtype="float32")(x), "encoded": encoded, "residual": residual}
+    )
 
 
 def distilled_start(teacher: keras.Model, spec: Network, frames) -> keras.Model:

@@ -7,11 +7,13 @@ fine-tuned on edges at a tiny learning rate; needs no network), or a .npz file w
 
 import importlib.util
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from keras import ops
 
 from appliance.errors import Problem
+from appliance.files import replacing
 
 LAYERS = [f"conv{block}_{i}" for block, count in ((1, 2), (2, 2), (3, 3), (4, 3)) for i in range(1, count + 1)]
 STYLE_LAYERS = ("conv1_2", "conv2_2", "conv3_3", "conv4_3")
@@ -29,7 +31,7 @@ def load(source: str, folder: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as arrays:
             weights = {name: arrays[name].astype("float32") for name in arrays.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, BadZipFile) as error:
         raise Problem(
             f"perceptual weights {path}: cannot be read; set perceptual to imagenet, hed or a .npz file"
         ) from error
@@ -81,6 +83,43 @@ def _hed():
     return weights
 
 
+def save_style(path: Path, grams: list) -> None:
+    """Keeps the Gram matrices (C, C) of STYLE_LAYERS, so that a style can be judged without its painting: the upper
+    triangles, in float16 of their largest value.
+    """
+    arrays = {}
+    for layer, gram in zip(STYLE_LAYERS, grams, strict=True):
+        triangle = np.asarray(gram)[np.triu_indices(len(gram))]
+        largest = np.abs(triangle).max()
+        arrays |= {layer: (triangle / largest).astype("float16"), f"{layer}_largest": largest}
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def load_style(path: Path) -> list[np.ndarray]:
+    """What save_style() wrote, float32. Raises Problem when it cannot be read."""
+    grams = []
+    try:
+        with np.load(path) as arrays:
+            for layer in STYLE_LAYERS:
+                triangle = arrays[layer].astype("float32") * arrays[f"{layer}_largest"]
+                side = int((2 * len(triangle)) ** 0.5)
+                gram = np.zeros((side, side), "float32")
+                gram[np.triu_indices(side)] = triangle
+                grams.append(gram + np.triu(gram, 1).T)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise Problem(f"style {path}: cannot be read; make it again with reconet-train train") from error
+    return grams
+
+
+def _halve(x):
+    """2x2 max pooling. As a reshape, because the gradient of a window reduction is a slow scatter."""
+    batch, height, width, channels = x.shape
+    height, width = height // 2, width // 2
+    cells = ops.reshape(x[:, : 2 * height, : 2 * width], (batch, height, 2, width, 2, channels))
+    return ops.max(cells, axis=(2, 4))
+
+
 def features(weights, images, dtype="float32"):
     """Rectified activations {layer: (B, h, w, C)} of STYLE_LAYERS, computed in dtype.
 
@@ -90,7 +129,7 @@ def features(weights, images, dtype="float32"):
     taken = {}
     for layer in LAYERS:
         if layer.endswith("_1") and layer != "conv1_1":
-            x = ops.max_pool(x, 2, strides=2, padding="valid")
+            x = _halve(x)
         kernel = ops.cast(weights[f"{layer}_kernel"], dtype)
         x = ops.relu(ops.conv(x, kernel, padding="same") + ops.cast(weights[f"{layer}_bias"], dtype))
         if layer in STYLE_LAYERS:

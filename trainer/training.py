@@ -1,4 +1,4 @@
-"""Trains a teacher: ReCoNet with normalisation, on moving photographs."""
+"""Trains a teacher: ReCoNet with normalisation, on pairs of frames."""
 
 from pathlib import Path
 
@@ -7,37 +7,54 @@ import keras
 import numpy as np
 from keras import ops
 
-from trainer import flow, losses, network, perceptual
-from trainer.data import moving_photos, pictures
-from trainer.optimise import Run, optimise
-from trainer.recipe import Frame, Recipe
+from trainer import devices, flow, losses, network, perceptual
+from trainer.data import augment, moving_photos, pictures, sintel, video
+from trainer.data import source as sources
+from trainer.optimise import optimise
+from trainer.recipe import Frame, Motion, Recipe
+from trainer.runs import Run
 
 SAMPLES = 4  # held-out frames, stylised now and then for the eye
 
 
-def teacher_run(recipe: Recipe, out: Path) -> Run:
-    return Run(out, "teacher", recipe.digest("data", "frame", "motion", "network", "perceptual", "teacher"))
+def teacher_run(recipe: Recipe, out: Path, name: str = "teacher") -> Run:
+    digest = recipe.digest("data", "mix", "frame", "motion", "network", "perceptual", "teacher")
+    return Run(out, name, digest, recipe.teacher.norm, recipe)
 
 
-def train(recipe: Recipe, data: Path, out: Path) -> keras.Model:
-    """Trains the recipe's teacher and saves it to out/teacher.keras. Raises Problem."""
+def with_norm(recipe: Recipe, norm: str) -> Recipe:
+    """The recipe with another normalisation in its teacher."""
+    return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"norm": norm})})
+
+
+def train(recipe: Recipe, data: Path, out: Path, norm: str | None = None) -> keras.Model:
+    """Trains the recipe's teacher and saves it to out/teacher.keras; with norm, a network that differs from it in the
+    normalisation alone, to compare with, and saves that to out/NORM.keras. Raises Problem.
+    """
+    recipe = with_norm(recipe, norm) if norm else recipe
+    phase = recipe.teacher
+    devices.spread(phase.batch)
     ground = Ground(recipe, data)
-    model = network.build(recipe.network, recipe.teacher.norm)
-    weights = recipe.teacher.loss
+    keras.utils.set_random_seed(phase.seed)
+    model = network.build(recipe.network, phase.norm)
+    compute = network.build(recipe.network, phase.norm, phase.precision)
+    objective, run = teacher_objective(recipe, ground.sources), teacher_run(recipe, out, norm or "teacher")
+    perceptual.save_style(out / "style.npz", ground.constants["grams"])
+    return optimise(model, objective, ground.constants, ground.draw(phase.batch), phase, run, ground.samples, compute)
+
+
+def teacher_objective(recipe: Recipe, pair_sources):
+    """What a teacher minimises, as optimise() wants it."""
 
     def objective(call, constants, draws, key):
-        batch = make_batch(constants["photos"], draws, key, recipe)
-        outputs = call(batch["noisy"])
-        terms = picture_terms(outputs, batch, constants)
-        terms["feature_temporal"] = feature_temporal(outputs["encoded"], batch)
-        return weighted(terms, weights), terms
+        batch = make_batch(pair_sources, constants["stores"], draws, key, recipe)
+        return total(picture_terms(call(batch["noisy"]), batch, constants), recipe.teacher.loss)
 
-    run = teacher_run(recipe, out)
-    return optimise(model, objective, ground.constants, ground.draw, recipe.teacher, run, ground.samples)
+    return objective
 
 
 class Ground:
-    """What both phases train on: photographs, the painting's Gram matrices and the perceptual network."""
+    """What all phases train on: the sources of pairs, the painting's Gram matrices and the perceptual network."""
 
     def __init__(self, recipe: Recipe, data: Path):
         painting, _ = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
@@ -45,18 +62,42 @@ class Ground:
         photos = pictures.photographs(data / recipe.data.photos, recipe.size)
         self.photos, held_out = pictures.split(photos, recipe.data.held_out)
         self.samples = still_frames(held_out[:SAMPLES], recipe)
-        grams = [losses.gram(f)[0] for f in perceptual.features(weights, painting).values()]
-        self.recipe = recipe
-        weights = {name: ops.convert_to_tensor(array) for name, array in weights.items()}
-        self.constants = {
-            "photos": ops.convert_to_tensor(self.photos),
-            "vgg": weights,
-            "grams": grams,
-            "colours": losses.colour_moments(painting),
-        }
+        self.motion = recipe.motion
+        self.sources = _sources(recipe, data, self.photos)
+        self.constants = constants(self.sources, weights, painting)
 
-    def draw(self, rng, count):
-        return moving_photos.draw(rng, count, self.photos.shape[:3], self.recipe.size, self.recipe.motion)
+    def draw(self, count: int):
+        """The function that draws what chance decides about count pairs, as optimise() wants it."""
+        return lambda rng: draw(self.sources, rng, count, self.motion)
+
+
+def constants(pair_sources, weights: dict, painting: np.ndarray) -> dict:
+    """What stays on the device: the sources' stores, VGG16's weights, and what the painting (1, H, W, 3) asks for."""
+    return {
+        "stores": [source.store for source in pair_sources],
+        "vgg": weights,
+        "grams": [losses.gram(f)[0] for f in perceptual.features(weights, painting).values()],
+        "colours": losses.colour_moments(painting),
+    }
+
+
+def draw(pair_sources, rng: np.random.Generator, count: int, motion: Motion) -> dict:
+    """All that chance decides about count pairs but the noise's pattern."""
+    noise = (motion.noise * rng.uniform(0, 1, count)).astype("float32")
+    return {**sources.draw(pair_sources, rng, count), "light": augment.draw_light(rng, count, motion), "noise": noise}
+
+
+def _sources(recipe, data, photos):
+    mix, where, found = recipe.mix, recipe.data, []
+    if mix.photos:
+        found.append(moving_photos.source(photos, recipe.size, recipe.motion, mix.photos))
+    if mix.sintel:
+        found.append(
+            sintel.source(data / where.sintel, recipe.size, where.sintel_passes, where.sintel_held_out, mix.sintel)
+        )
+    if mix.video:
+        found.append(video.source(data / where.videos, recipe.size, where.video_frames, mix.video))
+    return found
 
 
 def expose(frames, frame: Frame):
@@ -76,32 +117,47 @@ def still_frames(photos: np.ndarray, recipe: Recipe) -> np.ndarray:
     return np.concatenate([ops.convert_to_numpy(expose(frame[None], recipe.frame)) for frame in frames])
 
 
-def make_batch(photos, draws, key, recipe: Recipe) -> dict:
-    """Renders and exposes B pairs: "clean" and "noisy" frames (2B, H, W, 3), previous ones first; "flow"; "mask"."""
-    previous, current, motion, mask = moving_photos.render(photos, draws, recipe.size)
-    pairs = ops.vectorized_map(lambda pair: expose(pair, recipe.frame), ops.stack([previous, current], axis=1))
-    clean = ops.concatenate([pairs[:, 0], pairs[:, 1]])
-    sigma = ops.tile(draws["noise"], 2)[:, None, None, None]
+def make_batch(pair_sources, stores, draws, key, recipe: Recipe) -> dict:
+    """Renders, lights and exposes B pairs: "clean" and "noisy" frames (2B, H, W, 3), the two of a pair side by side,
+    the previous one first; "flow", "mask" and "plain" as in data.source.Pairs.
+    """
+    pairs = sources.render(pair_sources, stores, draws)
+    frames = [augment.relight(frame, draws["light"][:, i]) for i, frame in enumerate(pairs[:2])]
+    exposed = ops.vectorized_map(lambda pair: expose(pair, recipe.frame), ops.stack(frames, axis=1))
+    # Pair by pair, so that both frames of one are on one device.
+    clean = ops.reshape(exposed, (-1, *exposed.shape[2:]))
+    sigma = ops.repeat(draws["noise"], 2)[:, None, None, None]
     noisy = ops.clip(clean + sigma * jax.random.normal(key, clean.shape), 0, 1)
-    return {"clean": clean, "noisy": noisy, "flow": motion, "mask": mask}
+    return {"clean": clean, "noisy": noisy, "flow": pairs.flow, "mask": pairs.mask, "plain": pairs.plain}
+
+
+def halves(frames):
+    """(previous, current), each (B, ...), of (2B, ...) as make_batch() orders them."""
+    pairs = ops.reshape(frames, (-1, 2, *frames.shape[1:]))
+    return pairs[:, 0], pairs[:, 1]
 
 
 def picture_terms(outputs, batch, constants) -> dict:
-    """Content, style, total variation and output-level temporal terms of the network's outputs."""
+    """The loss terms of what the network made of a batch, by name, unweighted."""
     images = (outputs["image"] + 1) / 2
     made = perceptual.features(constants["vgg"], images, "bfloat16")
-    wanted = perceptual.features(constants["vgg"], batch["clean"], "bfloat16")[perceptual.CONTENT_LAYER]
-    previous, current = ops.split(images, 2)
-    before, now = ops.split(batch["clean"], 2)
+    shown = perceptual.features(constants["vgg"], batch["clean"], "bfloat16")[perceptual.CONTENT_LAYER]
+    drawn = made[perceptual.CONTENT_LAYER]
+    previous, current = halves(images)
+    before, now = halves(batch["clean"])
+    energy = ops.mean(ops.square(ops.cast(shown, "float32")))
+    in_features = losses.frame_difference(*halves(drawn)[::-1], *halves(shown)[::-1], batch["plain"]) / energy
     return {
-        "content": losses.content(made[perceptual.CONTENT_LAYER], wanted),
+        "content": losses.content(drawn, shown),
         "style": losses.style([losses.gram(made[layer]) for layer in perceptual.STYLE_LAYERS], constants["grams"]),
         "tv": losses.total_variation(images),
         "tone": losses.tone(images, batch["clean"]),
         "palette": losses.palette(losses.colour_moments(_middle(images)), constants["colours"]),
+        "feature_temporal": _feature_temporal(outputs["encoded"], batch),
         "output_temporal": losses.output_temporal(
             current, flow.warp(previous, batch["flow"]), now, flow.warp(before, batch["flow"]), batch["mask"]
         ),
+        "frame_difference": losses.frame_difference(current, previous, now, before, batch["plain"]) + in_features,
     }
 
 
@@ -111,13 +167,14 @@ def _middle(images):
     return images[:, top:-top, left:-left]
 
 
-def feature_temporal(encoded, batch):
-    """The feature-level temporal term on the encoder's output, a quarter of the frame's size."""
-    previous, current = ops.split(encoded, 2)
+def _feature_temporal(encoded, batch):
+    """On the encoder's output, a quarter of the frame's size."""
+    previous, current = halves(ops.cast(encoded, "float32"))
     motion, mask = flow.downscale(batch["flow"], 4) / 4, ops.floor(flow.downscale(batch["mask"], 4))
     return losses.feature_temporal(current, flow.warp(previous, motion), mask)
 
 
-def weighted(terms: dict, weights) -> object:
-    """The sum of the terms by the recipe's weights."""
-    return sum(getattr(weights, name) * value for name, value in terms.items())
+def total(terms: dict, weights) -> tuple:
+    """(the loss, {term: weighted value}, {term: value})."""
+    weighted = {name: getattr(weights, name) * value for name, value in terms.items()}
+    return sum(weighted.values()), weighted, terms

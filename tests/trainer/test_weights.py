@@ -7,8 +7,8 @@ import pytest
 
 from appliance.style import bundle
 from trainer.distillation import student_run
-from trainer.optimise import load_model
 from trainer.recipe import Recipe, load
+from trainer.runs import load_model
 from trainer.training import teacher_run
 
 from .conftest import ROOT

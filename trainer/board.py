@@ -1,0 +1,34 @@
+"""Scalars and pictures for TensorBoard, through its own event writer: no TensorFlow needed."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+
+class Board:
+    """Writes to a folder; what an earlier writer left beyond `step` is forgotten."""
+
+    def __init__(self, folder: Path, step: int):
+        self._writer = EventFileWriter(str(folder))
+        self._writer.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        self._add(step, [Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+
+    def picture(self, step: int, name: str, image: Image.Image) -> None:
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        encoded = Summary.Image(
+            height=image.height, width=image.width, colorspace=3, encoded_image_string=file.getvalue()
+        )
+        self._add(step, [Summary.Value(tag=name, image=encoded)])
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _add(self, step, values):
+        self._writer.add_event(Event(step=step, summary=Summary(value=values)))
