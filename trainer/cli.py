@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 from appliance.errors import Problem
+from appliance.files import replacing
+
+SHIPPED = Path(__file__).parents[1] / "firmware_overlay/var/lib/reconet"
 
 
 def main(argv=None) -> int:
@@ -45,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
         ("train", _train, "train the teacher, with normalisation"),
         ("distill", _distill, "distil the teacher into a student without normalisation"),
         ("export", _export, "quantise the student to int8, cut it and write the bundle"),
+        ("pack", _pack, "keep the networks of a run in half the bytes, for others to evaluate and export"),
     ):
         sub = commands.add_parser(name, help=about, description=about)
         sub.add_argument("recipe", type=Path, metavar="RECIPE", help="a .toml file, see trainer/recipes")
@@ -53,7 +57,44 @@ def parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--out", type=Path, help="folder for what is made (default: runs/NAME)")
         sub.set_defaults(command=command)
+        if name == "pack":
+            sub.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to keep them in")
+        if name == "train":
+            sub.add_argument(
+                "--norm",
+                choices=("instance", "frn", "none"),
+                help="train another network to compare with, OUT/NORM.keras",
+            )
+    sub = commands.add_parser("evaluate", help="measure a bundle or a network", description=_evaluate.__doc__)
+    sub.add_argument("path", type=Path, metavar="BUNDLE|CHECKPOINT", help="NAME.reconet, or student.keras and the like")
+    sub.add_argument("--photos", type=Path, metavar="DIR", help="photographs that it was not trained on")
+    sub.add_argument("--sintel", type=Path, metavar="DIR", help="MPI-Sintel, in its official layout")
+    sub.add_argument("--data", type=Path, default=Path("data"), help="folder of the painting (default: data)")
+    sub.add_argument("--run", type=Path, metavar="DIR", help="folder of its teacher and student (default: found)")
+    sub.add_argument("--most", type=_positive, default=24, metavar="N", help="photos, and pairs a scene (default: 24)")
+    sub.add_argument(
+        "--pass", dest="rendering", choices=("clean", "final"), default="clean", help="Sintel's (default: clean)"
+    )
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub.set_defaults(command=_evaluate)
+    sub = commands.add_parser("report", help="write a page of pictures and curves", description=_report.__doc__)
+    sub.add_argument("paths", nargs="*", type=Path, metavar="BUNDLE|CHECKPOINT", help="default: the styles that ship")
+    sub.add_argument("--data", type=Path, default=Path("data"), help="folder of the paintings (default: data)")
+    sub.add_argument(
+        "--photos", type=Path, metavar="DIR", help="its first three pictures are shown (default: own ones)"
+    )
+    sub.add_argument("--clip", type=Path, help="a video for the temporal error (default: a synthetic one, exact flow)")
+    sub.add_argument("--run", type=Path, metavar="DIR", help="folder of teacher and student (default: found)")
+    sub.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html")
+    sub.set_defaults(command=_report)
     return top
+
+
+def _positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
 
 
 def _places(arguments):
@@ -70,7 +111,7 @@ def _places(arguments):
 def _train(arguments):
     from trainer.training import train
 
-    train(*_places(arguments))
+    train(*_places(arguments), arguments.norm)
 
 
 def _distill(arguments):
@@ -83,6 +124,55 @@ def _export(arguments):
     from trainer.edgetpu.export import export
 
     export(*_places(arguments))
+
+
+def _pack(arguments):
+    recipe, _, out = _places(arguments)
+    from trainer import judge, runs
+
+    arguments.to.mkdir(parents=True, exist_ok=True)
+    names = [name for name in judge.NETWORKS if (out / f"{name}.keras").exists()]
+    if not names:
+        raise Problem(f"pack: no networks in {out}; run train and distill first, or set --out")
+    for name in names:
+        runs.pack(judge.network_run(recipe, name, out), arguments.to)
+    if (out / "style.npz").exists():
+        with replacing(arguments.to / "style.npz") as path:
+            path.write_bytes((out / "style.npz").read_bytes())
+
+
+def _evaluate(arguments):
+    """Measure style and content loss, SSIM and SNR against the teacher and blobs on photos, and e_stab on Sintel."""
+    if not (arguments.photos or arguments.sintel):
+        raise Problem("evaluate: nothing to measure on; give --photos DIR, --sintel DIR or both")
+    from trainer.quiet import import_tensorflow
+
+    import_tensorflow()
+    from trainer import judge
+
+    report = judge.evaluate(
+        arguments.path,
+        arguments.photos,
+        arguments.sintel,
+        arguments.data,
+        arguments.run,
+        arguments.most,
+        arguments.rendering,
+    )
+    judge.show(report, arguments.json)
+
+
+def _report(arguments):
+    """Show what the networks of a style draw, with numbers; temporal error, loss curves, costs. One HTML file."""
+    from trainer.quiet import import_tensorflow
+
+    import_tensorflow()
+    from trainer import report
+
+    paths = arguments.paths or sorted(SHIPPED.glob("*.reconet"))
+    if not paths:
+        raise Problem(f"report: no styles in {SHIPPED}; name a bundle")
+    report.write(paths, arguments.data, arguments.photos, arguments.clip, arguments.run, arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,96 @@
-"""Measures a style on pictures it was not trained on: teacher, float student and int8 student side by side."""
+"""Measures what networks draw, on pictures they were not trained on: any of teacher, float student and int8 student."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from appliance.engine.stylizer import Stylizer
 from appliance.exposure import ExposureMeter, apply_table, curve_table
 from trainer import flow, losses, perceptual
 from trainer.data import sintel
-from trainer.metrics import blob_share, snr_db, stability_error
+from trainer.metrics import blob_share, snr_db, ssim, stability_error
 from trainer.recipe import Frame, Recipe
 
-SCENES = ("alley_1", "cave_2")
-FRAME = 2
+HEADLINE = ("alley_1", "cave_2")
+FRAME = 2  # and 3: the pair of each headline scene by which a style is judged
 
 
-def evaluate(
+def painters(recipe: Recipe, networks: dict[str, keras.Model], stylizer: Stylizer | None) -> dict[str, Callable]:
+    """{name: a function that makes of a run of frames, uint8 (H, W, 3), what is drawn of each, (H, W, 3) in -1..1}.
+
+    The stylizer, if any, is "int8". Exposure goes on through a run as it does on the board, and begins anew with it.
+    """
+
+    def floating(network):
+        def paint(frames):
+            one = meter(recipe.frame)
+            exposed = [expose(frame, one)[None].astype("float32") / 255 for frame in frames]
+            return [np.asarray(network(frame)["image"])[0] for frame in exposed]
+
+        return paint
+
+    def int8(frames):
+        stylizer.reset()
+        drawn = []
+        for frame in frames:
+            out = np.empty_like(frame)
+            stylizer.stylize(frame, out)
+            drawn.append(out / 128.0 - 1.0)
+        return drawn
+
+    found = {name: floating(network) for name, network in networks.items()}
+    return {**found, "int8": int8} if stylizer else found
+
+
+def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, grams: list | None) -> dict:
+    """Means over photos, uint8 (N, H, W, 3), for each painter: {"content": {name: value}, "style", "blobs"}, and where
+    there is a teacher "ssim" and "snr_teacher_db" against it; "snr_student_db" of int8 against the float student.
+
+    weights are VGG16's; grams the painting's Gram matrices, without which style is left out.
+    """
+    table: dict[str, dict[str, list]] = {}
+
+    def note(figure, name, value):
+        table.setdefault(figure, {}).setdefault(name, []).append(value)
+
+    for photo in track(photos, "measuring on photos", console=Console(stderr=True)):
+        exposed = expose(photo, meter(recipe.frame))[None].astype("float32") / 255
+        wanted = perceptual.features(weights, exposed)[perceptual.CONTENT_LAYER]
+        drawn = {name: paint([photo])[0] for name, paint in painted.items()}
+        for name, output in drawn.items():
+            made = perceptual.features(weights, (output[None].astype("float32") + 1) / 2)
+            note("content", name, float(losses.content(made[perceptual.CONTENT_LAYER], wanted)))
+            if grams:
+                note("style", name, float(losses.style([losses.gram(features) for features in made.values()], grams)))
+            note("blobs", name, blob_share(to_bytes(output)))
+            if "teacher" in drawn and name != "teacher":
+                note("ssim", name, ssim((drawn["teacher"] + 1) / 2, (output + 1) / 2))
+                note("snr_teacher_db", name, snr_db(drawn["teacher"], output))
+        if {"student", "int8"} <= drawn.keys():
+            note("snr_student_db", "int8", snr_db(drawn["student"], drawn["int8"]))
+    return {figure: {name: _rounded(np.mean(v)) for name, v in names.items()} for figure, names in table.items()}
+
+
+def on_sintel(
+    recipe: Recipe, painted: dict, root: Path, pairs: list[tuple[str, int]], rendering: str = "clean"
+) -> dict:
+    """Mean relative e_stab of pairs (scene, frame) by scene: {scene: {painter: value}}. See metrics.stability_error."""
+    table: dict[str, dict[str, list]] = {}
+    for scene, frame in track(pairs, "measuring on Sintel", console=Console(stderr=True)):
+        pair = sintel.pair(root, scene, frame, recipe.size, rendering)
+        for name, paint in painted.items():
+            first, second = ((drawn + 1) / 2 for drawn in paint([pair.first, pair.second]))
+            warped = np.asarray(flow.warp(second[None].astype("float32"), pair.flow[None]))[0]
+            _, relative = stability_error(first, warped, pair.mask)
+            table.setdefault(scene, {}).setdefault(name, []).append(relative)
+    return {scene: {name: _rounded(np.mean(v)) for name, v in names.items()} for scene, names in table.items()}
+
+
+def for_manifest(
     recipe: Recipe,
     data: Path,
     photos: np.ndarray,
@@ -29,46 +102,35 @@ def evaluate(
     """Figures for a bundle's manifest: the ratios that a style is judged by, then what they are made of.
 
     photos are held-out frames, uint8 (N, H, W, 3), as a camera gives them; painting is (1, H, W, 3) in 0..1. Sintel's
-    figures are left out when the data folder has none. Temporal errors are relative, see metrics.stability_error.
+    figures are left out when the data folder has none.
     """
     weights = perceptual.load(recipe.perceptual, data)
-    targets = [losses.gram(features)[0] for features in perceptual.features(weights, painting).values()]
-
-    def network(model):
-        return lambda frame, exposed: np.asarray(model(exposed[None].astype("float32") / 255)["image"])[0]
-
-    def int8(frame, exposed):
-        out = np.empty_like(frame)
-        stylizer.stylize(frame, out)
-        return out / 128.0 - 1.0
-
-    models = {"teacher": network(teacher), "student": network(student), "int8": int8}
-    style, content = ({name: [] for name in models} for _ in range(2))
-    noise, blobs = [], []
-    for photo in track(photos, "measuring on photos"):
-        stylizer.reset()
-        exposed = expose(photo, meter(recipe.frame))
-        wanted = perceptual.features(weights, exposed[None].astype("float32") / 255)[perceptual.CONTENT_LAYER]
-        outputs = {name: model(photo, exposed) for name, model in models.items()}
-        for name, output in outputs.items():
-            made = perceptual.features(weights, (output[None].astype("float32") + 1) / 2)
-            style[name].append(float(losses.style([losses.gram(features) for features in made.values()], targets)))
-            content[name].append(float(losses.content(made[perceptual.CONTENT_LAYER], wanted)))
-        noise.append(snr_db(outputs["student"], outputs["int8"]))
-        blobs.append(blob_share(to_bytes(outputs["int8"])))
-    stability = _stability(recipe, data, models, stylizer)
-    style, content = ({name: _rounded(np.mean(values)) for name, values in table.items()} for table in (style, content))
+    grams = [losses.gram(features)[0] for features in perceptual.features(weights, painting).values()]
+    painted = painters(recipe, {"teacher": teacher, "student": student}, stylizer)
+    figures = on_photos(recipe, painted, photos, weights, grams)
+    root = data / recipe.data.sintel
+    stability = on_sintel(recipe, painted, root, [(scene, FRAME) for scene in HEADLINE]) if root.is_dir() else {}
     return {
-        "style_ratio": _rounded(style["int8"] / style["teacher"]),
-        "content_ratio": _rounded(content["int8"] / content["teacher"]),
-        "snr_db": _rounded(np.mean(noise)),
+        **headline(figures),
         **{f"e_stab_{scene}": errors["int8"] for scene, errors in stability.items()},
-        "blob_share": _rounded(np.mean(blobs)),
         "photos": len(photos),
-        "style": style,
-        "content": content,
+        **figures,
         "e_stab": stability,
     }
+
+
+def headline(figures: dict) -> dict:
+    """The figures of on_photos() that a style is judged by; those that cannot be told are left out."""
+    found = {}
+    for name in ("style", "content"):
+        values = figures.get(name, {})
+        if {"teacher", "int8"} <= values.keys():
+            found[f"{name}_ratio"] = _rounded(values["int8"] / values["teacher"])
+    if "snr_student_db" in figures:
+        found["snr_db"] = figures["snr_student_db"]["int8"]
+    if "int8" in figures.get("blobs", {}):
+        found["blob_share"] = figures["blobs"]["int8"]
+    return found
 
 
 def expose(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
@@ -81,26 +143,6 @@ def expose(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
 def to_bytes(output: np.ndarray) -> np.ndarray:
     """A network's output, -1..1, as pixels: the byte that the appliance shows."""
     return np.clip(np.round(output * 128.0) + 128, 0, 255).astype("uint8")
-
-
-def _stability(recipe, data, models, stylizer) -> dict:
-    root = data / recipe.data.sintel
-    if not root.is_dir():
-        return {}
-    table = {}
-    for scene in track(SCENES, "measuring on Sintel "):
-        pair = sintel.pair(root, scene, FRAME, recipe.size)
-        table[scene] = {}
-        for name, model in models.items():
-            stylizer.reset()
-            one = meter(recipe.frame)
-            first, second = ((model(frame, expose(frame, one)) + 1) / 2 for frame in (pair.first, pair.second))
-            warped = np.asarray(flow.warp(second[None].astype("float32"), pair.flow[None]))[0]
-            absolute, relative = stability_error(first, warped, pair.mask)
-            table[scene][name] = _rounded(relative)
-            if name == "int8":
-                table[scene]["int8_absolute"] = _rounded(absolute)
-    return table
 
 
 def meter(frame: Frame) -> ExposureMeter:

@@ -11,6 +11,14 @@ def snr_db(reference: np.ndarray, other: np.ndarray) -> float:
     return 10 * np.log10(signal / max(noise, 1e-20))
 
 
+def ssim(reference: np.ndarray, other: np.ndarray) -> float:
+    """Structural similarity of two images (H, W, 3) in 0..1 (Wang et al., 2004), mean over pixels and channels."""
+    import tensorflow as tf
+
+    images = (tf.constant(image, "float32") for image in (reference, other))
+    return float(tf.image.ssim(*images, max_val=1.0))
+
+
 def stability_error(current: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     """(absolute, relative) temporal error e_stab of a stylised pair.
 

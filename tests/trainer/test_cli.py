@@ -1,6 +1,7 @@
 """The reconet-train command, end to end on a style that trains in seconds."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from appliance.engine.stylizer import Stylizer
 from appliance.style import bundle
 from trainer.cli import main
+
+from .conftest import ROOT
 
 
 def toml(fields, prefix=""):
@@ -68,7 +71,7 @@ def test_bad_input_is_one_line_and_leaves_no_model(data, fields, tmp_path, capfd
     assert main(["train", str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]) == 1
     message = [line for line in capfd.readouterr().err.splitlines() if line.startswith("reconet-train:")]
     assert len(message) == 1 and names in message[0]
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(("teacher", "."))]
 
 
 def test_steps_out_of_order_are_told_what_to_run_first(data, trained, tmp_path, capfd):
@@ -76,3 +79,128 @@ def test_steps_out_of_order_are_told_what_to_run_first(data, trained, tmp_path, 
     for command in ("distill", "export"):
         assert main([command, str(recipe), "--data", str(data), "--out", str(tmp_path)]) == 1
         assert "not trained yet" in capfd.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def sintel_root(tmp_path_factory):
+    """Two scenes in Sintel's layout, one pair each: a photograph that moves 4 pixels to the right."""
+    from PIL import Image
+
+    top = tmp_path_factory.mktemp("sintel")
+    photo = Image.open(ROOT / "appliance/camera/photos/raccoon.jpg").resize((140, 80))
+    header = np.array([202021.25], "<f4").tobytes() + np.array([128, 72], "<i4").tobytes()
+    for scene in ("alley_9", "cave_9"):
+        for kind in ("clean", "final", "flow", "occlusions", "invalid"):
+            (top / "training" / kind / scene).mkdir(parents=True)
+        for n in (1, 2):
+            for kind in ("clean", "final"):
+                photo.crop((8 - 4 * n, 0, 136 - 4 * n, 72)).save(top / "training" / kind / scene / f"frame_{n:04d}.png")
+        motion = np.broadcast_to(np.float32([4, 0]), (72, 128, 2)).astype("<f4")
+        (top / "training/flow" / scene / "frame_0001.flo").write_bytes(header + motion.tobytes())
+        for kind in ("occlusions", "invalid"):
+            Image.new("L", (128, 72)).save(top / "training" / kind / scene / "frame_0001.png")
+    return top
+
+
+def evaluated(arguments, capsys):
+    assert main(["evaluate", *map(str, arguments)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_evaluate_tells_all_figures_of_a_bundle(trained, data, sintel_root, capsys):
+    _, out = trained
+    where = ["--photos", data / "photos", "--sintel", sintel_root, "--data", data, "--most", "3", "--json"]
+    report = evaluated([out / "small.reconet", *where], capsys)
+    assert report["name"] == "small" and report["photos"] == 3 and report["missing"] == []
+    names = {"teacher", "student", "int8"}
+    for figure in ("style", "content", "blobs"):
+        assert report[figure].keys() == names and all(np.isfinite(v) and v >= 0 for v in report[figure].values())
+    for figure in ("ssim", "snr_teacher_db"):
+        assert report[figure].keys() == names - {"teacher"}
+    assert report["e_stab"].keys() == {"alley_9", "cave_9"} and report["e_stab"]["cave_9"].keys() == names
+    assert report["snr_db"] == report["snr_student_db"]["int8"] > 10
+    assert report["style_ratio"] == pytest.approx(report["style"]["int8"] / report["style"]["teacher"], rel=1e-3)
+    # The same of the float student's file, which finds its bundle; and without the painting, from what train() left.
+    again = evaluated([out / "student.keras", *where], capsys)
+    assert again["style"] == report["style"] and again["e_stab"] == report["e_stab"]
+
+
+def test_evaluate_measures_what_it_can_and_says_what_is_missing(trained, data, tmp_path, capsys):
+    _, out = trained
+    alone = tmp_path / "small.reconet"
+    alone.write_bytes((out / "small.reconet").read_bytes())
+    (tmp_path / "vgg16.npz").write_bytes((data / "vgg16.npz").read_bytes())
+    arguments = ["evaluate", str(alone), "--photos", str(data / "photos"), "--data", str(tmp_path), "--json"]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert report["content"].keys() == {"int8"} and "style" not in report and "style_ratio" not in report
+    assert [line for line in report["missing"] if "teacher" in line] and "painting" in captured.err
+    # With the folder of the run nothing is missing.
+    assert main([*arguments, "--run", str(out)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["missing"] == [] and report["style"].keys() == {"teacher", "student", "int8"}
+
+
+def test_evaluate_prints_a_table(trained, data, capsys):
+    assert (
+        main(["evaluate", str(trained[1] / "teacher.keras"), "--photos", str(data / "photos"), "--data", str(data)])
+        == 0
+    )
+    out = capsys.readouterr().out
+    assert "content loss" in out and "teacher" in out and "int8" not in out
+
+
+@pytest.mark.parametrize(
+    "arguments, names",
+    [
+        (["{out}/small.reconet"], "nothing to measure on"),
+        (["{out}/none.reconet", "--photos", "{data}/photos"], "none.reconet"),
+        (["{out}/none.keras", "--photos", "{data}/photos"], "none.json"),
+        (["{data}/painting.jpg", "--photos", "{data}/photos"], "painting.json"),
+        (["{out}/small.reconet", "--photos", "{data}/nowhere"], "nowhere"),
+        (["{out}/small.reconet", "--sintel", "{data}"], "training"),
+    ],
+)
+def test_evaluate_refuses_in_one_line(trained, data, capsys, arguments, names):
+    arguments = [text.format(out=trained[1], data=data) for text in arguments]
+    assert main(["evaluate", *arguments, "--data", str(data)]) == 1
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("reconet-train:")]
+    assert len(error) == 1 and names in error[0]
+
+
+def test_packed_networks_take_half_the_room_and_measure_the_same(trained, data, tmp_path, capsys):
+    recipe, out = trained
+    assert main(["pack", str(recipe), "--out", str(out), "--to", str(tmp_path / "kept")]) == 0
+    kept = {path.name for path in (tmp_path / "kept").iterdir()}
+    assert {"teacher.npz", "student.npz", "teacher.json", "student.json", "style.npz"} <= kept
+    where = ["--photos", data / "photos", "--data", data, "--most", "2", "--json"]
+    whole, half = (
+        evaluated([path, *where], capsys)["style"]["student"]
+        for path in (out / "student.keras", tmp_path / "kept/student.npz")
+    )
+    assert half == pytest.approx(whole, rel=1e-2)
+
+
+def test_a_report_is_one_page_with_everything_in_it(trained, data, fields, tmp_path):
+    recipe, out = trained
+    for norm in ("instance", "none"):
+        assert main(["train", str(recipe), "--data", str(data), "--out", str(out), "--norm", norm]) == 0
+    page = tmp_path / "report.html"
+    assert main(["report", str(out / "small.reconet"), "--data", str(data), "--out", str(page)]) == 0
+    text = page.read_text()
+    for title in (
+        "the painting",
+        "the frame",
+        "no normalisation",
+        "instance norm, int8",
+        "instance norm, float",
+        "our student, int8",
+    ):
+        assert title in text
+    for plan in ("split", "subpixel", "fused", "lowres"):
+        assert f"<td>{plan}</td>" in text
+    assert text.count("<svg") == 2 and text.count("style 0") + text.count("style 1") > 0
+    sources = re.findall(r"(?:src|href)=\"([^\"#]{5})", text)
+    assert sources and set(sources) == {"data:"}  # it opens without a network
+    assert "<script" not in text and "@import" not in text and "url(http" not in text

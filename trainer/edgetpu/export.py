@@ -21,9 +21,9 @@ from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.student import channel_peaks, equalise, fold
-from trainer.evaluation import evaluate, expose, meter
-from trainer.optimise import load_model
+from trainer.evaluation import expose, for_manifest, meter
 from trainer.recipe import Recipe
+from trainer.runs import load_model
 from trainer.training import teacher_run
 
 CALIBRATION = 64  # frames
@@ -73,7 +73,7 @@ def export(recipe: Recipe, data: Path, out: Path) -> Path:
         },
     }
     stylizer = Stylizer(bundle.Bundle(out, build({**fields, "files": {}}), files))
-    fields["provenance"]["metrics"] = evaluate(recipe, data, held_out, painting, teacher, student, stylizer)
+    fields["provenance"]["metrics"] = for_manifest(recipe, data, held_out, painting, teacher, student, stylizer)
     files["preview.jpg"] = preview(stylizer)
     with replacing(out / f"{recipe.name}.tflite") as temporary:
         temporary.write_bytes(whole)

@@ -1,0 +1,262 @@
+"""reconet-train report: one page of pictures and curves, with everything inside it."""
+
+import base64
+import html
+import io
+import json
+import math
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from appliance.camera.pictures import is_picture, read_picture
+from appliance.engine.interpreter import runtimes
+from appliance.files import replacing
+from appliance.frames import cover
+from trainer import evaluation, flow, judge, losses, perceptual
+from trainer.data import augment, video
+from trainer.edgetpu.convert import convert_instance_norm
+from trainer.edgetpu.cost import plan_costs
+from trainer.edgetpu.export import calibration
+from trainer.metrics import blob_share, snr_db, ssim, stability_error
+
+matplotlib.use("svg")
+from matplotlib import pyplot
+
+OWN_PHOTOS = Path(evaluation.__file__).parents[1] / "appliance/camera/photos"
+TITLES = {
+    "none": "no normalisation, float",
+    "instance int8": "instance norm, int8",
+    "instance": "instance norm, float",
+    "teacher": "our teacher, float",
+    "student": "our student, float",
+    "int8": "our student, int8",
+}
+CURVES = ("content", "style", "feature_temporal", "output_temporal")
+CLIP = 24  # frames
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1500px;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;margin:1em 0}
+td,th{padding:.3em .7em;text-align:right;border-bottom:1px solid #ddd}
+td:first-child,th:first-child{text-align:left}
+.row{display:flex;flex-wrap:wrap;gap:10px;margin:0 0 1em}
+figure{margin:0;width:min(345px,100%)}
+figure img{width:100%;aspect-ratio:512/216;object-fit:cover;display:block}
+figcaption{font-size:13px;color:#444}
+.gone{display:flex;align-items:center;justify-content:center;background:#eee;aspect-ratio:512/216;font-size:13px}
+svg{max-width:100%;height:auto}"""
+
+
+def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None, run: Path | None, out: Path) -> None:
+    """Writes the page about the styles at paths (bundles or networks) to out. Raises Problem.
+
+    Pictures are of the first three in photos, or of the virtual camera's; the temporal error is over the video clip, or
+    over a synthetic one with exact flow.
+    """
+    parts, tell = [], Console(stderr=True)
+    for path in paths:
+        tell.print(f"{path}")
+        work = judge.gather(path, data, run)
+        folder = next((f for f in _folders(path, work, run) if (f / "student.losses.jsonl").exists()), None)
+        weights = perceptual.load(work.recipe.perceptual, data)
+        painted = _painters(work, path, run)
+        parts.append(f"<h2>{html.escape(work.recipe.title)}</h2><p>{html.escape(work.recipe.artist)}</p>")
+        parts += [f"<p>{html.escape(line)}</p>" for line in work.missing]
+        parts.append(_pictures(work, painted, _photos(photos, work), weights, data))
+        parts.append(_temporal(work, painted, clip))
+        parts.append(_losses(folder) if folder else "<p>No loss curves: its run was not found; see --run.</p>")
+        parts.append(_costs(work))
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>ReCoNet on the Edge TPU</title>'
+    about = (
+        "<h1>ReCoNet on the Edge TPU</h1><p>Style and content are the training losses, relative to the painting's Gram "
+        "matrices and to the frame's own features: lower is closer. Blobs: share of pixels in saturated patches. Every "
+        "number was computed when this page was made, on a workstation; nothing here has run on a real Edge TPU.</p>"
+    )
+    with replacing(out) as temporary:
+        temporary.write_text(f"{head}<style>{STYLE}</style>{about}{''.join(parts)}</html>\n", "utf-8")
+    tell.print(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _folders(path, work, run):
+    return [f for f in (run, Path(path).parent, Path("runs") / work.recipe.name, judge.KEPT / work.recipe.name) if f]
+
+
+def _photos(folder, work):
+    paths = sorted(p for p in (folder or OWN_PHOTOS).iterdir() if is_picture(p))
+    height, width = work.recipe.size
+    return [cover(read_picture(path), (width, height)) for path in paths[:3]]
+
+
+def _painters(work, path, run):
+    """Everything that can be shown of a style, in the order of TITLES; the two to compare with where they are kept."""
+    for name in ("none", "instance"):
+        if name not in work.networks:
+            judge.find_network(work, name, [f for f in _folders(path, work, run) if f.is_dir()])
+    painted = work.painters()
+    if "instance" in work.networks:
+        painted["instance int8"] = _instance_int8(work)
+    return {name: painted[name] for name in TITLES if name in painted}
+
+
+def _instance_int8(work):
+    height, width = work.recipe.size
+    frames = np.stack([cover(read_picture(p), (width, height)) for p in sorted(OWN_PHOTOS.glob("*.jpg"))])
+    with Console(stderr=True).status("quantising instance normalisation"):
+        model = convert_instance_norm(work.networks["instance"], work.recipe.network, calibration(frames, work.recipe))
+    interpreter = runtimes()[0].load(model)
+    source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def paint(frames):
+        one, drawn = evaluation.meter(work.recipe.frame), []
+        for frame in frames:
+            exposed = evaluation.expose(frame, one)
+            interpreter.set_tensor(source["index"], (exposed ^ 0x80).view("int8")[None])
+            interpreter.invoke()
+            scale, zero = sink["quantization"]
+            drawn.append((interpreter.get_tensor(sink["index"])[0].astype("float32") - zero) * scale)
+        return drawn
+
+    return paint
+
+
+def _pictures(work, painted, photos, weights, data):
+    painting = data / work.recipe.data.painting
+    style = _figure(read_picture(painting), "the painting") if painting.exists() else _gone("the painting (--data)")
+    rows = []
+    for photo in track(photos, "drawing", console=Console(stderr=True)):
+        exposed = evaluation.expose(photo, evaluation.meter(work.recipe.frame))[None].astype("float32") / 255
+        wanted = perceptual.features(weights, exposed)[perceptual.CONTENT_LAYER]
+        drawn = {name: paint([photo])[0] for name, paint in painted.items()}
+        cells = [style, _figure(photo, "the frame")]
+        for name, output in drawn.items():
+            made = perceptual.features(weights, (output[None].astype("float32") + 1) / 2)
+            numbers = [f"content {float(losses.content(made[perceptual.CONTENT_LAYER], wanted)):.3f}"]
+            if work.grams:
+                grams = [losses.gram(features) for features in made.values()]
+                numbers.insert(0, f"style {float(losses.style(grams, work.grams)):.3f}")
+            numbers.append(f"blobs {blob_share(evaluation.to_bytes(output)):.1%}")
+            for other, label in {"instance int8": ("instance", "float"), "int8": ("student", "float")}.items():
+                if name == other and label[0] in drawn:
+                    numbers.append(f"{snr_db(drawn[label[0]], output):.1f} dB SNR to its {label[1]}")
+            if "teacher" in drawn and name in ("student", "int8"):
+                numbers.append(f"SSIM to the teacher {ssim((drawn['teacher'] + 1) / 2, (output + 1) / 2):.2f}")
+            cells.append(_figure(evaluation.to_bytes(output), TITLES[name], " · ".join(numbers)))
+        rows.append(f'<div class="row">{"".join(cells)}</div>')
+    return "<h3>What each network draws</h3>" + "".join(rows)
+
+
+def _figure(pixels, title, numbers=""):
+    image = Image.fromarray(pixels)
+    image.thumbnail((690, 400))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=88)
+    source = base64.b64encode(file.getvalue()).decode()
+    caption = f"<b>{html.escape(title)}</b><br>{html.escape(numbers)}"
+    image = f'<img alt="{html.escape(title)}" src="data:image/jpeg;base64,{source}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def _gone(title):
+    return f'<figure><div class="gone">{html.escape(title)}</div></figure>'
+
+
+def synthetic_clip(size: tuple[int, int], count: int = CLIP):
+    """A photograph through a camera that wanders, under slowly changing light: frames, uint8 (count, H, W, 3), and for
+    every frame but the last the flow (H, W, 2) to the next and the mask (H, W) of what stays in view.
+    """
+    height, width = size
+    photo = (
+        cover(read_picture(OWN_PHOTOS / "rocket.jpg"), (width * 5 // 4, height * 5 // 4)).astype("float32")[None] / 255
+    )
+    points, middle = flow.grid(height, width), [(photo.shape[2] - width) / 2, (photo.shape[1] - height) / 2]
+    maps = []
+    for t in range(count):
+        angle = 2 * math.pi * t / count
+        shift = [middle[0] * (1 + 0.8 * math.sin(angle)), middle[1] * (1 + 0.8 * math.sin(2 * angle))]
+        maps.append(
+            augment.similarity(1, 0, shift) @ augment.centred(augment.similarity(1, 2 * math.sin(angle), [0, 0]), size)
+        )
+    light = np.array([[[1 + 0.1 * math.sin(2 * math.pi * t / count), 1.0]] for t in range(count)], "float32")
+    frames = [
+        np.asarray(augment.relight(flow.sample(photo, augment.project(m[None, :2].astype("float32"), points)), one))[0]
+        for m, one in zip(maps, light, strict=True)
+    ]
+    flows, masks = [], []
+    for now, after in zip(maps, maps[1:]):
+        there = augment.project((np.linalg.inv(after) @ now)[None, :2].astype("float32"), points)
+        flows.append(np.asarray(there - points)[0])
+        masks.append(np.asarray(flow.inside(there, height, width))[0, ..., 0] > 0)
+    return (np.stack(frames) * 255).round().astype("uint8"), flows, masks
+
+
+def _temporal(work, painted, path):
+    height, width = work.recipe.size
+    if path:
+        frames = video.clip(path, (height, width), CLIP)
+        caption = f"RMS of the picture's change beyond the frame's over {Path(path).name} (no flow is known there)."
+    else:
+        frames, flows, masks = synthetic_clip(work.recipe.size)
+        caption = "Relative e_stab from frame to frame of a wandering camera under changing light, by exact flow."
+    figure, axes = pyplot.subplots(figsize=(9, 3.2))
+    for name, paint in track(painted.items(), "playing ", console=Console(stderr=True)):
+        drawn = [(output + 1) / 2 for output in paint(list(frames))]
+        errors = []
+        for t, (now, after) in enumerate(zip(drawn, drawn[1:])):
+            if path:
+                change = (after - now) - (frames[t + 1].astype("float32") - frames[t]) / 255
+                errors.append(float(np.sqrt(np.mean(np.square(change)))))
+            else:
+                warped = np.asarray(flow.warp(after[None].astype("float32"), flows[t][None]))[0]
+                errors.append(stability_error(now, warped, masks[t])[1])
+        axes.plot(range(1, len(errors) + 1), errors, label=f"{TITLES[name]}: mean {np.mean(errors):.3f}")
+    axes.set(xlabel="frame", ylabel="error", ylim=(0, None))
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return f"<h3>Temporal error over a clip</h3>{_svg(figure)}<p>{html.escape(caption)}</p>"
+
+
+def _losses(folder):
+    figure, axes = pyplot.subplots(1, len(CURVES), figsize=(14, 2.8), layout="constrained")
+    for name in ("teacher", "student"):
+        path = folder / f"{name}.losses.jsonl"
+        history = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        for term, one in zip(CURVES, axes):
+            steps = [entry["step"] for entry in history]
+            one.plot(steps, _smooth([entry.get(term, math.nan) for entry in history]), label=name, linewidth=1)
+            one.set(title=term, xlabel="step", yscale="log")
+    axes[0].legend(fontsize=8)
+    return f"<h3>Training</h3>{_svg(figure)}"
+
+
+def _smooth(values, most=200):
+    """A running mean over a hundredth of the curve, whose steps are noisy."""
+    width = max(1, len(values) // most * 2)
+    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge") if values else []
+    return np.convolve(padded, np.ones(width) / width, "valid") if values else []
+
+
+def _svg(figure):
+    file = io.StringIO()
+    figure.savefig(
+        file, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
+    pyplot.close(figure)
+    text = file.getvalue()
+    return text[text.index("<svg") :]  # without the XML header, whose DTD is an address
+
+
+def _costs(work):
+    carried = {plan.name for plan in work.style.manifest.plans} if work.style else set()
+    rows = "".join(
+        f"<tr><td>{cost.plan}</td><td>{cost.macs / 1e9:.2f}</td><td>{cost.bytes_in / 1e6:.2f}</td>"
+        f"<td>{cost.bytes_out / 1e6:.2f}</td><td>{cost.calls}</td><td>{'yes' if cost.plan in carried else ''}</td></tr>"
+        for cost in plan_costs(work.recipe.network, work.recipe.size)
+    )
+    height, width = work.recipe.size
+    return (
+        f"<h3>What a frame costs, by plan, at {width}x{height}</h3>"
+        "<table><tr><th>plan</th><th>GMAC</th><th>MB into the TPU</th><th>MB out of it</th><th>inferences</th>"
+        f"<th>in this bundle</th></tr>{rows}</table><p>Counted, not timed.</p>"
+    )
