@@ -28,6 +28,15 @@ demo: .venv/installed ## a stylised film of the virtual camera, demo/starry_nigh
 	.venv/bin/reconet run --camera virtual --every-frame --seconds 10 --style starry_night \
 	  --display demo/starry_night.mp4 --sheet demo/starry_night.png
 
+.PHONY: gallery
+gallery: .venv/installed ## the pictures of docs/gallery.md: every style on the same three frames
+	@mkdir -p demo docs/gallery
+	@for bundle in firmware_overlay/var/lib/reconet/*.reconet; do style=$$(basename $$bundle .reconet); \
+	  .venv/bin/reconet run --camera virtual --every-frame --seconds 10 --style $$style \
+	    --display none --sheet demo/$$style.png && \
+	  .venv/bin/python -c 'import sys; from PIL import Image; Image.open(sys.argv[1]).save(sys.argv[2], quality=85)' \
+	    demo/$$style.png docs/gallery/$$style.jpg || exit 1; done
+
 .PHONY: test
 test: .venv-test/installed ## all tests, on the trainer's Python and (appliance) on the board's
 	@$(MAKE) --no-print-directory test-board-python

@@ -93,6 +93,12 @@ def test_cut_outs_move_by_themselves():
     assert np.abs(np.corrcoef(back[:, 0], layer[:, 0])[0, 1]) < 0.5 and np.abs(layer).max() > 3
 
 
+def test_some_pairs_may_have_no_cut_outs():
+    draws = moving_photos.draw(np.random.default_rng(3), 400, (4, 60, 100), SIZE, Motion(layers=2, layered=0.25))
+    some = (draws["layers"]["radius"] > 0).any(1).mean()
+    assert 0.15 < some < 0.3
+
+
 def test_no_cut_outs_no_occlusion():
     photos = smooth_photos(2, 60, 100)
     still = Motion(pan=0, rotation=0, zoom=0, layers=0)

@@ -41,6 +41,7 @@ def draw(
     layers = count * motion.layers
     away = augment.similarity(1, 0, -rng.uniform(0, 1, (layers, 2)) * (np.array(size[::-1]) - 1))
     moved = np.linalg.inv(away) @ augment.moves(rng, layers, motion) @ away
+    there = (rng.uniform(size=layers) < 0.7) & np.repeat(rng.uniform(size=count) < motion.layered, motion.layers)
     middle = augment.similarity(1, 0, [(size[1] - 1) / 2, (size[0] - 1) / 2])
     cutouts = {
         "photo": rng.integers(0, number, layers),
@@ -48,7 +49,7 @@ def draw(
         "current": away[:, :2],
         "back": moved[:, :2],
         "texture": (augment.views(rng, layers, picture, size) @ middle)[:, :2],
-        "radius": np.where(rng.uniform(size=layers) < 0.7, rng.uniform(0.1, 0.4, layers) * min(size), -1e3),
+        "radius": np.where(there, rng.uniform(0.1, 0.4, layers) * min(size), -1e3),
         "amplitude": rng.uniform(0, 0.1, (layers, len(HARMONICS))),
         "phase": rng.uniform(0, 2 * np.pi, (layers, len(HARMONICS))),
     }
