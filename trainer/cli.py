@@ -12,8 +12,8 @@ SHIPPED = Path(__file__).parents[1] / "firmware_overlay/var/lib/reconet"
 
 
 def main(argv=None) -> int:
-    """Runs one command; returns the exit code: 0 done, 1 a problem that the user can mend, 2 wrong usage, 130
-    interrupted.
+    """Runs one command; returns the exit code: 0 done, 1 a problem that the user can mend, 2 wrong usage, 3 no Edge TPU
+    compiler here, 130 interrupted.
     """
     arguments = parser().parse_args(argv)
     os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -22,7 +22,7 @@ def main(argv=None) -> int:
         arguments.command(arguments)
     except Problem as problem:
         print(f"reconet-train: {problem}", file=sys.stderr)
-        return 1
+        return getattr(problem, "exit_code", 1)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("trainer", "appliance"):
             raise
@@ -57,6 +57,11 @@ def parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--out", type=Path, help="folder for what is made (default: runs/NAME)")
         sub.set_defaults(command=command)
+        if name == "export":
+            sub.add_argument(
+                "--plans", type=_plans, metavar="PLAN,...", help="in order of preference (default: split,fused,lowres)"
+            )
+            sub.add_argument("--size", type=_size, metavar="WxH", help="of the frame (default: the recipe's)")
         if name == "pack":
             sub.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to keep them in")
         if name == "train":
@@ -65,6 +70,21 @@ def parser() -> argparse.ArgumentParser:
                 choices=("instance", "frn", "none"),
                 help="train another network to compare with, OUT/NORM.keras",
             )
+    sub = commands.add_parser("check", help="predict what the Edge TPU will run", description=_check.__doc__)
+    sub.add_argument("path", type=Path, metavar="FILE|BUNDLE", help="a .tflite network or a style bundle")
+    sub.set_defaults(command=_check)
+    sub = commands.add_parser("predict", help="predict its time on the board", description=_predict.__doc__)
+    sub.add_argument("path", type=Path, metavar="BUNDLE")
+    sub.set_defaults(command=_predict)
+    sub = commands.add_parser("compile", help="compile a bundle for the Edge TPU", description=_compile.__doc__)
+    sub.add_argument("path", type=Path, metavar="BUNDLE")
+    sub.add_argument("--timeout", type=_positive, default=180, metavar="S", help="seconds a plan (default: 180)")
+    sub.add_argument("--sweep", action="store_true", help="go on with smaller frames; needs its run and its data")
+    sub.add_argument(
+        "--data", type=Path, default=Path("data"), help="folder of the painting and photos (default: data)"
+    )
+    sub.add_argument("--run", type=Path, metavar="DIR", help="folder of teacher and student (default: found)")
+    sub.set_defaults(command=_compile)
     sub = commands.add_parser("evaluate", help="measure a bundle or a network", description=_evaluate.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE|CHECKPOINT", help="NAME.reconet, or student.keras and the like")
     sub.add_argument("--photos", type=Path, metavar="DIR", help="photographs that it was not trained on")
@@ -97,6 +117,25 @@ def _positive(text):
     return value
 
 
+def _plans(text):
+    plans = tuple(text.split(","))
+    known = ("split", "fused", "lowres")
+    wrong = [plan for plan in plans if plan not in known]
+    if wrong or len(set(plans)) != len(plans):
+        raise argparse.ArgumentTypeError(f"{wrong[0] if wrong else text!r}: choose from {', '.join(known)}, each once")
+    return plans
+
+
+def _size(text):
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: write WIDTHxHEIGHT, such as 512x216")
+    width, height = map(int, parts)
+    if any(side % 8 or not 16 <= side <= 2048 for side in (width, height)):
+        raise argparse.ArgumentTypeError(f"{text!r}: width and height are multiples of 8 from 16 to 2048")
+    return height, width
+
+
 def _places(arguments):
     from trainer.quiet import import_tensorflow
     from trainer.recipe import load
@@ -121,9 +160,9 @@ def _distill(arguments):
 
 
 def _export(arguments):
-    from trainer.edgetpu.export import export
+    from trainer.edgetpu.export import PLANS, export
 
-    export(*_places(arguments))
+    export(*_places(arguments), arguments.plans or PLANS, arguments.size)
 
 
 def _pack(arguments):
@@ -139,6 +178,53 @@ def _pack(arguments):
     if (out / "style.npz").exists():
         with replacing(arguments.to / "style.npz") as path:
             path.write_bytes((out / "style.npz").read_bytes())
+
+
+def _check(arguments):
+    """Predict, operation by operation, what Google's compiler maps to the Edge TPU and why; sizes against memory."""
+    from rich.console import Console
+
+    from trainer.quiet import import_tensorflow
+
+    import_tensorflow()
+    from trainer.edgetpu import check
+
+    Console(width=None if Console().is_terminal else 140).print(check.report(arguments.path))
+
+
+def _predict(arguments):
+    """Predict the milliseconds of a frame on a Coral Dev Board, by plan and size, with intervals."""
+    from rich.console import Console
+
+    from trainer.quiet import import_tensorflow
+
+    import_tensorflow()
+    from trainer.edgetpu import predict
+
+    Console(width=None if Console().is_terminal else 140).print(predict.report(arguments.path))
+
+
+def _compile(arguments):
+    """Compile all segments of a plan together with Google's edgetpu_compiler and put them into the bundle; when a plan
+    is refused or not mapped whole, go on with the next.
+    """
+    from trainer.compilation import compile_bundle
+    from trainer.edgetpu import compiler
+
+    compiler.find()
+    if not arguments.sweep:
+        compile_bundle(arguments.path, arguments.timeout)
+        return
+    import tempfile
+
+    from trainer.quiet import import_tensorflow
+
+    import_tensorflow()
+    from trainer import judge
+
+    with tempfile.TemporaryDirectory(prefix="reconet-sweep-") as folder:
+        smaller = judge.smaller_bundles(arguments.path, arguments.data, arguments.run, Path(folder))
+        compile_bundle(arguments.path, arguments.timeout, smaller)
 
 
 def _evaluate(arguments):

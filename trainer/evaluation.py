@@ -119,6 +119,13 @@ def for_manifest(
     }
 
 
+def plan_snr(recipe: Recipe, student: keras.Model, stylizer: Stylizer, photos: np.ndarray) -> float:
+    """Mean SNR, dB, of what one plan draws of photos to what the float student draws. See metrics.snr_db()."""
+    painted = painters(recipe, {"student": student}, stylizer)
+    pairs = ((painted["student"]([photo])[0], painted["int8"]([photo])[0]) for photo in photos)
+    return _rounded(np.mean([snr_db(*pair) for pair in pairs]))
+
+
 def headline(figures: dict) -> dict:
     """The figures of on_photos() that a style is judged by; those that cannot be told are left out."""
     found = {}

@@ -84,6 +84,9 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
     if work.style is None and path.stem == "student" and path.with_name(f"{work.recipe.name}.reconet").exists():
         work.style = bundle.read(path.with_name(f"{work.recipe.name}.reconet"))
     _find_style(work, folders, data)
+    if work.style:
+        shape = work.style.manifest.input
+        work.recipe = work.recipe.sized(shape.height, shape.width)
     return work
 
 
@@ -164,6 +167,34 @@ def evaluate(
         report |= {"sintel": rendering, "pairs": len(pairs)}
         report["e_stab"] = evaluation.on_sintel(work.recipe, painted, sintel_root, pairs, rendering)
     return {**report, "missing": work.missing}
+
+
+def smaller_bundles(path: Path, data: Path, run: Path | None, folder: Path):
+    """Pairs (size in words, a function that exports the style at path at that size and returns the new bundle's path).
+
+    New bundles go to folders in folder. Raises Problem when the style's networks are not found.
+    """
+    from trainer.compilation import smaller_sizes
+    from trainer.edgetpu.export import export
+
+    style = bundle.read(path)
+    recipe = _recipe(path, style.manifest.provenance.get("recipe"))
+    places = [run, Path(path).parent, Path("runs") / recipe.name, KEPT / recipe.name]
+    for place in filter(None, places):
+        try:
+            for name in ("teacher", "student"):
+                load_model(network_run(recipe, name, place), 0)
+            break
+        except Problem:
+            continue
+    else:
+        raise Problem(f"{path}: its teacher and student were not found, so it cannot be made smaller; see --run")
+
+    def make(size):
+        return lambda: export(recipe, data, place, size=size, to=folder / f"{size[1]}x{size[0]}")
+
+    shape = style.manifest.input
+    return [(f"at {w}x{h}", make((h, w))) for h, w in smaller_sizes((shape.height, shape.width))]
 
 
 def _evenly(items, most):

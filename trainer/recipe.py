@@ -130,6 +130,11 @@ class Recipe(_Section):
         """(height, width) of the network's input, pixels."""
         return self.frame.height, self.frame.width
 
+    def sized(self, height: int, width: int) -> "Recipe":
+        """The recipe with another frame: a network that was trained at one size runs at others."""
+        frame = Frame.model_validate({**self.frame.model_dump(), "height": height, "width": width})
+        return self.model_copy(update={"frame": frame})
+
     def digest(self, *sections: str) -> str:
         """SHA-256 over what the named sections set, to tell whether a checkpoint belongs to this recipe.
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import Problem
 from ..exposure import ExposureMeter, apply_table, curve_table
 from .interpreter import Runtime, runtimes
-from .stages import upsample_nearest
+from .stages import shuffle_pixels, upsample_nearest
 
 _SIGN_BIT = np.uint8(0x80)
 
@@ -16,6 +16,7 @@ _SIGN_BIT = np.uint8(0x80)
 class Stylizer:
     """Runs the first plan of `bundle` that works here (or the one named `plan`), on the best runtime or the one named.
 
+    `prefer` names a plan to try before the others.
     `threads` is for the CPU, 0 means one per CPU. `reference` asks for the plain kernels, the same bits everywhere.
     Every candidate proves itself with a trial run. Raises Problem when none passes.
 
@@ -25,9 +26,9 @@ class Stylizer:
     """
 
     def __init__(self, bundle, plan: Optional[str] = None, runtime: Optional[str] = None, threads: int = 0,
-                 reference: bool = False):
+                 reference: bool = False, prefer: Optional[str] = None):
         manifest = bundle.manifest
-        plans = [p for p in manifest.plans if plan in (None, p.name)]
+        plans = sorted((p for p in manifest.plans if plan in (None, p.name)), key=lambda p: p.name != prefer)
         if not plans:
             raise Problem(f"style {manifest.name} has no plan {plan!r}: it has "
                           + ", ".join(p.name for p in manifest.plans))
@@ -50,7 +51,7 @@ class Stylizer:
                 if runtime.device == "TPU" and not plan.compiled:
                     continue
                 try:
-                    self._steps = _load(plan, runtime, self.bundle.files)
+                    self._steps, self._shuffle = _load(plan, runtime, self.bundle.files)
                     self._trial_run()
                 except Exception as error:  # whatever a runtime raises on a model that it cannot run
                     failures.append(f"plan {plan.name} on {runtime}: {error}")
@@ -84,7 +85,12 @@ class Stylizer:
             step.interpreter.invoke()
             clock.lap(step.name)
             before = step
-        _copy_bytes(self._steps[-1].output(), out)
+        if self._shuffle:
+            last, factor = self._shuffle
+            _copy_bytes(self._steps[-1].output(), last)
+            shuffle_pixels(last, factor, out)
+        else:
+            _copy_bytes(self._steps[-1].output(), out)
         clock.lap("output")
         self.stage_ms = clock.laps
 
@@ -116,16 +122,20 @@ class _Step:
         return self._output()[0]
 
 
-def _load(plan, runtime: Runtime, files) -> List[_Step]:
-    steps, factor = [], 1
+def _load(plan, runtime: Runtime, files):
+    """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, its factor)."""
+    steps, factor, shuffle = [], 1, None
     for stage in plan.stages:
+        if hasattr(stage, "shuffle"):
+            shuffle = np.empty(steps[-1].output().shape, np.uint8), stage.factor
+            continue
         if hasattr(stage, "factor"):
             factor *= stage.factor
             continue
         name = stage.edgetpu if runtime.device == "TPU" else stage.segment
         steps.append(_Step(name, factor, runtime.load(files[name])))
         factor = 1
-    return steps
+    return steps, shuffle
 
 
 def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:

@@ -4,7 +4,7 @@ from typing import Dict, Tuple, Union
 
 from ..errors import BundleError
 from . import tflite
-from .manifest import Input, Manifest, Output, Plan, Upsample
+from .manifest import Input, Manifest, Output, Plan, Shuffle, Upsample
 
 # Real value of a pixel: byte / 255 on the way in; tanh, so (byte - 128) / 128, on the way out.
 # As int8 both are the byte with its top bit flipped.
@@ -58,15 +58,20 @@ def _ends(name: str, data: bytes) -> Ends:
 
 def _check_chain(plan: Plan, segments: Dict[str, Ends], manifest: Manifest) -> None:
     first, _ = segments[plan.stages[0].segment]
-    _, last = segments[plan.stages[-1].segment]
     _check_end(plan.name, "input", first, manifest.input, _INPUT_QUANTIZATION)
-    _check_end(plan.name, "output", last, manifest.output, _OUTPUT_QUANTIZATION)
     tensor, before = first, "input"
     for number, stage in enumerate(plan.stages, 1):
         if isinstance(stage, Upsample):
             _, height, width, channels = tensor.shape
             shape = (1, height * stage.factor, width * stage.factor, channels)
             tensor, before = tflite.Tensor(shape, tensor.dtype, tensor.scale, tensor.zero_point), f"stage {number}"
+            continue
+        if isinstance(stage, Shuffle):
+            _, height, width, channels = tensor.shape
+            shape = (1, height * stage.factor, width * stage.factor, channels // stage.factor ** 2)
+            if channels % stage.factor ** 2:
+                raise BundleError(f"plan {plan.name}: {channels} channels cannot be shuffled by {stage.factor}")
+            tensor = tflite.Tensor(shape, tensor.dtype, tensor.scale, tensor.zero_point)
             continue
         takes_tensor, gives_tensor = segments[stage.segment]
         for what in ("shape", "dtype", "scale", "zero_point"):
@@ -76,6 +81,7 @@ def _check_chain(plan: Plan, segments: Dict[str, Ends], manifest: Manifest) -> N
                 raise BundleError(f"plan {plan.name}: {before} gives {what.replace('_', '-')} {gives} but "
                                   f"{stage.segment} takes {takes}: cut the segments from one network")
         tensor, before = gives_tensor, stage.segment
+    _check_end(plan.name, "output", tensor, manifest.output, _OUTPUT_QUANTIZATION)
 
 
 def _check_end(plan: str, end: str, tensor: tflite.Tensor, promised: Union[Input, Output], quantization) -> None:

@@ -66,12 +66,24 @@ class Upsample(_Section):
     factor: Annotated[int, Field(ge=2, le=8)]
 
 
+class Shuffle(_Section):
+    """Pixels out of channels, at the very end, on the CPU: each pixel's factor * factor * C channels become a cell of
+    factor x factor pixels, rows first.
+    """
+
+    shuffle: Literal["pixels"]
+    factor: Annotated[int, Field(ge=2, le=8)]
+
+
 def _kind(value: Any) -> str:
-    return "upsample" if isinstance(value, Upsample) or isinstance(value, dict) and "upsample" in value else "segment"
+    for name, kind in (("upsample", Upsample), ("shuffle", Shuffle)):
+        if isinstance(value, kind) or isinstance(value, dict) and name in value:
+            return name
+    return "segment"
 
 
-Stage = Annotated[Union[Annotated[Segment, Tag("segment")], Annotated[Upsample, Tag("upsample")]],
-                  Discriminator(_kind)]
+Stage = Annotated[Union[Annotated[Segment, Tag("segment")], Annotated[Upsample, Tag("upsample")],
+                        Annotated[Shuffle, Tag("shuffle")]], Discriminator(_kind)]
 
 
 class Plan(_Section):
@@ -131,8 +143,11 @@ class Manifest(_Section):
         if len(set(names)) != len(names):
             raise ValueError("two plans have the same name")
         for plan in plans:
-            if not (isinstance(plan.stages[0], Segment) and isinstance(plan.stages[-1], Segment)):
+            ends = plan.stages[:-1] if isinstance(plan.stages[-1], Shuffle) else plan.stages
+            if not (ends and isinstance(ends[0], Segment) and isinstance(ends[-1], Segment)):
                 raise ValueError(f"plan {plan.name} has to begin and end with a segment")
+            if any(isinstance(stage, Shuffle) for stage in ends):
+                raise ValueError(f"plan {plan.name} has a shuffle that is not its last stage")
         return plans
 
 

@@ -201,6 +201,10 @@ def test_not_a_manifest(tmp_path, tiny, text, words):
     (lambda m: m["plans"].append(m["plans"][0]), "same name"),
     (lambda m: m["plans"][0]["stages"].append({"upsample": "nearest", "factor": 2}), "begin and end"),
     (lambda m: m["plans"][0]["stages"].insert(0, {"upsample": "nearest", "factor": 2}), "begin and end"),
+    (lambda m: m["plans"][0]["stages"].insert(1, {"shuffle": "pixels", "factor": 2}), "not its last"),
+    (lambda m: m["plans"][2]["stages"].insert(1, {"upsample": "nearest", "factor": 2}), "begin and end"),
+    (lambda m: m["plans"][2]["stages"].pop(0), "begin and end"),
+    (lambda m: m["plans"][2]["stages"][1].update(shuffle="rows"), "shuffle"),
     (lambda m: m["plans"][0]["stages"][1].update(factor=9), "factor"),
     (lambda m: m["plans"][0]["stages"][1].update(upsample="cubic"), "upsample"),
     (lambda m: m["plans"][0]["stages"][0].update(edgetpu=7), "edgetpu"),
@@ -221,6 +225,9 @@ def test_manifest_errors(tmp_path, tiny, change, words):
     (lambda m: m["output"].update(pixels="bgrx"), "manifest says 1x32x64x4"),
     (lambda m: m["plans"][0]["stages"].pop(1), "gives shape"),
     (lambda m: m["plans"][0]["stages"][1].update(factor=4), "gives shape"),
+    (lambda m: m["plans"][0]["stages"].append({"shuffle": "pixels", "factor": 2}), "cannot be shuffled"),
+    (lambda m: m["plans"][2]["stages"][1].update(factor=2), "manifest says"),
+    (lambda m: m["plans"][2]["stages"].pop(), "manifest says"),
     (lambda m: m["plans"][0]["stages"][0].update(edgetpu=m["plans"][0]["stages"][2]["segment"]), "different ends"),
 ])
 def test_plans_that_do_not_fit(tmp_path, tiny, change, words):

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.engine import interpreter, stylizer
 from appliance.engine.interpreter import Runtime, runtimes
-from appliance.engine.stages import upsample_nearest
+from appliance.engine.stages import shuffle_pixels, upsample_nearest
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
 from appliance.exposure import ExposureMeter, curve_table
@@ -46,6 +46,25 @@ def test_upsample_repeats_each_pixel(factor):
     out = np.empty((4 * factor, 5 * factor, 6), np.int8)
     upsample_nearest(source, factor, out)
     assert np.array_equal(out, source.repeat(factor, 0).repeat(factor, 1))
+
+
+@pytest.mark.parametrize("factor, channels", [(2, 3), (4, 3), (4, 4), (3, 1)])
+def test_shuffle_spreads_channels_over_cells_of_pixels(factor, channels):
+    source = noise.randint(0, 256, (4, 5, factor * factor * channels)).astype(np.uint8)
+    out = np.empty((4 * factor, 5 * factor, channels), np.uint8)
+    shuffle_pixels(source, factor, out)
+    for y, x in np.ndindex(4 * factor, 5 * factor):
+        cell = source[y // factor, x // factor].reshape(factor, factor, channels)
+        assert np.array_equal(out[y, x], cell[y % factor, x % factor])
+
+
+def test_all_plans_draw_the_same_picture(tiny):
+    """The same function in other forms: their rounding differs, the picture does not."""
+    assert [plan.name for plan in tiny.manifest.plans] == ["split", "fused", "lowres"]
+    pixels = np.kron(noise.randint(0, 256, (4, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    split, *others = (stylised(Stylizer(tiny, plan=plan.name), pixels).astype(float) for plan in tiny.manifest.plans)
+    for other in others:
+        assert np.mean((split - other) ** 2) < 10 ** -2 * np.mean((split - 128) ** 2)  # above 20 dB
 
 
 def test_segments_and_numpy_are_bit_identical_to_the_uncut_network(tmp_path, parts):

@@ -35,10 +35,35 @@ def trained(data, fields, tmp_path_factory):
 def test_a_painting_becomes_a_bundle_that_the_appliance_runs(trained):
     _, out = trained
     style = bundle.read(out / "small.reconet")
-    assert [plan.name for plan in style.manifest.plans] == ["split"]
+    assert [plan.name for plan in style.manifest.plans] == ["split", "fused", "lowres"]
     frame, made = np.full((32, 64, 3), 90, "uint8"), np.empty((32, 64, 3), "uint8")
-    Stylizer(style).stylize(frame, made)
-    assert made.std() > 0
+    for plan in style.manifest.plans:
+        Stylizer(style, plan=plan.name).stylize(frame, made)
+        assert made.std() > 0
+    snr = style.manifest.provenance["metrics"]["plan_snr_db"]
+    assert all(abs(snr[plan] - snr["split"]) < 1 for plan in snr)
+
+
+def test_plans_and_size_can_be_chosen(trained, data, tmp_path):
+    recipe, out = trained
+    again = tmp_path / "again"
+    again.mkdir()
+    for path in out.glob("*.[kj]*"):
+        (again / path.name).write_bytes(path.read_bytes())
+    chosen = ["--plans", "lowres,split", "--size", "72x40"]
+    assert main(["export", str(recipe), "--data", str(data), "--out", str(again), *chosen]) == 0
+    style = bundle.read(again / "small.reconet")
+    assert [plan.name for plan in style.manifest.plans] == ["lowres", "split"]
+    assert (style.manifest.input.width, style.manifest.input.height) == (72, 40)
+
+
+@pytest.mark.parametrize(
+    "option", [["--plans", "fast"], ["--plans", "split,split"], ["--size", "70x40"], ["--size", "x"]]
+)
+def test_wrong_plans_and_sizes_are_wrong_usage(trained, option, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["export", str(trained[0]), *option])
+    assert caught.value.code == 2 and option[1] in capsys.readouterr().err
 
 
 def test_the_bundle_says_where_it_comes_from(trained, fields):

@@ -7,10 +7,11 @@ from appliance.engine.stages import upsample_nearest
 from appliance.errors import Problem
 from trainer import network
 from trainer.edgetpu import gate
-from trainer.edgetpu.convert import convert
+from trainer.edgetpu.convert import convert, forward
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.flatbuffer import operation, unpack
 from trainer.edgetpu.student import fold
+from trainer.metrics import snr_db
 from trainer.network import Network
 
 SPEC = Network(widths=(8, 16, 16), blocks=2)
@@ -65,6 +66,45 @@ def test_segments_with_numpy_between_them_give_the_whole_networks_bytes(whole, f
         else:
             tensor = run(stage, tensor)
     np.testing.assert_array_equal(tensor, expected)
+
+
+PLANS = ("split", "fused", "lowres")
+
+
+def unshuffled(output, plan):
+    if plan != "lowres":
+        return output
+    _, height, width, _ = output.shape
+    cells = output.reshape(height, width, 4, 4, 3).transpose(0, 2, 1, 3, 4)
+    return cells.reshape(1, 4 * height, 4 * width, 3)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_every_plan_is_the_students_function(student, frames, plan, rng):
+    import tensorflow as tf
+
+    for layer in student.layers:
+        if isinstance(layer, network.Affine):
+            layer.shift.assign(rng.normal(0, 0.2, layer.shift.shape))
+    pixels = rng.uniform(size=(1, 32, 56, 3)).astype("float32")
+    made = unshuffled(forward(fold(student, SPEC), SPEC, tf.constant(pixels), plan).numpy(), plan)
+    np.testing.assert_allclose(made, student(pixels)["image"], atol=1e-5)  # borders included
+
+
+def test_every_plan_in_int8_is_as_close_to_the_student_and_passes_the_gate(student, frames):
+    weights, pixels = fold(student, SPEC), np.round(frames[:1] * 255).astype("uint8")
+    expected = np.asarray(student(pixels.astype("float32") / 255)["image"])
+    noise, operations = {}, {}
+    for plan in PLANS:
+        data = convert(weights, SPEC, frames, plan)
+        assert gate.faults(data) == []
+        model = unpack(data)
+        operations[plan] = {operation(model, o)[0] for o in model.subgraphs[0].operators}
+        made = unshuffled(run(data, (pixels ^ 0x80).view("int8")) / 128, plan)
+        noise[plan] = snr_db(expected, made)
+    assert operations["lowres"] == {"CONV_2D", "ADD", "TANH"}
+    assert operations["fused"] == {"CONV_2D", "ADD", "TANH", "TRANSPOSE_CONV"}
+    assert all(abs(noise[plan] - noise["split"]) < 1 for plan in PLANS), noise
 
 
 def test_segments_hold_only_what_they_need_and_no_resize(whole):

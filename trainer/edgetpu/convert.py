@@ -4,14 +4,17 @@ import keras
 import numpy as np
 
 from appliance.errors import Problem
+from trainer.edgetpu.flatbuffer import operation, pack, unpack
+from trainer.edgetpu.fold import at_low_resolution, nearest_into_transposed
 from trainer.network import EPSILON, convolutions
 from trainer.quiet import quiet
 from trainer.recipe import Network
 
 
-def forward(weights: dict, spec: Network, pixels, normalise=lambda x, name: x):
+def forward(weights: dict, spec: Network, pixels, plan: str = "split", normalise=lambda x, name: x):
     """The folded network in TensorFlow operations that an Edge TPU knows: (1, H, W, 3) in 0..1 -> (1, H, W, 3) in
-    -1..1. What comes out of a convolution but the last goes through normalise(x, its name), nothing when folded.
+    -1..1, or in the plan lowres (1, H/4, W/4, 48), the image shuffled by 4. What comes out of a convolution but the
+    last goes through normalise(x, its name), nothing when folded.
     """
     import tensorflow as tf
 
@@ -26,18 +29,35 @@ def forward(weights: dict, spec: Network, pixels, normalise=lambda x, name: x):
         # Keras' own layer becomes TILE v3, which the board's runtime cannot load.
         return tf.raw_ops.ResizeNearestNeighbor(images=x, size=[2 * x.shape[1], 2 * x.shape[2]])
 
+    def decode(x, name):
+        if plan == "split":
+            return conv(upsample(x), name)
+        kernel, bias = weights[name]
+        if plan == "fused":
+            shape = [1, 2 * x.shape[1], 2 * x.shape[2], kernel.shape[3]]
+            return tf.nn.bias_add(tf.nn.conv2d_transpose(x, nearest_into_transposed(kernel), shape, 2, "SAME"), bias)
+        return low_resolution(x, name, 1 if name == "decoder1" else 2, upsample=2)
+
+    def low_resolution(x, name, factor, upsample=1):
+        kernel, bias = at_low_resolution(*weights[name], factor, upsample)
+        return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
+
     x = pixels
     for name in ("encoder1", "encoder2", "encoder3"):
         x = tf.nn.relu(conv(x, name))
     for i in range(1, spec.blocks + 1):
         x = tf.nn.relu(x + conv(tf.nn.relu(conv(x, f"block{i}a")), f"block{i}b"))
     for name in ("decoder1", "decoder2"):
-        x = tf.nn.relu(conv(upsample(x), name))
-    return tf.tanh(conv(x, "image"))
+        x = tf.nn.relu(decode(x, name))
+    return tf.tanh(low_resolution(x, "image", 4) if plan == "lowres" else conv(x, "image"))
 
 
-def convert(weights: dict, spec: Network, frames: np.ndarray, normalise=lambda x, name: x) -> bytes:
-    """The whole network as int8 TFLite, batch 1, with ranges calibrated on frames (N, H, W, 3) in 0..1.
+def convert(
+    weights: dict, spec: Network, frames: np.ndarray, plan: str = "split", normalise=lambda x, name: x
+) -> bytes:
+    """The whole network, in the form of a plan (see edgetpu.cost), as int8 TFLite, batch 1.
+
+    Its ranges are calibrated on frames (N, H, W, 3) in 0..1.
 
     The input's byte b stands for (b + 128) / 255 and the output's for b / 128. Raises Problem when frames cannot
     calibrate it.
@@ -51,7 +71,7 @@ def convert(weights: dict, spec: Network, frames: np.ndarray, normalise=lambda x
 
     @tf.function(input_signature=[tf.TensorSpec([1, *frames.shape[1:]], tf.float32)])
     def network(pixels):
-        return forward(weights, spec, pixels, normalise)
+        return forward(weights, spec, pixels, plan, normalise)
 
     with quiet():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
@@ -59,7 +79,29 @@ def convert(weights: dict, spec: Network, frames: np.ndarray, normalise=lambda x
         converter.representative_dataset = lambda: ([frame[None]] for frame in pinned)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-        return converter.convert()
+        return with_plain_activations(converter.convert())
+
+
+def with_plain_activations(data: bytes) -> bytes:
+    """The same network without rectifiers fused into its transposed convolutions, which makes them version 4.
+
+    The board's runtime knows version 3. Where the output's zero-point is -128, the lowest byte, 0 is the lowest value
+    that it can hold, so the rectifier does nothing that the type does not do. Raises Problem when it is another.
+    """
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = unpack(data)
+    graph = model.subgraphs[0]
+    for operator in graph.operators:
+        if operation(model, operator)[0] != "TRANSPOSE_CONV":
+            continue
+        if operator.builtinOptions.fusedActivationFunction == schema.ActivationFunctionType.RELU:
+            if list(graph.tensors[operator.outputs[0]].quantization.zeroPoint) != [-128]:
+                raise Problem("transposed convolution: its zero-point is not -128, so its rectifier cannot be left out")
+            operator.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
+        code = model.operatorCodes[operator.opcodeIndex]
+        code.version = min(code.version, 3)
+    return pack(model)
 
 
 def convert_instance_norm(model: keras.Model, spec: Network, frames: np.ndarray) -> bytes:
@@ -78,4 +120,4 @@ def convert_instance_norm(model: keras.Model, spec: Network, frames: np.ndarray)
         mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
         return (x - mean) * tf.math.rsqrt(variance + EPSILON) * scale + shift
 
-    return convert(weights, spec, frames, normalise)
+    return convert(weights, spec, frames, normalise=normalise)

@@ -21,30 +21,92 @@ from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.student import channel_peaks, equalise, fold
-from trainer.evaluation import expose, for_manifest, meter
+from trainer.evaluation import expose, for_manifest, meter, plan_snr
 from trainer.recipe import Recipe
 from trainer.runs import load_model
 from trainer.training import teacher_run
 
+PLANS = ("split", "fused", "lowres")
 CALIBRATION = 64  # frames
+COMPARED = 6  # photos on which the plans are compared
 
 
-def export(recipe: Recipe, data: Path, out: Path) -> Path:
-    """Writes the bundle out/NAME.reconet from the recipe's trained student and returns its path. Raises Problem.
+def export(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    plans: tuple[str, ...] = PLANS,
+    size: tuple[int, int] | None = None,
+    to: Path | None = None,
+) -> Path:
+    """Writes the bundle NAME.reconet from the recipe's trained student in out, and returns its path. Raises Problem.
 
-    Beside it goes NAME.tflite, the int8 network before it is cut.
+    plans are in the order in which the appliance is to try them; size (height, width) replaces the recipe's frame; the
+    bundle goes to the folder `to`, or to out.
+    Beside the bundle goes NAME.tflite, the int8 network before it is cut.
     """
     console = Console(stderr=True)
     teacher, teacher_steps = load_model(teacher_run(recipe, out), recipe.teacher.steps)
     student, student_steps = load_model(student_run(recipe, out), recipe.student.steps)
+    to = to or out
+    to.mkdir(parents=True, exist_ok=True)
+    trained, recipe = recipe, recipe.sized(*size) if size else recipe
     painting, painting_digest = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
     photos = pictures.photographs(data / recipe.data.photos, recipe.size)
     frames, held_out = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
-    with console.status("quantising"):
-        chosen = calibration(frames, recipe)
+    chosen = calibration(frames, recipe)
+    with console.status("equalising"):
         peaks = channel_peaks(student, recipe.network, chosen)
-        whole = convert(equalise(fold(student, recipe.network), recipe.network, peaks), recipe.network, chosen)
-    gate.check(f"{recipe.name}.tflite", whole)
+        weights = equalise(fold(student, recipe.network), recipe.network, peaks)
+    files, stages = {}, {}
+    for plan in plans:
+        with console.status(f"quantising for the plan {plan}"):
+            whole = convert(weights, recipe.network, chosen, plan)
+        gate.check(f"{recipe.name}, plan {plan}", whole)
+        segments, stages[plan] = staged(plan, whole)
+        files.update(segments)
+        if plan == "split":
+            with replacing(to / f"{recipe.name}.tflite") as temporary:
+                temporary.write_bytes(whole)
+    height, width = recipe.size
+    shape = {"width": width, "height": height, "pixels": "rgb"}
+    exposure = {"mean": recipe.frame.exposure_mean, "std": recipe.frame.exposure_std}
+    fields = {
+        "format": 1,
+        "name": recipe.name,
+        "title": recipe.title,
+        "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "input": {**shape, "exposure": exposure},
+        "output": shape,
+        "plans": [{"name": plan, "stages": stages[plan]} for plan in plans],
+        "provenance": {
+            "trainer": trainer.__version__,
+            "recipe": trained.model_dump(mode="json"),
+            "painting_sha256": painting_digest,
+            "steps": {"teacher": teacher_steps, "student": student_steps},
+        },
+    }
+    draft = bundle.Bundle(out, build({**fields, "files": {}}), files)
+    stylizer = Stylizer(draft)
+    metrics = for_manifest(recipe, data, held_out, painting, teacher, student, stylizer)
+    metrics["plan_snr_db"] = {
+        plan: plan_snr(recipe, student, Stylizer(draft, plan=plan), held_out[:COMPARED]) for plan in plans
+    }
+    fields["provenance"]["metrics"] = metrics
+    files["preview.jpg"] = preview(stylizer)
+    path = to / f"{recipe.name}{bundle.SUFFIX}"
+    bundle.write(path, fields, files)
+    for name, value in metrics.items():
+        console.print(f"{name:16} {value}")
+    console.print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
+    return path
+
+
+def staged(plan: str, whole: bytes) -> tuple[dict[str, bytes], list[dict]]:
+    """The files of a plan's converted network, and its stages as a manifest has them. Raises Problem."""
+    if plan != "split":
+        name = f"{plan}.tflite"
+        return {name: whole}, [{"segment": name}, *([{"shuffle": "pixels", "factor": 4}] if plan == "lowres" else [])]
     files, stages = {}, []
     for stage in cut(whole):
         if isinstance(stage, int):
@@ -54,35 +116,7 @@ def export(recipe: Recipe, data: Path, out: Path) -> Path:
             gate.check(name, stage)
             files[name] = stage
             stages.append({"segment": name})
-    height, width = recipe.size
-    size = {"width": width, "height": height, "pixels": "rgb"}
-    exposure = {"mean": recipe.frame.exposure_mean, "std": recipe.frame.exposure_std}
-    fields = {
-        "format": 1,
-        "name": recipe.name,
-        "title": recipe.title,
-        "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "input": {**size, "exposure": exposure},
-        "output": size,
-        "plans": [{"name": "split", "stages": stages}],
-        "provenance": {
-            "trainer": trainer.__version__,
-            "recipe": recipe.model_dump(mode="json"),
-            "painting_sha256": painting_digest,
-            "steps": {"teacher": teacher_steps, "student": student_steps},
-        },
-    }
-    stylizer = Stylizer(bundle.Bundle(out, build({**fields, "files": {}}), files))
-    fields["provenance"]["metrics"] = for_manifest(recipe, data, held_out, painting, teacher, student, stylizer)
-    files["preview.jpg"] = preview(stylizer)
-    with replacing(out / f"{recipe.name}.tflite") as temporary:
-        temporary.write_bytes(whole)
-    path = out / f"{recipe.name}{bundle.SUFFIX}"
-    bundle.write(path, fields, files)
-    for name, value in fields["provenance"]["metrics"].items():
-        console.print(f"{name:16} {value}")
-    console.print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
-    return path
+    return files, stages
 
 
 def calibration(frames: np.ndarray, recipe: Recipe) -> np.ndarray:
