@@ -37,6 +37,12 @@ def _threads(text: str) -> int:
     return int(text)
 
 
+def _frames(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) <= 1000000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames: give 1 or more")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="reconet", description="Stylise live video with a ReCoNet, on an Edge TPU or a CPU.")
     parser.add_argument("--version", action="version", version=f"reconet {__version__}")
@@ -48,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
                      help="a video file, a folder of pictures, or virtual (default)")
     run.add_argument("--display", default="none", metavar="SINK", help="an .mp4 file, a new folder, or none (default)")
     run.add_argument("--style", metavar="NAME|BUNDLE", help="default: the newest one found")
-    run.add_argument("--plan", metavar="NAME", help="default: the first of the style's plans that runs here")
+    run.add_argument("--plan", metavar="NAME",
+                     help="default: the one that bench --choose found, or the first that runs here")
     run.add_argument("--seconds", type=_seconds, metavar="N", help="stop after so long")
     run.add_argument("--every-frame", action="store_true", help="do not play in real time: show every frame")
     run.add_argument("--sheet", metavar="FILE.png", help="write three source frames above their stylised frames")
@@ -58,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
     styles = commands.add_parser("styles", help="list the styles found", description=_styles.__doc__)
     styles.set_defaults(function=_styles)
+    bench = commands.add_parser("bench", help="time every plan of a style here", description=_bench.__doc__)
+    bench.add_argument("style", nargs="?", metavar="NAME|BUNDLE", help="default: the newest one found")
+    bench.add_argument("--frames", type=_frames, default=200, metavar="N", help="frames a plan (default: 200)")
+    bench.add_argument("--threads", type=_threads, default=0, metavar="N", help="CPU threads (default: one per CPU)")
+    bench.add_argument("--choose", action="store_true", help="remember the fastest: run takes it from now on")
+    bench.set_defaults(function=_bench)
     doctor = commands.add_parser("doctor", help="say what this machine has and lacks", description=_doctor.__doc__)
     doctor.set_defaults(function=_doctor)
     return parser
@@ -88,7 +101,7 @@ def _run(arguments) -> int:
     from .engine.stylizer import Stylizer
     from .files import Pending
     from .sheet import ContactSheet
-    from .style import store
+    from .style import choice, store
 
     _check_outputs(arguments)
     bundle = store.find(arguments.style)
@@ -96,7 +109,7 @@ def _run(arguments) -> int:
         raise Problem(f"style {bundle.name} takes {bundle.manifest.input.pixels} pixels, which --camera "
                       f"{arguments.camera} does not give: export it for rgb")
     camera = open_camera(arguments.camera, arguments.every_frame)
-    stylizer = Stylizer(bundle, arguments.plan, threads=arguments.threads)
+    stylizer = Stylizer(bundle, arguments.plan, threads=arguments.threads, prefer=choice.read(bundle))
     sheet = ContactSheet() if arguments.sheet else None
     if sheet:
         Pending(arguments.sheet).discard()  # better to learn now that it cannot be written
@@ -138,6 +151,31 @@ def _styles(arguments) -> int:
         print(f"refused: {one.reason}")
     if not valid:
         store.find(None)  # raises: it says where was searched and what to do
+    return 0
+
+
+def _bench(arguments) -> int:
+    """Time every plan of a style on this machine: medians in milliseconds, and the 99th percentile of whole frames."""
+    from .bench import bench
+    from .style import choice, store
+
+    bundle = store.find(arguments.style)
+    timings = bench(bundle, arguments.frames, arguments.threads)
+    rows = [("PLAN", "MEDIAN", "P99", "INFERENCE", "NUMPY", "COPIES", "FPS", "RUNTIME")]
+    for one in timings:
+        if not one.fault:
+            numbers = (one.median, one.p99, one.inference, one.numpy, one.copies)
+            rows.append((one.plan, *(f"{number:.2f}" for number in numbers), f"{1000 / one.median:.1f}", one.runtime))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    for one in timings:
+        if one.fault:
+            print(f"{one.plan}: {one.fault}")
+    if timings[0].fault:
+        raise Problem(f"style {bundle.name}: none of its plans runs here")
+    if arguments.choose:
+        print(f"plan {timings[0].plan} is remembered in {choice.write(bundle, timings[0].plan)}")
     return 0
 
 

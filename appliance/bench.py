@@ -1,0 +1,69 @@
+"""How long a frame takes by each of a style's plans, on whatever runtime this machine has."""
+
+from dataclasses import dataclass
+from typing import List
+
+import numpy as np
+
+from .camera.virtual import VirtualCamera
+from .engine.stylizer import Stylizer
+from .errors import Problem
+from .frames import cover
+
+WARM_UP = 5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds a frame by one plan: median and 99th percentile of all, medians of its parts.
+
+    `inference` is the interpreter (the TPU, with its transfers), `numpy` what is computed between and around the
+    segments, `copies` the bytes into the first tensor and out of the last. `fault` says why a plan did not run.
+    """
+
+    plan: str
+    runtime: str = ""
+    median: float = 0.0
+    p99: float = 0.0
+    inference: float = 0.0
+    numpy: float = 0.0
+    copies: float = 0.0
+    fault: str = ""
+
+
+def bench(bundle, frames: int = 200, threads: int = 0) -> List[Timing]:
+    """Times every plan of the bundle, fastest first, those that do not run last."""
+    timings = [_time(bundle, plan.name, frames, threads) for plan in bundle.manifest.plans]
+    return sorted(timings, key=lambda timing: (bool(timing.fault), timing.median))
+
+
+def _time(bundle, plan: str, frames: int, threads: int) -> Timing:
+    try:
+        stylizer = Stylizer(bundle, plan, threads=threads)
+    except Problem as problem:
+        return Timing(plan, fault=str(problem))
+    camera, (width, height) = VirtualCamera(paced=False), stylizer.output_size
+    pictures = [cover(camera.picture(24 * i), stylizer.input_size) for i in range(4)]
+    out = np.empty((height, width, stylizer.channels), np.uint8)
+    laps = []
+    for i in range(WARM_UP + frames):
+        stylizer.stylize(pictures[i % len(pictures)], out)
+        laps.append(_parts(stylizer.stage_ms))
+    parts = np.array(laps[WARM_UP:])
+    total = parts.sum(axis=1)
+    inference, numpy, copies = np.median(parts, axis=0)
+    runtime = f"{stylizer.runtime} ({stylizer.runtime.device})"
+    return Timing(plan, runtime, float(np.median(total)), float(np.percentile(total, 99)), inference, numpy, copies)
+
+
+def _parts(stage_ms):
+    """(inference, numpy, copies) of one frame's stages."""
+    sums = {"inference": 0.0, "numpy": 0.0, "copies": 0.0}
+    for stage, milliseconds in stage_ms:
+        copied = stage in ("input", "output")
+        sums["copies" if copied else "numpy" if _upsample(stage) else "inference"] += milliseconds
+    return tuple(sums.values())
+
+
+def _upsample(stage: str) -> bool:
+    return stage[:1] == "x" and stage[1:].isdigit()

@@ -1,0 +1,75 @@
+"""reconet bench: every plan timed, the fastest remembered for exactly this bundle."""
+
+import pytest
+
+from appliance import bench as module
+from appliance.cli import main
+from appliance.engine.stylizer import Stylizer
+from appliance.errors import Problem
+from appliance.style import bundle, choice, store
+
+
+def test_every_plan_is_timed_fastest_first(tiny):
+    timings = module.bench(tiny, frames=3)
+    assert sorted(one.plan for one in timings) == ["fused", "lowres", "split"]
+    assert [one.median for one in timings] == sorted(one.median for one in timings)
+    for one in timings:
+        assert not one.fault and one.p99 >= one.median > 0 and "CPU" in one.runtime
+        assert one.inference > 0 and one.copies > 0 and (one.numpy > 0) == (one.plan == "split")
+
+
+def test_a_plan_that_does_not_run_comes_last_with_its_reason(tiny, monkeypatch):
+    whole = Stylizer.__init__
+
+    def refusing(self, bundle, plan=None, **options):
+        if plan == "fused":
+            raise Problem("op TRANSPOSE_CONV v9 is unknown")
+        whole(self, bundle, plan, **options)
+
+    monkeypatch.setattr(Stylizer, "__init__", refusing)
+    timings = module.bench(tiny, frames=1)
+    assert timings[-1].plan == "fused" and "TRANSPOSE_CONV" in timings[-1].fault
+
+
+def test_choose_remembers_the_fastest_and_run_takes_it(styles, capsys, monkeypatch):
+    order = ["lowres", "split", "fused"]
+    monkeypatch.setattr(module, "bench", lambda *a: [module.Timing(plan, "x", 1.0 + i) for i, plan in enumerate(order)])
+    assert main(["bench", "tiny", "--choose"]) == 0
+    assert "lowres is remembered" in capsys.readouterr().out
+    style = store.find("tiny")
+    assert choice.read(style) == "lowres" and Stylizer(style, prefer=choice.read(style)).plan == "lowres"
+    assert main(["run", "--style", "tiny", "--seconds", "0.1", "--every-frame"]) == 0
+    assert "plan lowres" in capsys.readouterr().out
+    # Another bundle of the same name is another matter.
+    fields = style.manifest.model_dump(exclude_none=True)
+    del fields["files"]
+    preview = style.files["preview.jpg"][:-2] + b"\xff\xff\xd9"
+    again = bundle.write(style.path, fields, dict(style.files, **{"preview.jpg": preview}))
+    assert choice.read(again) is None
+
+
+def test_a_chosen_plan_that_does_not_load_gives_way_to_the_next(tiny, monkeypatch):
+    from appliance.engine import stylizer
+
+    load = stylizer._load
+    monkeypatch.setattr(stylizer, "_load", lambda plan, *rest: load(plan, *rest) if plan.name != "fused" else 1 / 0)
+    assert Stylizer(tiny, prefer="fused").plan == "split"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"plan": "fused"}', '{"plan": 1, "bundle": 2}'])
+def test_a_damaged_choice_is_no_choice(styles, text):
+    style = store.find("tiny")
+    choice.path_of(style).write_text(text)
+    assert choice.read(style) is None
+
+
+def test_bench_prints_a_table(styles, capsys):
+    assert main(["bench", "tiny", "--frames", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "MEDIAN" in out and "split" in out and not choice.path_of(store.find("tiny")).exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said(tiny, monkeypatch, tmp_path):
+    away = bundle.Bundle(tmp_path / "none" / "tiny.reconet", tiny.manifest, tiny.files)
+    with pytest.raises(Problem, match="cannot be remembered"):
+        choice.write(away, "split")
