@@ -55,6 +55,11 @@ else
 	  '################################################################################' ''
 endif
 
+.PHONY: bench
+bench: .venv-test/installed ## what a frame costs on this machine, part by part, beside other ways to do the same
+	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check opencv-python-headless
+	.venv-test/bin/python -m benchmarks.appliance
+
 .PHONY: lint
 lint: .venv-test/installed ## ruff
 	.venv-test/bin/ruff check .

