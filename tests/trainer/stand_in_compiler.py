@@ -2,7 +2,8 @@
 """NOT the Edge TPU compiler: a stand-in that takes its options and says what it says, for tests of those who call it.
 
 What it does with each model is told by $STAND_IN, a JSON object of {model name without .tflite: behaviour}; "*" is the
-rest. Behaviours: mapped, partial, large, unquantised, internal, crash, hang, missing (leaves no file).
+rest. Behaviours: mapped, partial, large, unquantised, internal, crash, hang, missing (leaves no file),
+later (large in the first three calls, then mapped).
 A "compiled" model is the model itself. Every call is noted in $STAND_IN_LOG.
 """
 
@@ -61,12 +62,16 @@ FAILURES = {
 def main(arguments):
     folder = Path(arguments[arguments.index("--out_dir") + 1])
     models = [Path(argument) for argument in arguments if argument.endswith(".tflite")]
-    with open(os.environ["STAND_IN_LOG"], "a") as log:
+    log = Path(os.environ["STAND_IN_LOG"])
+    earlier = len(log.read_text().splitlines())
+    with log.open("a") as log:
         log.write(json.dumps([model.name for model in models]) + "\n")
     behaviours = json.loads(os.environ["STAND_IN"])
     print(BANNER, flush=True)
     for model in models:
         behaviour = behaviours.get(model.stem, behaviours.get("*"))
+        if behaviour == "later":
+            behaviour = "large" if earlier < 3 else "mapped"
         if behaviour == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         if behaviour == "hang":
