@@ -19,15 +19,21 @@ def style(request):
 
 
 @pytest.fixture(scope="module")
-def twice(style):
-    """What the style makes of one frame of the virtual camera, shown twice. The board's runtime takes long on a PC."""
-    stylizer = Stylizer(style)
+def stylizer(style):
+    return Stylizer(style)
+
+
+@pytest.fixture(scope="module")
+def picture(stylizer):
+    """What the style makes of one frame of the virtual camera."""
+    return drawn(stylizer)
+
+
+def drawn(stylizer):
     width, height = stylizer.output_size
-    frame = cover(VirtualCamera(paced=False).picture(48), stylizer.input_size)
-    pictures = np.empty((2, height, width, stylizer.channels), np.uint8)
-    for out in pictures:
-        stylizer.stylize(frame, out)
-    return pictures
+    out = np.empty((height, width, stylizer.channels), np.uint8)
+    stylizer.stylize(cover(VirtualCamera(paced=False).picture(48), stylizer.input_size), out)
+    return out
 
 
 BOUNDS = {
@@ -62,8 +68,8 @@ def test_the_file_is_named_after_its_style_and_says_what_made_it(style):
     assert len(provenance["painting_sha256"]) == 64 and provenance["steps"]["student"] > 0
 
 
-def test_it_has_the_colours_of_its_painting(style, twice):
-    pixels = twice[0].reshape(-1, 3).astype(float)
+def test_it_has_the_colours_of_its_painting(style, picture):
+    pixels = picture.reshape(-1, 3).astype(float)
     luma = pixels @ [0.299, 0.587, 0.114]
     warmth = pixels[:, 0] - pixels[:, 2]  # red over blue
     yellow = pixels[:, :2].mean(1) - pixels[:, 2]
@@ -79,6 +85,8 @@ def test_it_has_the_colours_of_its_painting(style, twice):
     }[style.name]
 
 
-def test_a_still_picture_stays_still(twice):
+def test_a_still_picture_stays_still(stylizer, picture):
     """No flicker: the same frame twice gives the same picture."""
-    assert np.abs(twice[0].astype(int) - twice[1]).mean() < 1
+    if stylizer.runtime.name == "tflite_runtime":
+        pytest.skip("a frame takes 13 s on a PC under the board's runtime; tested under the other one")
+    assert np.abs(picture.astype(int) - drawn(stylizer)).mean() < 1

@@ -245,3 +245,28 @@ def test_a_sweep_exports_smaller_frames_until_one_compiles(trained, data, tmp_pa
     made = bundle.read(style).manifest
     assert (made.input.width, made.input.height) == (56, 32) and made.plans[0].compiled
     assert "at 56x32" in capsys.readouterr().out
+
+
+def test_all_three_sources_train_together(data, fields, sintel_root, tmp_path):
+    from PIL import Image
+
+    (tmp_path / "clips/one").mkdir(parents=True)
+    for i in range(4):
+        photo = Image.open(ROOT / "appliance/camera/photos/cat.jpg").resize((100, 60))
+        photo.crop((i, 0, 90 + i, 60)).save(tmp_path / f"clips/one/{i}.png")
+    for name in ("photos", "painting.jpg", "vgg16.npz"):
+        (tmp_path / name).symlink_to(data / name)
+    (tmp_path / "mpi_sintel").symlink_to(sintel_root)
+    mixed = {
+        **fields,
+        "data": {**fields["data"], "videos": "clips", "sintel_passes": ["final"]},
+        "mix": {"photos": 1.0, "sintel": 1.0, "video": 1.0},
+        "teacher": {"steps": 12, "batch": 1, "loss": {"output_temporal": 5.0, "frame_difference": 5.0}},
+    }
+    recipe = tmp_path / "mixed.toml"
+    recipe.write_text(toml(mixed))
+    assert main(["train", str(recipe), "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    history = [json.loads(line) for line in (tmp_path / "out/teacher.losses.jsonl").read_text().splitlines()]
+    plain = [entry["frame_difference"] > 0 for entry in history]
+    flowing = [entry["output_temporal"] > 0 for entry in history]
+    assert any(plain) and any(flowing) and not any(a and b for a, b in zip(plain, flowing))
