@@ -1,0 +1,90 @@
+"""Pixels of YUYV pictures: two side by side are four bytes, Y0 U Y1 V. Pure functions on uint8 arrays, and those."""
+
+import weakref
+from typing import List, NamedTuple, Tuple
+
+import numpy as np
+
+
+class Colour(NamedTuple):
+    """How Y, U and V stand for a colour: the weights of red and blue in Y, and whether Y, U and V use all of 0..255.
+
+    In limited range Y is 16..235, and U and V are 16..240; U and V are around 128 in both.
+    """
+
+    red: float = 0.299
+    blue: float = 0.114
+    full_range: bool = False
+
+
+BT601 = Colour()
+BT709 = Colour(0.2126, 0.0722)
+
+_BITS = 16  # behind the binary point
+_BAND = 16  # rows at a time, whose intermediate values stay in the processor's cache
+
+
+def yuyv_to_rgb(yuyv: np.ndarray, out: np.ndarray, colour: Colour = BT601) -> None:
+    """Convert `yuyv` (H, W, 2), 0..255, to RGB 0..255 in `out` (H, W, 3). W is even, `out` is contiguous.
+
+    Each pair of pixels shares its U and V. The equations are those of ITU-R BT.601-7 (2.5.1, 2.5.3) and BT.709-6 (3.3,
+    3.5), solved for R, G, B, in fixed point, rounded to nearest and clipped.
+    """
+    for top in range(0, len(yuyv), _BAND):
+        _convert(yuyv[top:top + _BAND], out[top:top + _BAND], colour)
+
+
+def _convert(yuyv: np.ndarray, out: np.ndarray, colour: Colour) -> None:
+    height, width = yuyv.shape[:2]
+    black, luma_range, chroma_range = (0, 255, 255) if colour.full_range else (16, 219, 224)
+    luma = yuyv[..., 0].reshape(height, width // 2, 2).astype(np.int32)
+    luma -= black
+    luma *= _fixed(255 / luma_range)
+    luma += 1 << _BITS - 1
+    u, v = (yuyv[:, start::2, 1].astype(np.int32) - 128 for start in (0, 1))
+    per_u, per_v = 2 * (1 - colour.blue) * 255 / chroma_range, 2 * (1 - colour.red) * 255 / chroma_range
+    green = 1 - colour.red - colour.blue
+    chroma = (v * _fixed(per_v),
+              u * _fixed(-per_u * colour.blue / green) + v * _fixed(-per_v * colour.red / green),
+              u * _fixed(per_u))
+    pairs = out.reshape(height, width // 2, 2, 3)
+    for channel, difference in enumerate(chroma):
+        value = luma + difference[..., np.newaxis]
+        value >>= _BITS
+        np.clip(value, 0, 255, out=value)
+        pairs[..., channel] = value
+
+
+def yuyv_to_yuv(yuyv: np.ndarray, out: np.ndarray) -> None:
+    """Copy the centre of `yuyv` (H, W, 2), at half its size, to `out` (h, w, 3) as Y U V. h <= H // 2, w <= W // 2.
+
+    Of every second row it takes Y0 U V of each pair. Strided copies: no arithmetic, no memory, values as they were.
+    """
+    height, width = yuyv.shape[:2]
+    rows, columns = out.shape[:2]
+    top, left = (height // 2 - rows) // 2, (width // 2 - columns) // 2
+    cells = yuyv.reshape(height, width // 2, 4)[2 * top:2 * (top + rows):2, left:left + columns]
+    for channel, byte in enumerate((0, 1, 3)):
+        out[..., channel] = cells[..., byte]
+
+
+def _fixed(value: float) -> int:
+    return round(value * (1 << _BITS))
+
+
+class Memory:
+    """uint8 arrays whose memory is used again once nobody holds them or a view of them."""
+
+    def __init__(self):
+        self._free: List[bytearray] = []
+        self._bytes = 0
+
+    def array(self, shape: Tuple[int, ...]) -> np.ndarray:
+        size = int(np.prod(shape))
+        if size != self._bytes:
+            self._free, self._bytes = [], size
+        memory = self._free.pop() if self._free else bytearray(size)
+        # NumPy lets views of an array keep alive the array, not the bytearray, so its end is the end of all of them.
+        array = np.frombuffer(memory, np.uint8)
+        weakref.finalize(array, self._free.append, memory).atexit = False
+        return array.reshape(shape)

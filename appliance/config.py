@@ -1,0 +1,190 @@
+"""Settings of the appliance: /etc/reconet/config.toml, where every key is optional."""
+
+import importlib
+import json
+import os
+import textwrap
+from pathlib import Path
+from typing import Any, Optional, Tuple, Union
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import Literal
+
+from .errors import Problem
+
+PATH = Path("/etc/reconet/config.toml")
+
+_FILE = r"/[^\x00-\x1f\x7f]{1,200}"
+_HEADER = """\
+# ReCoNet on the Edge TPU. Every key may be left out: what stands here is its default.
+# After a change: systemctl reload reconet
+"""
+
+
+def _key(default: Any, description: str, allowed: str, **bounds) -> Any:
+    return Field(default, description=description, json_schema_extra={"allowed": allowed}, **bounds)
+
+
+def _number(default: int, low: int, high: int, description: str) -> Any:
+    return _key(default, description, f"a whole number from {low} to {high}", ge=low, le=high)
+
+
+def _even(default: int, low: int, high: int, description: str) -> Any:
+    return _key(default, description, f"an even number from {low} to {high}", ge=low, le=high, multiple_of=2)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Camera(_Section):
+    """Where the picture comes from."""
+
+    device: str = _key("auto", "The capture device; auto takes the first that can capture.",
+                       '"auto" or a device, such as "/dev/video1"', pattern=rf"^(auto|/dev{_FILE})$")
+    # YUYV pairs pixels in a row, and every second row is used: hence even.
+    width: int = _even(1280, 160, 4096, "Width asked of the camera, in pixels.")
+    height: int = _even(720, 120, 4096, "Height asked of the camera, in pixels.")
+    fps: int = _number(30, 1, 120, "Frames per second asked of the camera.")
+
+
+class Display(_Section):
+    """Where the picture goes."""
+
+    connector: str = _key("auto", "The DRM connector; auto takes the first that has a monitor.",
+                          '"auto" or a connector, such as "HDMI-A-1"',
+                          pattern=r"^(auto|[A-Za-z]{1,16}(-[A-Za-z]{1,2})?-[0-9]{1,3})$")
+    mode: str = _key("preferred", "The monitor's mode, in pixels; preferred is the one that it asks for.",
+                     '"preferred" or a size, such as "1920x1080"',
+                     pattern=r"^(preferred|[1-9][0-9]{2,3}x[1-9][0-9]{2,3})$")
+
+    @property
+    def size(self) -> Optional[Tuple[int, int]]:
+        """(width, height) in pixels of `mode`; None for the preferred one."""
+        if self.mode == "preferred":
+            return None
+        width, height = self.mode.split("x")
+        return int(width), int(height)
+
+
+class Style(_Section):
+    """Which style is shown."""
+
+    name: str = _key("newest", "The style to show; newest follows what is put into the folder.",
+                     '"newest" or the name of a style: lower-case letters, digits and _', pattern=r"^[a-z0-9_]{1,64}$")
+    folder: str = _key("/var/lib/reconet", "The folder that is watched for .reconet files.",
+                       "a folder, from / on", pattern=f"^{_FILE}$")
+
+
+class Engine(_Section):
+    """How the style is computed."""
+
+    plan: str = _key("auto", "The plan of the style; auto takes the one that bench --choose found, or the first that "
+                     "runs.", '"auto" or the name of a plan: lower-case letters, digits and _',
+                     pattern=r"^[a-z0-9_]{1,64}$")
+    runtime: Literal["auto", "pycoral", "tflite_runtime", "ai_edge_litert"] = _key(
+        "auto", "The TensorFlow Lite runtime; auto takes the fastest that is there.",
+        '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"')
+    threads: int = _number(0, 0, 64, "CPU threads; 0 is one per CPU.")
+    tpu_missing: Literal["cpu", "slate"] = _key(
+        "cpu", "Without an Edge TPU: cpu goes on, slowly, on the CPU; slate says so on the screen and waits.",
+        '"cpu" or "slate"')
+
+
+class Host(_Section):
+    """How the daemon gets on with the system."""
+
+    status: str = _key("/run/reconet/status.json", "The file written once a second, which reconet status reads.",
+                       "a file, from / on", pattern=f"^{_FILE}$")
+    watchdog: bool = _key(True, "Whether systemd is told of frames shown, to restart the daemon when they stop.",
+                          "true or false")
+
+
+class Settings(_Section):
+    """All of the file, a section each."""
+
+    camera: Camera = Camera()
+    display: Display = Display()
+    style: Style = Style()
+    engine: Engine = Engine()
+    host: Host = Host()
+
+
+def load(path: Union[str, Path] = PATH) -> Settings:
+    """The settings in the file at `path`; the defaults when there is no such file.
+
+    Raises Problem, one line with file, key, value and what is allowed.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        raise Problem(f"cannot read {path}: {os.strerror(error.errno).lower()}: "
+                      "make it a file that this user may read, or remove it to take the defaults") from error
+    toml = _parser(path)
+    try:
+        fields = toml.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Problem(f"{path}: not valid TOML: {str(error)[:200]}: mend it, "
+                      "or remove it to take the defaults") from error
+    try:
+        return Settings.model_validate(fields)
+    except ValidationError as error:
+        raise Problem(f"{path}: {_fault(error.errors(include_url=False)[0])}") from None
+
+
+def defaults_as_toml() -> str:
+    """The text of a configuration file with every key at its default, explained in comments."""
+    lines = [_HEADER]
+    for section, model in _sections():
+        lines += [f"# {model.__doc__}", f"[{section}]"]
+        for key, field in model.model_fields.items():
+            comment = f"{field.description} Allowed: {_allowed(field)}."
+            lines += textwrap.wrap(comment, 100, initial_indent="# ", subsequent_indent="# ")
+            lines += [f"{key} = {_toml(field.default)}", ""]
+    return "\n".join(lines)
+
+
+def _sections():
+    return [(name, field.annotation) for name, field in Settings.model_fields.items()]
+
+
+def _allowed(field) -> str:
+    return field.json_schema_extra["allowed"]
+
+
+def _parser(path):
+    for name in ("tomllib", "tomli"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise Problem(f"cannot read {path}: this Python has no TOML parser: pip install tomli")
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _fault(error) -> str:
+    """What a pydantic error means: key, value, and what is allowed."""
+    sections = dict(_sections())
+    where, value = ".".join(str(part)[:60] for part in error["loc"]), _shown(error["input"])
+    section, key = (error["loc"] + (None,))[:2]
+    if section not in sections:
+        return f"{where} = {value}: unknown section: allowed are " + ", ".join(f"[{name}]" for name in sections)
+    fields = sections[section].model_fields
+    if key is None:
+        return f"{where} = {value}: allowed is a section [{section}] with " + ", ".join(fields)
+    if key not in fields:
+        return f"{where} = {value}: unknown key: allowed in [{section}] are " + ", ".join(fields)
+    return f"{where} = {value}: allowed is {_allowed(fields[key])}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = _toml(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a table in a table in a table ...
+        return "..."
+    return text if len(text) <= 60 else text[:60] + "..."

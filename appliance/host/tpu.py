@@ -1,0 +1,93 @@
+"""The Edge TPU as its driver shows it in sysfs: temperature, throttling, and who holds it.
+
+Read from the source of google/gasket-driver (apex_driver.c): temperatures are in thousandths of a degC; a trip point
+counts as crossed from its temperature on; each halves the clock; the driver looks every `temp_poll_interval`
+milliseconds, 0 is never. The clock itself is not shown, so it is concluded from these.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Tuple, Union
+
+SYSFS = Path("/sys/class/apex/apex_0")
+PROC = Path("/proc")
+
+CLOCKS_MHZ = (500, 250, 125, 63)
+
+# A chip that fell off the bus reads as all ones, -89.7 degC, and a sensor that is off as zero, 166.05 degC.
+_PLAUSIBLE = (-40.0, 150.0)
+
+
+@dataclass(frozen=True)
+class Tpu:
+    """The state of an Edge TPU: temperatures in degC, None for what the driver does not say.
+
+    `trip_points` are the three temperatures from which the clock is halved. `throttling`: whether the driver does so.
+    `owner` is the process that holds the TPU, `owner_name` its name.
+    """
+
+    temperature: Optional[float] = None
+    trip_points: Tuple[Optional[float], ...] = (None, None, None)
+    throttling: bool = True
+    owner: Optional[int] = None
+    owner_name: Optional[str] = None
+
+    @property
+    def crossed(self) -> int:
+        """How many trip points the temperature is at or above: 0 to 3."""
+        return max((number for number, trip in enumerate(self.trip_points, 1)
+                    if None not in (trip, self.temperature) and self.temperature >= trip), default=0)
+
+    @property
+    def hot(self) -> bool:
+        """Whether trip point 0 is crossed."""
+        return self.crossed > 0
+
+    @property
+    def clock_mhz(self) -> Optional[int]:
+        """The clock that the driver sets at this temperature, in MHz; None when the temperature is unknown."""
+        if self.temperature is None:
+            return None
+        return CLOCKS_MHZ[self.crossed if self.throttling else 0]
+
+    @property
+    def warning(self) -> Optional[str]:
+        """One line for people when it is too hot, else None."""
+        if not self.hot:
+            return None
+        reached = self.trip_points[self.crossed - 1]
+        slowed = f"it runs at {self.clock_mhz} instead of {CLOCKS_MHZ[0]} MHz" if self.throttling \
+            else "its driver does not slow it down"
+        return f"Edge TPU too hot: {self.temperature:.0f} degC, limit {reached:.0f} degC: {slowed}: cool the board"
+
+
+def read(sysfs: Union[str, Path] = SYSFS, proc: Union[str, Path] = PROC) -> Optional[Tpu]:
+    """The state of the Edge TPU whose sysfs folder is `sysfs`; None when there is none."""
+    sysfs = Path(sysfs)
+    if not sysfs.is_dir():
+        return None
+    owner = _integer(sysfs / "device_owner") or None  # 0: nobody
+    return Tpu(temperature=_degrees(sysfs / "temp"),
+               trip_points=tuple(_degrees(sysfs / f"trip_point{number}_temp") for number in range(3)),
+               throttling=_integer(sysfs / "temp_poll_interval") != 0,
+               owner=owner, owner_name=_text(Path(proc) / str(owner) / "comm") if owner else None)
+
+
+def _text(path: Path) -> Optional[str]:
+    try:
+        return path.read_text("utf-8", "replace").strip() or None
+    except OSError:
+        return None
+
+
+def _integer(path: Path) -> Optional[int]:
+    try:
+        return int(_text(path) or "")
+    except ValueError:
+        return None
+
+
+def _degrees(path: Path) -> Optional[float]:
+    value = _integer(path)
+    low, high = _PLAUSIBLE
+    return value / 1000 if value is not None and low <= value / 1000 <= high else None

@@ -1,0 +1,165 @@
+import sys
+
+import pytest
+
+from appliance import config
+from appliance.errors import Problem
+
+
+def load(tmp_path, text):
+    path = tmp_path / "config.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return config.load(path)
+
+
+def refusal(tmp_path, text):
+    """The one line with which `text` is refused, without the file's name."""
+    with pytest.raises(Problem) as caught:
+        load(tmp_path, text)
+    line = str(caught.value)
+    assert str(tmp_path / "config.toml") in line and line.isprintable() and len(line) < 600
+    return line.replace(f"{tmp_path / 'config.toml'}: ", "")
+
+
+def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path):
+    settings = config.load(tmp_path / "config.toml")
+    assert settings.camera.model_dump() == {"device": "auto", "width": 1280, "height": 720, "fps": 30}
+    assert settings.display.model_dump() == {"connector": "auto", "mode": "preferred"}
+    assert settings.style.model_dump() == {"name": "newest", "folder": "/var/lib/reconet"}
+    assert settings.engine.model_dump() == {"plan": "auto", "runtime": "auto", "threads": 0, "tpu_missing": "cpu"}
+    assert settings.host.model_dump() == {"status": "/run/reconet/status.json", "watchdog": True}
+
+
+@pytest.mark.parametrize("text", ["", "[camera]\n", "# nothing\n[host]\n"])
+def test_an_empty_file_gives_the_defaults(tmp_path, text):
+    assert load(tmp_path, text) == config.Settings()
+
+
+def test_the_default_file_gives_the_defaults(tmp_path):
+    assert load(tmp_path, config.defaults_as_toml()) == config.Settings()
+
+
+def test_the_default_file_explains_every_key():
+    lines = config.defaults_as_toml().splitlines()
+    assert all(len(line) <= 100 for line in lines)
+    keys = 0
+    for section in config.Settings.model_fields:
+        assert lines[lines.index(f"[{section}]") - 1].startswith("# ")
+        for key in getattr(config.Settings(), section).model_dump():
+            at = next(number for number in range(lines.index(f"[{section}]"), len(lines))
+                      if lines[number].startswith(f"{key} = "))
+            comment, number = "", at - 1
+            while lines[number].startswith("# "):
+                comment, number = lines[number][1:] + comment, number - 1
+            assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
+            keys += 1
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 14
+
+
+def test_a_key_changes_and_the_others_stay(tmp_path):
+    settings = load(tmp_path, '[camera]\ndevice = "/dev/video1"\nfps = 15\n[host]\nwatchdog = false\n')
+    assert settings.camera.device == "/dev/video1" and settings.camera.fps == 15
+    assert settings.camera.width == 1280 and settings.engine == config.Engine()
+    assert settings.host.watchdog is False
+
+
+@pytest.mark.parametrize("section, key, value", [
+    ("camera", "device", "/dev/v4l/by-id/usb-046d_C920-video-index0"), ("camera", "width", 160),
+    ("camera", "height", 4096), ("camera", "fps", 1), ("camera", "fps", 120), ("display", "connector", "HDMI-A-1"),
+    ("display", "connector", "eDP-1"), ("display", "connector", "Virtual-12"), ("display", "mode", "1920x1080"),
+    ("style", "name", "starry_night"), ("style", "folder", "/home/mendel/my styles"), ("engine", "plan", "lowres"),
+    ("engine", "runtime", "tflite_runtime"), ("engine", "threads", 64), ("engine", "tpu_missing", "slate"),
+    ("host", "status", "/tmp/status.json"),
+])
+def test_allowed_values(tmp_path, section, key, value):
+    text = f'"{value}"' if isinstance(value, str) else value
+    assert getattr(getattr(load(tmp_path, f"[{section}]\n{key} = {text}\n"), section), key) == value
+
+
+def test_a_mode_has_a_size(tmp_path):
+    assert config.Display().size is None
+    assert load(tmp_path, '[display]\nmode = "1920x1080"\n').display.size == (1920, 1080)
+
+
+@pytest.mark.parametrize("key, value, allowed", [
+    ("camera.device", '"video0"', '"auto" or a device, such as "/dev/video1"'),
+    ("camera.device", '"/dev/vid\\neo0"', "a device"),
+    ("camera.device", "0", "a device"),
+    ("camera.width", "1281", "an even number from 160 to 4096"),
+    ("camera.width", "99998", "an even number from 160 to 4096"),
+    ("camera.width", '"1280"', "an even number from 160 to 4096"),
+    ("camera.height", "-720", "an even number from 120 to 4096"),
+    ("camera.fps", "0", "a whole number from 1 to 120"),
+    ("camera.fps", "29.97", "a whole number from 1 to 120"),
+    ("camera.fps", "true", "a whole number from 1 to 120"),
+    ("camera.fps", "nan", "a whole number from 1 to 120"),
+    ("camera.fps", "2026-11-23", "a whole number from 1 to 120"),
+    ("display.connector", '"HDMI"', '"auto" or a connector, such as "HDMI-A-1"'),
+    ("display.mode", '"1080p"', '"preferred" or a size, such as "1920x1080"'),
+    ("display.mode", '"1920x0"', '"preferred" or a size'),
+    ("style.name", '"Starry Night"', '"newest" or the name of a style: lower-case letters, digits and _'),
+    ("style.folder", '"styles"', "a folder, from / on"),
+    ("engine.plan", '""', '"auto" or the name of a plan: lower-case letters, digits and _'),
+    ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"'),
+    ("engine.threads", "65", "a whole number from 0 to 64"),
+    ("engine.tpu_missing", '"wait"', '"cpu" or "slate"'),
+    ("host.status", '"status.json"', "a file, from / on"),
+    ("host.watchdog", "1", "true or false"),
+    ("host.watchdog", '"on"', "true or false"),
+])
+def test_a_wrong_value_is_refused_with_what_is_allowed(tmp_path, key, value, allowed):
+    section, name = key.split(".")
+    line = refusal(tmp_path, f"[{section}]\n{name} = {value}\n")
+    assert line.startswith(f"{key} = ") and allowed in line
+    assert value in line or value in ("nan", "2026-11-23")
+
+
+@pytest.mark.parametrize("text, line", [
+    ("[camera]\nwidht = 640\n",
+     "camera.widht = 640: unknown key: allowed in [camera] are device, width, height, fps"),
+    ("fps = 30\n",
+     "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [host]"),
+    ("[camra]\nfps = 30\n",
+     'camra = {"fps": 30}: unknown section: allowed are [camera], [display], [style], [engine], [host]'),
+    ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps"),
+    ("[[camera]]\nfps = 30\n",
+     'camera = [{"fps": 30}]: allowed is a section [camera] with device, width, height, fps'),
+])
+def test_an_unknown_key_is_refused_with_those_that_are_known(tmp_path, text, line):
+    assert refusal(tmp_path, text) == line
+
+
+@pytest.mark.parametrize("text", [
+    "[camera\n", "[camera]\nfps = \n", "[camera]\nfps = 1\nfps = 2\n", b"\xff\xfe", "a = " + "[" * 5000,
+])
+def test_what_is_not_toml_is_refused_with_what_to_do(tmp_path, text):
+    assert refusal(tmp_path, text).startswith("not valid TOML: ")
+    assert "remove it to take the defaults" in refusal(tmp_path, text)
+
+
+def test_where_the_toml_is_broken_is_said(tmp_path):
+    assert "line 2" in refusal(tmp_path, "[camera]\nfps = \n")
+
+
+@pytest.mark.parametrize("value", ['"' + "x" * 5000 + '"', "0x" + "f" * 5000, "{" + "a." * 3000 + "a = 1}"])
+def test_a_huge_value_still_gives_one_short_line(tmp_path, value):
+    assert refusal(tmp_path, f"[camera]\nfps = {value}\n")
+
+
+def test_a_folder_in_its_place_is_refused(tmp_path):
+    with pytest.raises(Problem, match="cannot read .*config.toml: is a directory: make it a file") as caught:
+        (tmp_path / "config.toml").mkdir()
+        config.load(tmp_path / "config.toml")
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_without_a_parser_only_a_file_is_a_problem(tmp_path, monkeypatch):
+    for name in ("tomllib", "tomli"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert config.load(tmp_path / "config.toml") == config.Settings()
+    assert "no TOML parser: pip install tomli" in refusal(tmp_path, "[camera]\n")
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValueError):
+        config.Settings().camera.fps = 15
