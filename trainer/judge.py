@@ -21,14 +21,7 @@ from trainer.training import teacher_run, with_norm
 
 NETWORKS = ("teacher", "instance", "none", "frn", "student")
 KEPT = Path(__file__).with_name("weights")
-BOUNDS = {
-    "style_ratio": 1.5,
-    "content_ratio": 1.15,
-    "snr_db": 25.0,
-    "blob_share": 0.005,
-    "alley_1": 0.25,
-    "cave_2": 0.41,
-}
+BOUNDS = {"style_ratio": 1.5, "content_ratio": 1.15}
 FIGURES = (
     ("style", "style loss"),
     ("content", "content loss"),
@@ -75,8 +68,7 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
                 "the folder of its run"
             ) from error
         wanted = ["teacher", path.stem] if path.stem != "teacher" else ["teacher"]
-    folders = [run, path.parent, Path("runs") / work.recipe.name, KEPT / work.recipe.name]
-    folders = [folder for folder in folders if folder and folder.is_dir()]
+    folders = places(path, work.recipe, run)
     for name in wanted:
         if not find_network(work, name, folders, needed=path.stem == name):
             where = ", ".join(map(str, folders))
@@ -88,6 +80,12 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
         shape = work.style.manifest.input
         work.recipe = work.recipe.sized(shape.height, shape.width)
     return work
+
+
+def places(path: Path, recipe: Recipe, run: Path | None) -> list[Path]:
+    """The folders, of those that exist, in which what belongs to the style at path is looked for."""
+    folders = (run, Path(path).parent, Path("runs") / recipe.name, KEPT / recipe.name)
+    return [folder for folder in folders if folder and folder.is_dir()]
 
 
 def _recipe(path, fields):
@@ -119,7 +117,6 @@ def find_network(work: Work, name: str, folders: list[Path], needed: bool = Fals
 
 
 def _find_style(work, folders, data):
-    weights = None
     for folder in folders:
         runs = (network_run(work.recipe, name, folder) for name in ("teacher", "student"))
         notes = [
@@ -179,8 +176,7 @@ def smaller_bundles(path: Path, data: Path, run: Path | None, folder: Path):
 
     style = bundle.read(path)
     recipe = _recipe(path, style.manifest.provenance.get("recipe"))
-    places = [run, Path(path).parent, Path("runs") / recipe.name, KEPT / recipe.name]
-    for place in filter(None, places):
+    for place in places(path, recipe, run):
         try:
             for name in ("teacher", "student"):
                 load_model(network_run(recipe, name, place), 0)

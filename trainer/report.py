@@ -60,7 +60,7 @@ def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None,
     for path in paths:
         tell.print(f"{path}")
         work = judge.gather(path, data, run)
-        folder = next((f for f in _folders(path, work, run) if (f / "student.losses.jsonl").exists()), None)
+        folder = next((f for f in judge.places(path, work.recipe, run) if (f / "student.losses.jsonl").exists()), None)
         weights = perceptual.load(work.recipe.perceptual, data)
         painted = _painters(work, path, run)
         parts.append(f"<h2>{html.escape(work.recipe.title)}</h2><p>{html.escape(work.recipe.artist)}</p>")
@@ -80,10 +80,6 @@ def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None,
     tell.print(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
 
 
-def _folders(path, work, run):
-    return [f for f in (run, Path(path).parent, Path("runs") / work.recipe.name, judge.KEPT / work.recipe.name) if f]
-
-
 def _photos(folder, work):
     paths = sorted(p for p in (folder or OWN_PHOTOS).iterdir() if is_picture(p))
     height, width = work.recipe.size
@@ -94,7 +90,7 @@ def _painters(work, path, run):
     """Everything that can be shown of a style, in the order of TITLES; the two to compare with where they are kept."""
     for name in ("none", "instance"):
         if name not in work.networks:
-            judge.find_network(work, name, [f for f in _folders(path, work, run) if f.is_dir()])
+            judge.find_network(work, name, judge.places(path, work.recipe, run))
     painted = work.painters()
     if "instance" in work.networks:
         painted["instance int8"] = _instance_int8(work)
