@@ -10,11 +10,15 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Frame:
-    """`pixels`: uint8 RGB (height, width, 3); `timestamp`: seconds, strictly increasing; `index`: from 0."""
+    """`pixels`: uint8 (height, width, channels) in `format`: "rgb", "yuv" (BT.601, limited range) or "bgrx".
+
+    `timestamp`: seconds, strictly increasing; `index`: from 0.
+    """
 
     pixels: np.ndarray
     timestamp: float
     index: int
+    format: str = "rgb"
 
 
 def cover(pixels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 import appliance
 
 ROOT = Path(appliance.__file__).parent
-SHARED = {"errors", "config", "exposure", "files", "frames"}
+SHARED = {"errors", "config", "exposure", "files", "frames", "memory"}
 JOINING = {"__main__", "bench", "cli", "daemon", "doctor"}
 APART = {"camera", "display", "engine", "host", "style"}
 

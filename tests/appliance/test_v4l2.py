@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.camera import v4l2 as camera_module
+from appliance.camera import stream, v4l2
 from appliance.camera.v4l2 import ALIAS, V4l2Camera
-from appliance.camera.yuyv import BT601, BT709, Memory, yuyv_to_rgb, yuyv_to_yuv
+from appliance.camera.yuyv import BT601, BT709, yuyv_to_rgb, yuyv_to_yuv
 from appliance.errors import Problem
+from appliance.memory import Memory
 
 
 def random_yuyv(height, width, seed=0):
@@ -64,6 +65,25 @@ def test_yuv_is_the_centre_at_half_the_size():
     whole = np.stack([yuyv[::2, ::2, 0], yuyv[::2, ::2, 1], yuyv[::2, 1::2, 1]], axis=-1)
     assert whole.shape == (360, 640, 3)
     assert np.array_equal(out, whole[72:288, 64:576])
+
+
+@pytest.mark.parametrize("size, step", [((320, 180), 4), ((64, 32), 20), ((200, 100), 6), ((640, 20), 2)])
+def test_yuv_of_a_small_network_sees_all_that_a_step_leaves(size, step):
+    yuyv, out = random_yuyv(720, 1280), np.empty((size[1], size[0], 3), np.uint8)
+    yuyv_to_yuv(yuyv, out)
+    rows, pairs = yuyv[::step], yuyv[::step].reshape(-1, 640, 4)[:, ::step // 2]
+    top, left = (720 // step - size[1]) // 2, (1280 // step - size[0]) // 2
+    expected = pairs[top:top + size[1], left:left + size[0]][..., [0, 1, 3]]
+    assert len(rows) == 720 // step and np.array_equal(out, expected)
+
+
+def test_yuv_of_a_full_range_camera_is_brought_to_limited_range():
+    yuyv, out = random_yuyv(8, 16), np.empty((4, 8, 3), np.uint8)
+    yuyv_to_yuv(yuyv, out, full_range=True)
+    plain = np.empty_like(out)
+    yuyv_to_yuv(yuyv, plain)
+    expected = [16, 128, 128] + (plain - np.array([0., 128, 128])) * [219 / 255, 224 / 255, 224 / 255]
+    assert np.abs(out - expected).max() <= 0.5
 
 
 def test_yuv_allocates_nothing_and_reads_rows_with_padding():
@@ -226,7 +246,7 @@ class Kernel:
         entry.pixelformat = int.from_bytes(device.formats[entry.index].encode(), "little")
 
     def s_fmt(self, device, given):
-        assert (given.fmt.pix.width, given.fmt.pix.height) == (1280, 720)
+        device.asked = given.fmt.pix.width, given.fmt.pix.height
 
     def g_fmt(self, device, given):
         pix = given.fmt.pix
@@ -237,6 +257,7 @@ class Kernel:
             words[word] = value
 
     def s_parm(self, device, rate):
+        device.asked += rate.parm.capture.timeperframe.denominator,
         rate.parm.capture.timeperframe.denominator = device.rate
 
     def reqbufs(self, device, wanted):
@@ -283,8 +304,10 @@ class Stop(threading.Event):
 @pytest.fixture
 def kernel(monkeypatch):
     kernel = Kernel(pytest.importorskip("v4l2", reason="v4l2-python3 is not installed"))
-    for name in ("os", "glob", "time", "select", "mmap", "fcntl"):
-        monkeypatch.setattr(camera_module, name, kernel)
+    for name in ("os", "time", "select", "mmap", "fcntl"):
+        monkeypatch.setattr(stream, name, kernel)
+    for name in ("os", "glob"):
+        monkeypatch.setattr(v4l2, name, kernel)
     yield kernel
     assert not kernel.opened and not kernel.maps, "not released"
     assert not any(device.streaming for device in kernel.devices.values()), "left running"
@@ -326,9 +349,11 @@ def test_yuv_frames_and_a_change_of_kind(kernel):
     frames = camera.frames(Stop(kernel))
     expected = np.empty((2, 6, 3), np.uint8)
     yuyv_to_yuv(device.pixels(0), expected)
-    assert np.array_equal(next(frames).pixels, expected)
+    frame = next(frames)
+    assert np.array_equal(frame.pixels, expected) and frame.format == "yuv"
     camera.yuv_size = None
-    assert next(frames).pixels.shape == (8, 16, 3)
+    frame = next(frames)
+    assert frame.pixels.shape == (8, 16, 3) and frame.format == "rgb"
     frames.close()
 
 
@@ -453,9 +478,21 @@ def test_a_driver_that_gives_another_format(kernel):
     assert "gives UYVY when asked for YUYV" in fault_of(kernel)
 
 
-def test_a_camera_too_small_for_the_style(kernel):
+def test_a_camera_too_small_for_copies_gives_rgb(kernel):
     kernel.devices["/dev/video0"] = Device()
-    assert "/dev/video0 gives 8x4, but the style needs 8x6" in fault_of(kernel, yuv_size=(4, 3))
+    frame, = take(V4l2Camera(yuv_size=(4, 3)), Stop(kernel), 1)
+    assert frame.format == "rgb" and frame.pixels.shape == (4, 8, 3)
+
+
+def test_what_is_asked_for_may_change_at_any_time(kernel):
+    first, second = kernel.devices["/dev/video0"], kernel.devices["/dev/video1"] = Device(), Device(size=(16, 8))
+    camera = V4l2Camera()
+    frames = camera.frames(Stop(kernel))
+    assert next(frames).pixels.shape == (4, 8, 3) and first.asked == (1280, 720, 30)
+    camera.configure("/dev/video1", (640, 480), 15)
+    assert next(frames).pixels.shape == (8, 16, 3) and second.asked == (640, 480, 15)
+    assert camera.path == "/dev/video1" and camera.given == "16x8 at 30 fps" and not first.streaming
+    frames.close()
 
 
 def test_buffers_that_are_too_small(kernel, monkeypatch):
@@ -596,7 +633,7 @@ def test_an_exception_in_a_call_stops_the_camera(kernel, monkeypatch):
     def broken(*_):
         raise MemoryError
 
-    monkeypatch.setattr(camera_module, "yuyv_to_rgb", broken)
+    monkeypatch.setattr(v4l2, "yuyv_to_rgb", broken)
     with pytest.raises(MemoryError):
         take(V4l2Camera(), Stop(kernel), 1)
     assert not device.streaming
