@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import threading
+import time
 from typing import Iterator, Optional, Tuple
 
 from ..errors import Problem
@@ -27,6 +28,7 @@ class V4l2Camera:
     """
 
     live = True
+    clock = time.monotonic  # of the frames' timestamps: when the light fell
 
     def __init__(self, device: Optional[str] = None, yuv_size: Optional[Tuple[int, int]] = None,
                  size: Tuple[int, int] = SIZE, fps: int = FPS):
