@@ -4,10 +4,12 @@ Exit codes: 0 done; 1 something the user can mend, said in one line, or a bug, w
 """
 
 import argparse
+import contextlib
 import math
 import os
 import sys
 import time
+from pathlib import Path
 from typing import List, Optional
 
 from . import __version__
@@ -145,8 +147,6 @@ def _status(arguments) -> int:
 
 def _use(arguments) -> int:
     """Choose the style that the appliance shows. It changes at once, and stays so after a restart."""
-    from pathlib import Path
-
     from . import config
     from .style import state, store
 
@@ -159,14 +159,23 @@ def _use(arguments) -> int:
 
 
 def _styles(arguments) -> int:
-    """List the styles found, newest first, and say why others are refused."""
+    """List the styles found, newest first, and say why others are refused. A * marks the one that is shown now."""
+    from . import config
+    from .host import status
     from .style import store
 
-    valid, refused = store.styles()
+    settings = config.load(config.PATH)
+    folders, shown = store.directories(), None
+    if config.PATH.exists() and Path(settings.style.folder) not in folders:
+        folders.insert(0, Path(settings.style.folder))
+    with contextlib.suppress(Problem):
+        shown = status.read(settings.host.status).style
+    valid, refused = store.styles(folders)
     rows = [("NAME", "TITLE", "FRAME", "SIZE", "PLANS", "RUNTIME", "PATH")]
     for bundle in valid:
         manifest = bundle.manifest
-        rows.append((manifest.name, manifest.title, f"{manifest.input.width}x{manifest.input.height}",
+        name = manifest.name + ("*" if manifest.name == shown else "")
+        rows.append((name, manifest.title, f"{manifest.input.width}x{manifest.input.height}",
                      f"{sum(map(len, bundle.files.values())) / 1e6:.1f} MB",
                      ",".join(plan.name for plan in manifest.plans),
                      "TPU" if any(plan.compiled for plan in manifest.plans) else "CPU", str(bundle.path)))
@@ -179,7 +188,7 @@ def _styles(arguments) -> int:
     for one in refused:
         print(f"refused: {one.reason}")
     if not valid:
-        store.find(None)  # raises: it says where was searched and what to do
+        store.find(None, folders)  # raises: it says where was searched and what to do
     return 0
 
 
