@@ -50,7 +50,7 @@ class Announcer:
             if self._closed:
                 return False
             text = self._caption if time.monotonic() < self._until else self.notice
-            seen = self._monitor.show(replace(frame, pixels=caption(frame.pixels, text)) if text else frame)
+            seen = self._monitor.show(replace(frame, pixels=caption(frame.pixels.copy(), text)) if text else frame)
             if seen:
                 self.said, self._last_picture = None, time.monotonic()
         if seen:
