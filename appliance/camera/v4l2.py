@@ -65,8 +65,7 @@ class V4l2Camera:
                         index += 1
             except Problem as problem:
                 self.fault, self.path = str(problem), None
-                stop.wait(wait)
-                wait = min(2 * wait, BACKOFF[1])
+                wait = BACKOFF[0] if _rest(stop, wait) else min(2 * wait, BACKOFF[1])
 
     def _copy(self, stream: Stream, index: int):
         size = self.yuv_size
@@ -77,6 +76,16 @@ class V4l2Camera:
         pixels = self._memory.array((stream.size[1], stream.size[0], 3))
         yuyv_to_rgb(stream.pictures[index], pixels, stream.colour)
         return pixels, "rgb"
+
+
+def _rest(stop: threading.Event, seconds: float) -> bool:
+    """Wait; gives at once whether a device was plugged in or out meanwhile."""
+    before = glob.glob("/dev/video*")
+    while seconds > 0 and not stop.wait(min(seconds, BACKOFF[0])):
+        if glob.glob("/dev/video*") != before:
+            return True
+        seconds -= BACKOFF[0]
+    return False
 
 
 def open_first(device: Optional[str], size: Tuple[int, int] = SIZE, fps: int = FPS) -> Stream:

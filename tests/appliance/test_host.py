@@ -217,7 +217,8 @@ def test_a_file_that_the_driver_fails_to_give_is_unknown(apex, tmp_path):
 
 FULL = dict(style="starry_night", plan="lowres", runtime="pycoral 2.0.0 (TPU)", fps=14.84,
             ms={"input": 0.4, "lowres": 61.5}, dropped=3, longest_gap_ms=95.2,
-            camera="/dev/video0, 1280x720 at 30 fps", display="HDMI-A-1 1920x1080", config=None, temperature=90.1, clock_mhz=125, hot=True,
+            camera="/dev/video0, 1280x720 at 30 fps", display="HDMI-A-1 1920x1080", config=None,
+            temperature=90.1, clock_mhz=125, hot=True,
             refused=["bad.reconet: no manifest.json"],
             uptime=3723.9, slate="no camera", pid=os.getpid(), version="1.2", time=1000.0)
 

@@ -144,7 +144,7 @@ class Kernel:
     strerror = staticmethod(os.strerror)
 
     def __init__(self, api):
-        self.api, self.devices, self.links, self.opened, self.maps, self.calls = api, {}, {}, {}, [], []
+        self.api, self.devices, self.links, self.opened, self.maps, self.calls, self.tried = api, {}, {}, {}, [], [], []
         self.now = 100.0
         self.path = SimpleNamespace(realpath=lambda path: self.links.get(path, path))
         self.names = {getattr(api, name) & 0xffffffff: name[7:] for name in (
@@ -157,6 +157,7 @@ class Kernel:
         assert flags == os.O_RDWR | os.O_NONBLOCK
         device = self.devices.get(self.links.get(path, path))
         self.calls.append(("open", path))
+        self.tried.append(self.now)
         if device is None:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         self._fault(device, "open")
@@ -568,31 +569,40 @@ def test_a_slow_taker_is_no_stall(kernel):
 
 
 def test_it_tries_for_ever_and_waits_longer_up_to_ten_seconds(kernel):
-    stop = Stop(kernel, tries=9)
-    assert take(V4l2Camera(), stop, 1) == []
-    assert stop.waits == [0.5, 1, 2, 4, 8, 10, 10, 10, 10]
+    kernel.devices["/dev/video0"] = Device()
+    kernel.devices["/dev/video0"].faults["open"] = [errno.EBUSY] * 8
+    start = kernel.now
+    assert take(V4l2Camera(), Stop(kernel, tries=91), 1) == []
+    tried = [start] + kernel.tried
+    assert np.diff(tried[1:]).tolist() == [0.5, 1, 2, 4, 8, 10, 10]
+
+
+def test_a_camera_that_is_plugged_in_is_tried_soon(kernel):
+    stop = Stop(kernel, tries=100)
+    frames, wait = V4l2Camera().frames(stop), stop.wait
+
+    def plug(timeout):
+        if len(stop.waits) == 60:
+            kernel.devices["/dev/video0"] = Device()
+        return wait(timeout)
+
+    stop.wait = plug
+    plugged = kernel.now + 30
+    next(frames)
+    assert kernel.tried == [plugged + 0.5]
+    frames.close()
 
 
 def test_after_a_picture_it_waits_little_again(kernel):
-    stop = Stop(kernel, tries=6)
-    camera = V4l2Camera()
-    frames = camera.frames(stop)
-    plugged, wait = Device(), stop.wait
-
-    def replug(timeout):
-        if len(stop.waits) == 2:
-            kernel.devices["/dev/video0"] = plugged
-        return wait(timeout)
-
-    stop.wait = replug
+    device = kernel.devices["/dev/video0"] = Device()
+    device.faults["open"] = [errno.EBUSY] * 3 + [0] + [errno.EBUSY] * 2
+    frames = V4l2Camera().frames(Stop(kernel, tries=100))
     next(frames)
-    assert stop.waits == [0.5, 1, 2]
-    plugged.streaming = False
-    del kernel.devices["/dev/video0"]
-    plugged.faults["DQBUF"] = [errno.ENODEV]
-    assert list(frames) == []
-    assert stop.waits[3:] == [0.5, 1, 2]
-    assert camera.fault == "no camera found: plug one in"
+    assert np.diff(kernel.tried).tolist() == [0.5, 1, 2]
+    device.faults["DQBUF"] = [errno.ENODEV]
+    next(frames)
+    assert np.diff(kernel.tried)[3:] == pytest.approx([0.5, 1, 2], abs=0.1)
+    frames.close()
 
 
 def test_signals_do_not_end_a_call(kernel):
