@@ -36,7 +36,8 @@ class Daemon:
         self._path = path
         self._settings, self._config_fault = config.Settings(), None
         self._load()
-        self._started, self._reported, self._fed, self._ready = time.monotonic(), 0.0, 0.0, False
+        self._started, self._reported, self._ready = time.monotonic(), 0.0, False
+        self._seen = self._fed = 0.0  # when something was seen last, and when systemd was told so
         self._stop, self._reload = threading.Event(), threading.Event()
         self._error: Optional[BaseException] = None
         self._status_fault: Optional[str] = None
@@ -69,7 +70,7 @@ class Daemon:
                 if self._reload.is_set():
                     self._reload.clear()
                     self._configure()
-                if self.screen.silence > _SILENT_S and time.monotonic() - self._fed > _SILENT_S:
+                if self.screen.silence > _SILENT_S and time.monotonic() - self._seen > _SILENT_S:
                     self._say()
                 if time.monotonic() - second >= _SECOND:
                     second = time.monotonic()
@@ -116,7 +117,8 @@ class Daemon:
         due = systemd.watchdog_interval()
         if due and self._settings.host.watchdog and now - self._fed >= min(due, _SECOND) / 2:
             systemd.watchdog()
-        self._fed = now
+            self._fed = now
+        self._seen = now
 
     # In the main thread
 

@@ -26,6 +26,7 @@ class Announcer:
         self.said: Optional[Tuple[str, str]] = None
         self._monitor, self._shown = monitor, shown
         self._caption, self._until = "", 0.0
+        self._drawn: Tuple = (None, None)  # the latest slate: what it is of, and its pixels
         self._last_picture: Optional[float] = None
         self._closed = False
         self._lock = threading.Lock()
@@ -93,8 +94,10 @@ class Announcer:
     def _say(self, title, text):
         width, height = self._monitor.size or _UNKNOWN
         shrink = -(-width // _LARGEST)
-        pixels = slate((width // shrink, height // shrink), title, text)
-        seen = self._monitor.show(Frame(pixels, time.monotonic(), 0, "bgrx"))
+        wanted = (width // shrink, height // shrink), title, text
+        if wanted != self._drawn[0]:
+            self._drawn = wanted, slate(*wanted)
+        seen = self._monitor.show(Frame(self._drawn[1], time.monotonic(), 0, "bgrx"))
         if seen:
             self.said = title, text
             self._shown()

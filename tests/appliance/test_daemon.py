@@ -185,6 +185,15 @@ def test_without_a_monitor_systemd_is_told_nothing_until_there_is_one(appliance)
     assert "READY=1" in one.notes and "WATCHDOG=1" in one.notes
 
 
+def test_pictures_feed_the_watchdog_again_and_again(appliance):
+    one = appliance()
+    one.monitor.until(picture)
+    for _ in range(2):
+        del one.notes[:]
+        state_of(appliance, lambda now: "WATCHDOG=1" in one.notes)
+    assert one.notes.count("WATCHDOG=1") < one.pipeline.counters.shown / 2
+
+
 def test_a_frozen_network_does_not_feed_the_watchdog(appliance):
     frozen = threading.Event()
     one = appliance()
