@@ -8,6 +8,7 @@ from pathlib import Path
 from appliance.errors import Problem
 from appliance.files import replacing
 
+PIXELS = ("rgb:rgb", "rgb:bgrx", "yuv:rgb", "yuv:bgrx")
 SHIPPED = Path(__file__).parents[1] / "firmware_overlay/var/lib/reconet"
 
 
@@ -62,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
                 "--plans", type=_plans, metavar="PLAN,...", help="in order of preference (default: split,fused,lowres)"
             )
             sub.add_argument("--size", type=_size, metavar="WxH", help="of the frame (default: the recipe's)")
+            sub.add_argument(
+                "--pixels",
+                choices=PIXELS,
+                default="rgb:rgb",
+                help="that it takes and gives: yuv is what cameras give, bgrx what screens take (default: rgb:rgb)",
+            )
         if name == "pack":
             sub.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to keep them in")
         if name == "train":
@@ -162,7 +169,8 @@ def _distill(arguments):
 def _export(arguments):
     from trainer.edgetpu.export import PLANS, export
 
-    export(*_places(arguments), arguments.plans or PLANS, arguments.size)
+    pixels = tuple(arguments.pixels.split(":"))
+    export(*_places(arguments), arguments.plans or PLANS, arguments.size, pixels=pixels)
 
 
 def _pack(arguments):

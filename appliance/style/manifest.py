@@ -21,10 +21,13 @@ class _Section(BaseModel):
 
 
 class Exposure(_Section):
-    """Luma mean and standard deviation, of values in [0, 1], that every frame is brought to."""
+    """What every frame is brought to: mean and standard deviation of luma and, optionally, RMS of chroma, of values in
+    [0, 1]. See exposure.py.
+    """
 
     mean: Fraction
     std: Fraction
+    chroma: Optional[Fraction] = None
 
 
 class Input(_Section):

@@ -9,7 +9,7 @@ from appliance.engine.interpreter import Runtime, runtimes
 from appliance.engine.stages import shuffle_pixels, upsample_nearest
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
-from appliance.exposure import ExposureMeter, curve_table
+from appliance.exposure import ExposureMeter, expose
 from appliance.style import bundle
 from appliance.style.manifest import Input, Output
 
@@ -78,15 +78,17 @@ def test_segments_and_numpy_are_bit_identical_to_the_uncut_network(tmp_path, par
         assert np.array_equal(stylised(engine, pixels), uncut(whole, pixels))
 
 
-def test_exposure_is_applied_before_the_network(tmp_path, parts):
+@pytest.mark.parametrize("chroma", [None, 0.05])
+def test_exposure_is_applied_before_the_network(tmp_path, parts, chroma):
     fields, files = parts
-    fields["input"]["exposure"] = {"mean": 0.45, "std": 0.25}
+    fields["input"]["exposure"] = {"mean": 0.45, "std": 0.25, "chroma": chroma}
     engine = Stylizer(bundle.write(tmp_path / "x.reconet", fields, files), plan="split", reference=True)
     whole = (DATA / "tiny_whole.tflite").read_bytes()
-    meter = ExposureMeter(0.45, 0.25)
+    meter = ExposureMeter(0.45, 0.25, chroma)
     for brightness in (1, 2, 4):
         pixels = frame() // brightness
-        prepared = curve_table(*meter.update(pixels))[pixels]
+        prepared = np.empty_like(pixels)
+        expose(pixels, meter.update(pixels), prepared)
         assert np.array_equal(stylised(engine, pixels), uncut(whole, prepared))
 
 
