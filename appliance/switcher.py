@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple
 
-from . import config
-from .engine import interpreter, trial
+from . import config, trial
+from .engine import interpreter
 from .engine.stylizer import Stylizer
 from .errors import BundleError, Problem
 from .host import systemd

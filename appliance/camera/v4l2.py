@@ -30,8 +30,8 @@ class V4l2Camera:
     live = True
     clock = time.monotonic  # of the frames' timestamps: when the light fell
 
-    def __init__(self, device: Optional[str] = None, yuv_size: Optional[Tuple[int, int]] = None,
-                 size: Tuple[int, int] = SIZE, fps: int = FPS):
+    def __init__(self, device: Optional[str] = None, size: Tuple[int, int] = SIZE, fps: int = FPS,
+                 yuv_size: Optional[Tuple[int, int]] = None):
         import_v4l2()
         self.yuv_size = yuv_size
         self.fault: Optional[str] = None
