@@ -65,6 +65,10 @@ bench: .venv-test/installed ## what a frame costs on this machine, part by part,
 lint: .venv-test/installed ## ruff
 	.venv-test/bin/ruff check .
 
+.PHONY: deb
+deb: ## the package for the board, dist/reconet_VERSION_arm64.deb
+	$(or $(PYTHON),python3) firmware_overlay/build_deb.py
+
 .PHONY: clean
 clean: ## remove everything that make made
 	rm -rf .venv .venv-test .venv-py37 demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
