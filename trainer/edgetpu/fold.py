@@ -39,10 +39,12 @@ def yuv_into_convolution(
 
 
 def bgrx_from_convolution(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(kernel, bias) of the convolution that gives B, G, R and an unused 0 where the given one gives R, G, B."""
-    order = [2, 1, 0]
-    none = np.zeros_like(kernel[..., :1])
-    return np.concatenate([kernel[..., order], none], axis=-1), np.append(bias[order], none[0, 0, 0, 0])
+    """(kernel, bias) of the convolution that gives B, G, R, and G again, where the given one gives R, G, B.
+
+    Nobody looks at the fourth. It is no column of zeros because that would have a scale in int8 unlike all others.
+    """
+    order = [2, 1, 0, 1]
+    return kernel[..., order], bias[order]
 
 
 def nearest_into_transposed(kernel: np.ndarray) -> np.ndarray:
