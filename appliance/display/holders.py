@@ -17,7 +17,7 @@ def holders(path: str) -> List[Tuple[int, str, Optional[str]]]:
     for pid in sorted(int(name) for name in os.listdir(PROC) if name.isdigit() and int(name) != os.getpid()):
         folder = f"{PROC}/{pid}"
         try:
-            with open(f"{folder}/comm") as comm, open(f"{folder}/cgroup") as cgroup:
+            with open(f"{folder}/comm", errors="replace") as comm, open(f"{folder}/cgroup") as cgroup:
                 name, unit = comm.read().strip(), _UNIT.search(cgroup.read())
             try:
                 holds = path in [os.readlink(f"{folder}/fd/{number}") for number in os.listdir(f"{folder}/fd")]

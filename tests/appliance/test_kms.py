@@ -250,7 +250,8 @@ class FakeDrm:
         return 1
 
     def ModeAtomicCommit(self, fd, request, flags, data):
-        for number, values in request.items():
+        for number, changed in request.items():
+            values = {**self.planes[number], **changed}
             scaled = values["FB_ID"] and (values["SRC_W"] >> 16, values["SRC_H"] >> 16) != (
                 values["CRTC_W"], values["CRTC_H"])
             self._need(not scaled or self.scales, errno.ERANGE)
