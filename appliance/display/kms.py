@@ -3,8 +3,6 @@
 import contextlib
 import errno
 import glob
-import os
-import re
 import socket
 import time
 from typing import List, Optional, Tuple
@@ -15,14 +13,13 @@ from ..errors import Problem
 from ..frames import Frame
 from . import libdrm
 from .drm import INTERLACED, PREFERRED, Card, Connector
+from .holders import holders
 from .libdrm import Mode
 from .screen import PATIENCE, Screen
 
 BACKOFF = (0.5, 5.0)  # seconds between tries: the first, doubling to the last
 _LOOK = 1.0  # seconds between looks at the connector
-_PROC = "/proc"
-_UNIT = re.compile(r"/system\.slice/(?:.*/)?([^/\n]+)\.service")
-_UNITS = {"weston": "weston"}  # it runs in a session of its own on the board
+_SUGGESTIONS = 6
 _NETLINK_KOBJECT_UEVENT, _FROM_KERNEL = 15, 1
 
 
@@ -31,8 +28,9 @@ class KmsDisplay:
     asks for, of the first of /dev/dri/card*.
 
     Without a monitor or a card, or while another program has them, it is tried again for ever. `fault` says in one
-    line what is wrong, and is None while all is well. Of a frame larger than the mode the middle is shown, a smaller
-    one fills the screen as far as it can. For one thread at a time. Raises Problem when libdrm is not installed.
+    line what is wrong, and is None while all is well: it may be just that there is no mode of that size, and another
+    one is used. Of a frame larger than the mode the middle is shown, a smaller one fills the screen as far as it can.
+    For one thread at a time. Raises Problem when libdrm is not installed.
     """
 
     def __init__(self, connector: str = "auto", size: Optional[Tuple[int, int]] = None, card: Optional[str] = None):
@@ -214,9 +212,10 @@ def choose_mode(connector: Connector, size: Optional[Tuple[int, int]]) -> Tuple[
     fitting = [mode for mode in modes if mode.size == size]
     if fitting or not size:
         return (fitting or modes)[0], None
-    sizes = sorted({mode.size for mode in modes}, reverse=True)
+    width, height = size
+    sizes = sorted({mode.size for mode in modes}, key=lambda each: abs(each[0] - width) + abs(each[1] - height))
     return modes[0], "the monitor on {} has no mode {}x{}, so it shows {}x{}: set display.mode to {}".format(
-        connector.name, *size, *modes[0].size, ", ".join("{}x{}".format(*each) for each in sizes))
+        connector.name, *size, *modes[0].size, ", ".join("{}x{}".format(*each) for each in sizes[:_SUGGESTIONS]))
 
 
 def refresh(mode: Mode) -> int:
@@ -247,22 +246,6 @@ def taken(path: str) -> Problem:
     names = "; ".join(f"{name}, process {pid}" for pid, name, _ in owners) or "root sees which"
     units = [unit for _, _, unit in owners if unit]
     return Problem(f"another program ({names}) holds {path}: " + (f"systemctl stop {units[0]}" if units else "end it"))
-
-
-def holders(path: str) -> List[Tuple[int, str, Optional[str]]]:
-    """(process, name, systemd unit) of the others that have `path` open, as far as this process may see."""
-    found, path = [], os.path.realpath(path)
-    for pid in sorted(int(name) for name in os.listdir(_PROC) if name.isdigit() and int(name) != os.getpid()):
-        folder = f"{_PROC}/{pid}"
-        try:
-            if path in map(os.readlink, glob.glob(f"{folder}/fd/*")):
-                with open(f"{folder}/comm") as comm, open(f"{folder}/cgroup") as cgroup:
-                    name, unit = comm.read().strip(), _UNIT.search(cgroup.read())
-                if name != "systemd-logind":  # it opens cards for others
-                    found.append((pid, name, unit.group(1) if unit else _UNITS.get(name)))
-        except OSError:  # it has just ended
-            continue
-    return found
 
 
 @contextlib.contextmanager
