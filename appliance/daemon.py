@@ -191,7 +191,7 @@ class Daemon:
         counters, bundle, stylizer = self.pipeline.counters, self.switcher.bundle, self.switcher.stylizer
         heat, said = self._tpu, self.screen.said
         return status.Status(
-            style=bundle and bundle.name, plan=stylizer and stylizer.plan,
+            style=bundle and bundle.name, digest=bundle and bundle.digest, plan=stylizer and stylizer.plan,
             runtime=f"{stylizer.runtime} ({stylizer.runtime.device})" if stylizer else None,
             slate=": ".join(filter(None, said)) if said else self.screen.notice,
             camera=self.camera.fault or self.camera.path and f"{self.camera.path}, {self.camera.given}",

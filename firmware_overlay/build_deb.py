@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Builds dist/reconet_VERSION_arm64.deb: this tree, the appliance, the units and the wheels of pythonX.Y.txt.
 
-The same sources give the same bytes, anywhere and at any time: a .deb is an ar archive of two tar archives (deb(5)), and
-everything in them is set here. Needs Python 3.8 or newer and, the first time, pip and a package index.
+The same sources give the same bytes, anywhere and at any time: a .deb is an ar archive of two tar archives (deb(5)),
+and everything in them is set here. Needs Python 3.8 or newer and, the first time, pip and a package index.
 """
 
 import argparse
@@ -27,7 +27,7 @@ FIRST_STYLE = "starry_night.reconet"
 # Older than anything that a user puts beside them, whatever the clock of a board that has just booted says.
 STYLES_DATE = 946684800  # 2000-01-01
 
-# The board's interpreter first. Mendel packages Google's runtimes; Debian 12, on which the virtual board runs, does not.
+# The board's Python, and the virtual board's: Mendel packages Google's runtimes, Debian 12 does not.
 DEPENDS = {
     "3.7": "python3 (>= 3.7), python3 (<< 3.8), python3-tflite-runtime, python3-pycoral, "
            "libedgetpu1-std | libedgetpu1-max, libc6 (>= 2.17), zlib1g",
@@ -105,7 +105,7 @@ def wheels(python: str, listed: dict, cache: Path) -> list:
 
     if len(found()) < len(listed):
         tag = "cp" + python.replace(".", "")
-        platforms = [f"manylinux_2_{minor}_aarch64" for minor in range(17, GLIBC[python] + 1)] + ["manylinux2014_aarch64"]
+        platforms = [f"manylinux{of}_aarch64" for of in [2014] + [f"_2_{n}" for n in range(17, GLIBC[python] + 1)]]
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
                    "--require-hashes", "--only-binary=:all:", "--implementation=cp", "--python-version", python,
                    "--abi", tag, "--abi", tag + "m", "--abi", "none", "--dest", str(cache),

@@ -114,6 +114,12 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--run", type=Path, metavar="DIR", help="folder of teacher and student (default: found)")
     sub.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html")
     sub.set_defaults(command=_report)
+    sub = commands.add_parser("deploy", help="put a style or the package onto a board", description=_deploy.__doc__)
+    sub.add_argument("path", type=Path, metavar="BUNDLE|DEB", help="NAME.reconet, or what make deb wrote")
+    sub.add_argument("--device", metavar="NAME", help="of the board, or its address (default: the one mdt finds)")
+    sub.add_argument("--timeout", type=_positive, default=120, metavar="S",
+                     help="seconds to wait for the board, and for the style to be shown (default: 120)")
+    sub.set_defaults(command=_deploy)
     return top
 
 
@@ -267,6 +273,15 @@ def _report(arguments):
     if not paths:
         raise Problem(f"report: no styles in {SHIPPED}; name a bundle")
     report.write(paths, arguments.data, arguments.photos, arguments.clip, arguments.run, arguments.out)
+
+
+def _deploy(arguments):
+    """Put a style onto a board with Google's mdt and wait until it is shown; one that the board refuses is taken back.
+    Or install the package.
+    """
+    from trainer.deploy import deploy
+
+    deploy(arguments.path, arguments.device, arguments.timeout)
 
 
 if __name__ == "__main__":

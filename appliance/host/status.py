@@ -23,18 +23,20 @@ Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Status(BaseModel):
     """The state of the daemon at `time` (seconds since 1970, UTC).
 
-    `style`, `plan` and `runtime` are None while no style runs; `slate` is what the screen says instead of the picture
-    or over it. `camera` and `display` say what is in use, or what is wrong with it. `fps` is frames shown per second
-    during the last five, `ms` the median milliseconds of each stage, in their order, `dropped` the number of frames
-    that a live camera gave in vain, `longest_gap_ms` the longest time between two frames shown in the last minute.
-    `config` says what is wrong with the configuration. `temperature` (degC), `clock_mhz` and `hot` are those of the
-    Edge TPU. `refused` has a line for each refused bundle. `uptime` is in seconds.
+    `style`, `digest`, `plan` and `runtime` are None while no style runs; `digest` is that of the style's bundle.
+    `slate` is what the screen says instead of the picture or over it. `camera` and `display` say what is in use, or
+    what is wrong with it. `fps` is frames shown per second during the last five, `ms` the median milliseconds of each
+    stage, in their order, `dropped` the number of frames that a live camera gave in vain, `longest_gap_ms` the longest
+    time between two frames shown in the last minute. `config` says what is wrong with the configuration. `temperature`
+    (degC), `clock_mhz` and `hot` are those of the Edge TPU. `refused` has a line for each refused bundle. `uptime` is
+    in seconds.
     """
 
     # A daemon that is newer than the command which reads this may say more.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     style: Optional[Line] = None
+    digest: Optional[Line] = None
     plan: Optional[Line] = None
     runtime: Optional[Line] = None
     slate: Optional[Line] = None
