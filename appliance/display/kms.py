@@ -10,7 +10,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from ..errors import Problem
-from ..frames import Frame
+from ..frames import Frame, converted
 from . import libdrm
 from .drm import INTERLACED, PREFERRED, Card, Connector
 from .holders import holders
@@ -33,6 +33,8 @@ class KmsDisplay:
     For one thread at a time. Raises Problem when libdrm is not installed.
     """
 
+    formats = ("rgb", "bgrx")
+
     def __init__(self, connector: str = "auto", size: Optional[Tuple[int, int]] = None, card: Optional[str] = None):
         libdrm.load()
         self.fault: Optional[str] = None
@@ -42,7 +44,6 @@ class KmsDisplay:
         self._warning: Optional[str] = None
         self._wait, self._again, self._look = BACKOFF[0], 0.0, 0.0
         self._hotplug = Hotplug()
-        self._memory = np.empty((0, 0), np.uint32)
 
     @property
     def size(self) -> Optional[Tuple[int, int]]:
@@ -62,9 +63,9 @@ class KmsDisplay:
         return self._attempt(lambda: None)
 
     def show(self, frame: Frame) -> bool:
-        """Put `frame`, RGB (H, W, 3) or BGRX (H, W, 4), on the screen. True when it is there, seen from `flipped_at`
-        on; False, at once, when there is no display: then `fault` says why."""
-        return self._attempt(lambda: self._flip(frame.pixels))
+        """Put `frame` on the screen: True when it is seen, from `flipped_at` on. Without a display False, and `fault`
+        says why. It waits for the monitor's next refresh, for a second at most."""
+        return self._attempt(lambda: self._flip(frame))
 
     def finish(self) -> None:
         """Put back what was on the screen at first."""
@@ -95,10 +96,10 @@ class KmsDisplay:
         self.fault, self._wait = self._warning, BACKOFF[0]
         return True
 
-    def _flip(self, pixels: np.ndarray) -> None:
-        self._memory = words = as_words(pixels, self._memory)
+    def _flip(self, frame: Frame) -> None:
+        bgrx = np.ascontiguousarray(converted(frame.pixels, frame.format, "bgrx"))
         # Cards without vertical interrupts may not know the time.
-        self.flipped_at = self._screen.show(words) or time.monotonic()
+        self.flipped_at = self._screen.show(bgrx.view(np.uint32)[..., 0]) or time.monotonic()
 
     def _watch(self, told: bool) -> None:
         """See whether the monitor was unplugged or changed: a card goes on flipping without one."""
@@ -222,17 +223,6 @@ def refresh(mode: Mode) -> int:
     """Pictures a second."""
     total = mode.htotal * mode.vtotal
     return round(1000 * mode.clock / total) if total else mode.vrefresh
-
-
-def as_words(pixels: np.ndarray, memory: np.ndarray) -> np.ndarray:
-    """uint8 RGB (H, W, 3) or BGRX (H, W, 4) as uint32 (H, W) of 0x00RRGGBB; `memory` is used for it if it fits."""
-    if pixels.shape[2] == 4:
-        return np.ascontiguousarray(pixels).view(np.uint32)[..., 0]
-    out = memory if memory.shape == pixels.shape[:2] else np.zeros(pixels.shape[:2], np.uint32)
-    octets = out.view(np.uint8).reshape(pixels.shape[:2] + (4,))
-    for channel in range(3):
-        octets[..., channel] = pixels[..., 2 - channel]
-    return out
 
 
 def no_monitor(connectors: List[Connector], path: str) -> NoMonitor:
