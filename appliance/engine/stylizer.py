@@ -54,7 +54,7 @@ class Stylizer:
                     self._steps, self._shuffle = _load(plan, runtime, self.bundle.files)
                     self._trial_run()
                 except Exception as error:  # whatever a runtime raises on a model that it cannot run
-                    failures.append(f"plan {plan.name} on {runtime}: {error}")
+                    failures.append(f"plan {plan.name} on {runtime}: {str(error) or repr(error)}")
                     continue
                 self.plan, self.runtime = plan.name, runtime
                 return

@@ -9,7 +9,7 @@ import appliance
 
 ROOT = Path(appliance.__file__).parent
 SHARED = {"errors", "config", "exposure", "files", "frames"}
-JOINING = {"__main__", "bench", "cli", "daemon", "doctor"}
+JOINING = {"__main__", "bench", "cli", "daemon", "doctor", "trial"}
 APART = {"camera", "display", "engine", "host", "style"}
 
 
