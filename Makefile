@@ -47,7 +47,7 @@ test: .venv-test/installed ## all tests, on the trainer's Python and (appliance)
 test-board-python:
 ifneq ($(board_python),)
 	@$(MAKE) --no-print-directory .venv-py37/installed
-	.venv-py37/bin/python -m pytest tests/appliance
+	.venv-py37/bin/python -m pytest tests/appliance tests/fuzz
 else
 	@printf '%s\n' '' \
 	  '################################################################################' \

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import random
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -35,12 +36,16 @@ def main() -> int:
     seed = random.randrange(1, 1 << 31) if arguments.long else 1
     shutil.rmtree(str(FOUND), ignore_errors=True)
     began = time.monotonic()
+    properties, bundles = inputs // 100 * PROPERTIES, inputs * 6 // 10
     with ThreadPoolExecutor(2) as both:
-        bundles = both.submit(_guided, "bundle", inputs * 55 // 100, seed)
-        rest = both.submit(lambda: [_guided("settings", inputs * 35 // 100, seed), _properties(inputs // 10, seed)])
-        results = [bundles.result()] + rest.result()
+        one = both.submit(lambda: [_guided("bundle", bundles, seed), _trials(inputs // 2000, seed)])
+        other = both.submit(lambda: [_guided("settings", inputs - bundles - properties, seed),
+                                     _properties(properties, seed)])
+        results = one.result() + other.result()
     total = sum(count for count, _ in results)
-    print(f"fuzz: {total} inputs in {time.monotonic() - began:.0f} s, seed {seed}")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"fuzz: {total} inputs in {time.monotonic() - began:.0f} s ({used.ru_utime + used.ru_stime:.0f} s of CPU), "
+          f"seed {seed}")
     return 0 if all(fine for _, fine in results) else 1
 
 
@@ -68,6 +73,12 @@ def _properties(inputs: int, seed: int) -> Tuple[int, bool]:
         return 0, False
     print(f"fuzz: properties: {each * PROPERTIES} inputs, {seconds:.0f} s", flush=True)
     return each * PROPERTIES, True
+
+
+def _trials(runs: int, seed: int) -> Tuple[int, bool]:
+    code, text, seconds = _run([sys.executable, "-m", "tests.fuzz.trials", str(runs), str(seed)])
+    print(text if code else f"fuzz: {runs} trial runs of changed networks: {text.strip()}, {seconds:.0f} s", flush=True)
+    return 0, not code
 
 
 def _run(command: List[str]) -> Tuple[int, str, float]:
