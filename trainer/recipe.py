@@ -22,6 +22,9 @@ class Frame(_Section):
     height: int = Field(216, ge=16, le=2048, multiple_of=8)
     exposure_mean: float = Field(0.45, gt=0, lt=1, description="target mean of luma, 0..1")
     exposure_std: float = Field(0.25, gt=0, lt=1, description="target standard deviation of luma")
+    exposure_chroma: float | None = Field(
+        None, gt=0, lt=0.5, description="target RMS of U and V; without it chroma is scaled as luma is"
+    )
 
 
 class Data(_Section):
