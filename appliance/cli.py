@@ -1,20 +1,21 @@
 """The `reconet` command.
 
-Exit codes: 0 done; 1 something the user can mend, said in one line; 2 wrong usage.
+Exit codes: 0 done; 1 something the user can mend, said in one line, or a bug, which leaves a traceback; 2 wrong usage.
 """
 
 import argparse
 import contextlib
 import math
 import os
-import signal
 import sys
-import threading
+import time
+from pathlib import Path
 from typing import List, Optional
 
 from . import __version__
 from .errors import Problem
 
+_CONFIG = "/etc/reconet/config.toml"
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
@@ -49,10 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     commands.required = True
 
-    run = commands.add_parser("run", help="stylise a camera, a video or pictures", description=_run.__doc__)
-    run.add_argument("--camera", default="virtual", metavar="SOURCE",
-                     help="a video file, a folder of pictures, or virtual (default)")
-    run.add_argument("--display", default="none", metavar="SINK", help="an .mp4 file, a new folder, or none (default)")
+    run = commands.add_parser("run", help="be the appliance, or stylise a video or pictures",
+                              description=_run.__doc__)
+    run.add_argument("--config", metavar="FILE", help=f"be the appliance, as FILE says (default: {_CONFIG})")
+    run.add_argument("--camera", metavar="SOURCE",
+                     help="a video file, a folder of pictures, a device such as /dev/video0, or virtual (default)")
+    run.add_argument("--display", metavar="SINK",
+                     help="an .mp4 file, a new folder, monitor, or none (default)")
     run.add_argument("--style", metavar="NAME|BUNDLE", help="default: the newest one found")
     run.add_argument("--plan", metavar="NAME",
                      help="default: the one that bench --choose found, or the first that runs here")
@@ -63,6 +67,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--stats", action="store_true", help="end with counters and milliseconds per stage")
     run.set_defaults(function=_run)
 
+    state = commands.add_parser("status", help="say what the appliance is doing", description=_status.__doc__)
+    state.add_argument("--json", action="store_true", help="the whole document")
+    state.add_argument("--watch", action="store_true", help="again and again, once a second")
+    state.add_argument("--config", metavar="FILE", help=f"default: {_CONFIG}")
+    state.set_defaults(function=_status)
+    use = commands.add_parser("use", help="choose the style", description=_use.__doc__)
+    which = use.add_mutually_exclusive_group(required=True)
+    which.add_argument("style", nargs="?", metavar="NAME", help="stay with this style, whatever is put into the folder")
+    which.add_argument("--newest", action="store_true", help="follow what is put into the folder")
+    use.add_argument("--config", metavar="FILE", help=f"default: {_CONFIG}")
+    use.set_defaults(function=_use)
     styles = commands.add_parser("styles", help="list the styles found", description=_styles.__doc__)
     styles.set_defaults(function=_styles)
     bench = commands.add_parser("bench", help="time every plan of a style here", description=_bench.__doc__)
@@ -72,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--choose", action="store_true", help="remember the fastest: run takes it from now on")
     bench.set_defaults(function=_bench)
     doctor = commands.add_parser("doctor", help="say what this machine has and lacks", description=_doctor.__doc__)
+    doctor.add_argument("--config", metavar="FILE", help=f"that of the appliance (default: {_CONFIG}, if it is there)")
     doctor.set_defaults(function=_doctor)
     return parser
 
@@ -94,50 +110,72 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def _run(arguments) -> int:
-    """Stylise a camera, a video file or a folder of pictures."""
-    from .camera import open_camera
-    from .daemon import Pipeline
-    from .display import open_display
-    from .engine.stylizer import Stylizer
-    from .files import Pending
-    from .sheet import ContactSheet
-    from .style import choice, store
+    """Without options: be the appliance, as the configuration says: camera to monitor, until it is stopped. With
+    options: stylise a video file, a folder of pictures or a camera.
+    """
+    given = {name for name, value in vars(arguments).items() if value and name not in ("command", "function")}
+    if given <= {"config"}:
+        from .daemon import serve
+        return serve(arguments.config)
+    if "config" in given:
+        raise Problem("--config is for the appliance, which takes no other options: leave it or the others out")
+    from .film import stylise
+    return stylise(arguments)
 
-    _check_outputs(arguments)
-    bundle = store.find(arguments.style)
-    if bundle.manifest.input.pixels != "rgb":
-        raise Problem(f"style {bundle.name} takes {bundle.manifest.input.pixels} pixels, which --camera "
-                      f"{arguments.camera} does not give: export it for rgb")
-    camera = open_camera(arguments.camera, arguments.every_frame)
-    stylizer = Stylizer(bundle, arguments.plan, threads=arguments.threads, prefer=choice.read(bundle))
-    sheet = ContactSheet() if arguments.sheet else None
-    if sheet:
-        Pending(arguments.sheet).discard()  # better to learn now that it cannot be written
-    display = open_display(arguments.display)
-    pipeline = Pipeline(camera, stylizer, display, arguments.seconds, sheet.add if sheet else None)
-    with _stopping_on_signals(pipeline), _progress(pipeline.counters):
-        counters = pipeline.run()
-    if sheet:
-        sheet.save(arguments.sheet)
-    print(f"{counters.shown} frames, {counters.fps:.1f} fps, style {bundle.name}, plan {stylizer.plan}, "
-          f"runtime {stylizer.runtime} ({stylizer.runtime.device})")
-    if arguments.stats:
-        print(f"captured {counters.captured}, stylised {counters.stylised}, shown {counters.shown}, "
-              f"dropped {counters.dropped}")
-        for stage, milliseconds in counters.median_ms.items():
-            print(f"{milliseconds:9.2f} ms  {stage}")
+
+def _status(arguments) -> int:
+    """Say what the appliance is doing. Exits 1 when it does not run, or does not say."""
+    from . import config
+    from .host import status
+
+    path = config.load(arguments.config or config.PATH).host.status
+    while True:
+        try:
+            now = status.read(path)
+            text = now.model_dump_json(indent=None if arguments.watch else 1) if arguments.json else \
+                "\n".join(status.lines(now))
+        except Problem as problem:
+            if not arguments.watch:
+                raise
+            text = f"reconet: {problem}"
+        clear = "\x1b[H\x1b[2J" if arguments.watch and not arguments.json and sys.stdout.isatty() else ""
+        print(clear + text, flush=True)
+        if not arguments.watch:
+            return 0
+        time.sleep(1.0)
+
+
+def _use(arguments) -> int:
+    """Choose the style that the appliance shows. It changes at once, and stays so after a restart."""
+    from . import config
+    from .style import state, store
+
+    folder = Path(config.load(arguments.config or config.PATH).style.folder)
+    name = state.NEWEST if arguments.newest else store.find(arguments.style, [folder]).name
+    state.pin(folder, name)
+    print("the newest style is shown from now on" if arguments.newest else
+          f"{name} is shown from now on; reconet use --newest ends that")
     return 0
 
 
 def _styles(arguments) -> int:
-    """List the styles found, newest first, and say why others are refused."""
+    """List the styles found, newest first, and say why others are refused. A * marks the one that is shown now."""
+    from . import config
+    from .host import status
     from .style import store
 
-    valid, refused = store.styles()
+    settings = config.load(config.PATH)
+    folders, shown = store.directories(), None
+    if config.PATH.exists() and Path(settings.style.folder) not in folders:
+        folders.insert(0, Path(settings.style.folder))
+    with contextlib.suppress(Problem):
+        shown = status.read(settings.host.status).style
+    valid, refused = store.styles(folders)
     rows = [("NAME", "TITLE", "FRAME", "SIZE", "PLANS", "RUNTIME", "PATH")]
     for bundle in valid:
         manifest = bundle.manifest
-        rows.append((manifest.name, manifest.title, f"{manifest.input.width}x{manifest.input.height}",
+        name = manifest.name + ("*" if manifest.name == shown else "")
+        rows.append((name, manifest.title, f"{manifest.input.width}x{manifest.input.height}",
                      f"{sum(map(len, bundle.files.values())) / 1e6:.1f} MB",
                      ",".join(plan.name for plan in manifest.plans),
                      "TPU" if any(plan.compiled for plan in manifest.plans) else "CPU", str(bundle.path)))
@@ -150,7 +188,7 @@ def _styles(arguments) -> int:
     for one in refused:
         print(f"refused: {one.reason}")
     if not valid:
-        store.find(None)  # raises: it says where was searched and what to do
+        store.find(None, folders)  # raises: it says where was searched and what to do
     return 0
 
 
@@ -193,61 +231,10 @@ def _doctor(arguments) -> int:
     """Say what this machine has and lacks for `reconet run`, a line each. Exits 0 only when it would work."""
     from .doctor import examine
 
-    findings = examine()
+    findings = examine(arguments.config)
     for finding in findings:
         print(finding)
     return 0 if all(finding.fine for finding in findings) else 1
-
-
-def _check_outputs(arguments) -> None:
-    places = [("--camera", arguments.camera), ("--display", arguments.display), ("--sheet", arguments.sheet)]
-    seen = {}
-    for option, place in places:
-        if place in (None, "none", "virtual"):
-            continue
-        path = os.path.realpath(place)
-        if path in seen:
-            raise Problem(f"{option} and {seen[path]} are the same file, {place}: name another one")
-        seen[path] = option
-    if arguments.sheet and not arguments.sheet.lower().endswith(".png"):
-        raise Problem(f"cannot write {arguments.sheet}: a sheet is a PNG picture: name a .png file")
-
-
-@contextlib.contextmanager
-def _stopping_on_signals(pipeline):
-    def stop(number, frame):
-        pipeline.stop()
-        signal.signal(number, before[number])  # the second time, it is meant
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _progress(counters):
-    """A status line on stderr: rewritten twice a second on a terminal, a new one every 5 seconds elsewhere."""
-    terminal = sys.stderr.isatty()
-    over = threading.Event()
-
-    def report():
-        while not over.wait(0.5 if terminal else 5.0):
-            line = f"{counters.shown} frames, {counters.fps:.1f} fps, {counters.dropped} dropped"
-            sys.stderr.write(f"\r{line}\x1b[K" if terminal else line + "\n")
-            sys.stderr.flush()
-        if terminal:
-            sys.stderr.write("\r\x1b[K")
-
-    thread = threading.Thread(target=report, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 if __name__ == "__main__":

@@ -1,154 +1,233 @@
-"""The pipeline: camera -> stylizer -> display, three threads on single-slot mailboxes."""
+"""The appliance: what runs on the board from power on to power off.
 
-import statistics
+Wires camera -> stylizer -> screen, and tells systemd, the journal and `reconet status` how it goes.
+"""
+
+import contextlib
+import os
+import signal
+import sys
 import threading
 import time
-from collections import OrderedDict, deque
-from typing import Callable, Dict, Optional
+from pathlib import Path
+from typing import Dict, Optional, Tuple, Union
 
-import numpy as np
+from . import config
+from .camera.v4l2 import V4l2Camera
+from .display.announcer import Announcer
+from .display.kms import KmsDisplay
+from .errors import Problem
+from .host import status, systemd, tpu
+from .pipeline import Pipeline
+from .switcher import Switcher
 
-from .frames import Frame, Mailbox, cover
-
-# Medians are over this many of the latest frames.
-_REMEMBER = 600
-
-
-class Counters:
-    """How many frames passed each station, and how long they took there. Read from any thread."""
-
-    def __init__(self):
-        self.captured = self.stylised = self.shown = self.dropped = 0
-        self._milliseconds: Dict[str, deque] = OrderedDict()
-        self._first: Optional[float] = None
-        self._last: Optional[float] = None
-
-    def took(self, stage: str, milliseconds: float) -> None:
-        self._milliseconds.setdefault(stage, deque(maxlen=_REMEMBER)).append(milliseconds)
-
-    def show(self) -> None:
-        self._last = time.monotonic()
-        if self._first is None:
-            self._first = self._last
-        self.shown += 1
-
-    @property
-    def fps(self) -> float:
-        """Frames shown per second, from the first to the last; 0.0 while there are fewer than two."""
-        return (self.shown - 1) / (self._last - self._first) if self.shown > 1 and self._last > self._first else 0.0
-
-    @property
-    def median_ms(self) -> Dict[str, float]:
-        """Median milliseconds of each stage, in the order of the stages."""
-        return OrderedDict((stage, statistics.median(times)) for stage, times in list(self._milliseconds.items()))
+_TICK_S = 0.1
+_SECOND = 1.0
+_REPORT_S = 60.0  # between lines in the journal
+_SILENT_S = 1.0  # without a picture, until the screen says why
+_PATIENT_S = 30.0  # how long a camera may take to be opened
+_END_S = 1.5  # for the threads to end; systemd wants all to be over within two
 
 
-class Pipeline:
-    """Shows what `camera` sees, stylised by `stylizer`, on `display`, until the camera ends, `seconds` are over,
-    or `stop` is called.
+class Daemon:
+    """Everything of one run. `run` returns when it is told to stop; what breaks meanwhile is raised there."""
 
-    A live camera never waits: a slow stage makes frames be dropped. Of any other camera every frame is shown.
-    `seconds` is wall-clock time for a live camera and the source's own time for others. `watch(source, stylised)`
-    sees every pair, uint8 RGB, in the stylising thread. `stylizer` may be replaced at any time: the swap happens
-    between two frames.
-    """
-
-    def __init__(self, camera, stylizer, display, seconds: Optional[float] = None,
-                 watch: Optional[Callable[[np.ndarray, np.ndarray], None]] = None):
-        self.stylizer = stylizer
-        self.counters = Counters()
-        self._camera, self._display, self._seconds, self._watch = camera, display, seconds, watch
-        self._captured, self._stylised = Mailbox(), Mailbox()
-        self._stop = threading.Event()
+    def __init__(self, path: Union[str, Path] = config.PATH):
+        self._path = path
+        self._settings, self._config_fault = config.Settings(), None
+        self._load()
+        self._started, self._reported, self._ready = time.monotonic(), 0.0, False
+        self._seen = self._fed = 0.0  # when something was seen last, and when systemd was told so
+        self._stop, self._reload = threading.Event(), threading.Event()
         self._error: Optional[BaseException] = None
+        self._status_fault: Optional[str] = None
+        self._faults: Dict[str, Optional[str]] = {}
+        self._tpu = tpu.read()
+        settings = self._settings
+        self.screen = Announcer(_monitor(settings), self._shown)
+        self.camera = V4l2Camera(*_camera(settings))
+        self.switcher = Switcher(settings, self._swap, self.screen.caption)
+        self.pipeline = Pipeline(self.camera, None, self.screen)
 
     def stop(self) -> None:
-        """End after the frames under way. Safe in a signal handler."""
+        """End soon. Safe in a signal handler."""
         self._stop.set()
 
-    def run(self) -> Counters:
-        """Run to the end. The display is finished, or on failure discarded, and the failure of any thread raised."""
-        threads = [threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
-                   for work in (self._capture, self._stylise, self._show)]
-        timer = threading.Timer(self._seconds, self.stop) if self._camera.live and self._seconds else None
-        try:
-            for thread in threads + ([timer] if timer else []):
-                thread.start()
-            for thread in threads:
-                thread.join()
-            if self._error:
-                raise self._error
-            self._display.finish()
-        except BaseException:
-            self._fail(None)
-            for thread in threads:
-                thread.join()
-            self._display.discard()
-            raise
-        finally:
-            if timer:
-                timer.cancel()
-        return self.counters
+    def reload(self) -> None:
+        """Read the configuration again soon. Safe in a signal handler."""
+        self._reload.set()
 
-    def _guard(self, work: Callable[[], None]) -> None:
+    def run(self) -> None:
+        """Run until `stop`. Raises what a thread raised."""
+        threads = [threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
+                   for name, work in (("pipeline", self.pipeline.run), ("styles", self._keep_styles))]
+        try:
+            self._say()
+            for thread in threads:
+                thread.start()
+            second = 0.0
+            while not self._stop.wait(_TICK_S):
+                if self._reload.is_set():
+                    self._reload.clear()
+                    self._configure()
+                if self.screen.silence > _SILENT_S and time.monotonic() - self._seen > _SILENT_S:
+                    self._say()
+                if time.monotonic() - second >= _SECOND:
+                    second = time.monotonic()
+                    self._every_second()
+        finally:
+            self._end(threads)
+        if self._error:
+            raise self._error
+
+    def _end(self, threads) -> None:
+        systemd.stopping()
+        self._stop.set()
+        self.screen.close("Starting again" if self._error else "Shutting down")
+        self.pipeline.stop()
+        deadline = time.monotonic() + _END_S
+        for thread in threads:
+            if thread.ident:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        self.screen.release()
+        with contextlib.suppress(OSError):
+            os.unlink(self._settings.host.status)
+
+    def _guard(self, work) -> None:
         try:
             work()
         except BaseException as error:  # raised again by run
-            self._fail(error)
+            self._error = self._error or error
+            self._stop.set()
 
-    def _fail(self, error: Optional[BaseException]) -> None:
-        self._error = self._error or error
-        self._stop.set()
-        self._captured.abort()
-        self._stylised.abort()
+    def _keep_styles(self) -> None:
+        self.switcher.run(self._stop)
 
-    def _capture(self) -> None:
-        keep = not self._camera.live
-        frames = self._camera.frames(self._stop)
-        start = None
+    # From any thread
+
+    def _swap(self, stylizer) -> None:
+        self.pipeline.stylizer = stylizer
+
+    def _shown(self) -> None:
+        """A picture or a slate reached the monitor."""
+        now = time.monotonic()
+        if not self._ready:
+            self._ready = True
+            systemd.ready(self._summary())
+        due = systemd.watchdog_interval()
+        if due and self._settings.host.watchdog and now - self._fed >= min(due, _SECOND) / 2:
+            systemd.watchdog()
+            self._fed = now
+        self._seen = now
+
+    # In the main thread
+
+    def _load(self) -> None:
+        """Read the configuration; a bad one is reported, and what was in force stays in force."""
         try:
-            for frame in frames:
-                start = frame.timestamp if start is None else start
-                if keep and self._seconds and frame.timestamp - start >= self._seconds:
-                    break
-                self.counters.captured += 1
-                if not self._captured.put(frame, block=keep):
-                    break
-        finally:
-            frames.close()
-            self._captured.close()
+            self._settings, self._config_fault = config.load(self._path), None
+        except Problem as problem:
+            self._config_fault = str(problem)
+            systemd.log(self._config_fault, systemd.ERROR)
 
-    def _stylise(self) -> None:
-        keep = not self._camera.live
-        while True:
-            frame = self._captured.get()
-            if frame is None:
-                break
-            stylizer = self.stylizer
-            begin = time.perf_counter()
-            source = cover(frame.pixels, stylizer.input_size)
-            self.counters.took("crop", 1000 * (time.perf_counter() - begin))
-            width, height = stylizer.output_size
-            # A fresh array a frame: the display may still be busy with the one before.
-            pixels = np.empty((height, width, stylizer.channels), np.uint8)
-            stylizer.stylize(source, pixels)
-            for stage, milliseconds in stylizer.stage_ms:
-                self.counters.took(stage, milliseconds)
-            rgb = pixels if stylizer.channels == 3 else np.ascontiguousarray(pixels[..., 2::-1])
-            if self._watch:
-                self._watch(source, rgb)
-            self.counters.stylised += 1
-            if not self._stylised.put(Frame(rgb, frame.timestamp, frame.index), block=keep):
-                break
-            self.counters.dropped = self._captured.dropped + self._stylised.dropped
-        self._stylised.close()
+    def _configure(self) -> None:
+        systemd.reloading()
+        before = self._settings
+        self._load()
+        if self._settings.display != before.display:
+            self.screen.swap(_monitor(self._settings))
+        self.camera.configure(*_camera(self._settings))
+        if self._settings != before:
+            self.switcher.configure(self._settings)
+        if self._config_fault:
+            self.screen.caption(self._config_fault, 10 * _SECOND)
+        else:
+            systemd.log(f"configuration read from {self._path}", systemd.NOTICE)
+        systemd.ready(self._summary())
 
-    def _show(self) -> None:
-        while True:
-            frame = self._stylised.get()
-            if frame is None:
-                break
-            begin = time.perf_counter()
-            self._display.show(frame)
-            self.counters.took("show", 1000 * (time.perf_counter() - begin))
-            self.counters.show()
+    def _say(self) -> None:
+        """Say on the screen why there is no picture. Where nobody knows, nothing is said: then systemd starts anew."""
+        slate = self._slate()
+        if slate:
+            self.screen.say(*slate)
+
+    def _slate(self) -> Optional[Tuple[str, str]]:
+        if self.camera.fault:
+            return "No camera", self.camera.fault
+        if self.switcher.slate:
+            return self.switcher.slate
+        if self.pipeline.counters.shown == 0 and time.monotonic() - self._started < _PATIENT_S:
+            return "Starting", "Waiting for the first picture."
+        return None
+
+    def _every_second(self) -> None:
+        self._tpu = tpu.read()
+        self._report_changes()
+        self.screen.notice = self._tpu.warning if self._tpu else None
+        now = self._state()
+        try:
+            status.write(self._settings.host.status, now)
+            self._status_fault = None
+        except Problem as problem:
+            if not self._status_fault:
+                systemd.log(str(problem), systemd.WARNING)
+            self._status_fault = str(problem)
+        systemd.status(status.summary(now))
+        if time.monotonic() - self._reported >= _REPORT_S:
+            self._reported = time.monotonic()
+            systemd.log(status.summary(now), systemd.INFO, STYLE=now.style, FPS=round(now.fps, 1),
+                        TPU_TEMP=now.temperature)
+
+    def _report_changes(self) -> None:
+        """A line in the journal whenever camera, monitor or Edge TPU stop or go on."""
+        for name, fault in (("camera", self.camera.fault), ("display", self.screen.fault),
+                            ("Edge TPU", self._tpu.warning if self._tpu else None)):
+            before = self._faults.get(name)
+            if fault != before:
+                self._faults[name] = fault
+                systemd.log(fault or f"{name} is fine again", systemd.WARNING if fault else systemd.NOTICE)
+
+    def _state(self) -> status.Status:
+        counters, bundle, stylizer = self.pipeline.counters, self.switcher.bundle, self.switcher.stylizer
+        heat, said = self._tpu, self.screen.said
+        return status.Status(
+            style=bundle and bundle.name, digest=bundle and bundle.digest, plan=stylizer and stylizer.plan,
+            runtime=f"{stylizer.runtime} ({stylizer.runtime.device})" if stylizer else None,
+            slate=": ".join(filter(None, said)) if said else self.screen.notice,
+            camera=self.camera.fault or self.camera.path and f"{self.camera.path}, {self.camera.given}",
+            display=self.screen.fault or self.screen.mode, config=self._config_fault,
+            fps=counters.recent_fps, ms=counters.median_ms, dropped=counters.dropped,
+            longest_gap_ms=1000 * counters.longest_gap,
+            temperature=heat and heat.temperature, clock_mhz=heat and heat.clock_mhz, hot=bool(heat and heat.hot),
+            refused=list(self.switcher.refused.values()), uptime=time.monotonic() - self._started)
+
+    def _summary(self) -> str:
+        return status.summary(self._state())
+
+
+def _camera(settings: config.Settings) -> Tuple[Optional[str], Tuple[int, int], int]:
+    wanted = settings.camera
+    return None if wanted.device == "auto" else wanted.device, (wanted.width, wanted.height), wanted.fps
+
+
+def _monitor(settings: config.Settings) -> KmsDisplay:
+    return KmsDisplay(settings.display.connector, settings.display.size)
+
+
+def serve(path: Optional[Union[str, Path]] = None) -> int:
+    """Run the appliance in this process until SIGTERM or SIGINT. SIGHUP reads the configuration again.
+
+    By hand a bad configuration ends it at once; under systemd the screen has to show something, so it goes on with
+    the defaults and says what is wrong. Raises Problem.
+    """
+    path = path or config.PATH
+    if "NOTIFY_SOCKET" not in os.environ:
+        config.load(path)
+    daemon = Daemon(path)
+    for number, act in ((signal.SIGTERM, daemon.stop), (signal.SIGINT, daemon.stop), (signal.SIGHUP, daemon.reload)):
+        signal.signal(number, lambda *_, act=act: act())
+    daemon.run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A network that still computes would hold up the interpreter's own end for as long as a frame takes.
+    os._exit(0)

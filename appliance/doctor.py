@@ -1,16 +1,26 @@
 """What this machine has and lacks for `reconet run`."""
 
+import contextlib
 import ctypes.util
 import glob
+import grp
 import importlib
 import os
+import pwd
+import shutil
 import sys
 from dataclasses import dataclass
-from typing import List
+from pathlib import Path
+from typing import Callable, List, Optional
 
 from .errors import Problem
 
 _INSTALL = "pip install 'reconet-edgetpu[workstation]'"
+_BOARD_INSTALL = "install the package reconet again"
+_SERVICE_USER = "reconet"
+_ROOM = 64 << 20  # bytes: the largest bundle
+# The runtime that the compiler's files need, by its version (coral.ai/docs/edgetpu/compiler).
+_NEEDS_RUNTIME = {"16.": 14, "15.": 13, "14.": 13}
 
 
 @dataclass(frozen=True)
@@ -30,18 +40,49 @@ class Finding:
         return f"{self.state:<8} {self.what}" + (f"  -  {self.advice}" if self.advice else "")
 
 
-def examine() -> List[Finding]:
-    """Every finding, in the order in which a user would mend them."""
+def examine(path: Optional[str] = None) -> List[Finding]:
+    """Every finding, in the order in which a user would mend them.
+
+    With the configuration at `path`, or where the board's is in its place, what counts is whether the appliance would
+    run: camera and monitor are needed then. Else it is whether files can be stylised.
+    """
+    board = path is not None or os.path.exists("/etc/reconet/config.toml")
+    install = _BOARD_INSTALL if board else _INSTALL
     findings = [_python()]
-    findings += [_package(name, package, _INSTALL) for name, package in
+    findings += [_package(name, package, install) for name, package in
                  (("numpy", "numpy"), ("pydantic", "pydantic"), ("Pillow", "PIL"))]
+    findings += [_package(name, package, install, needed=board) for name, package in
+                 (("v4l2-python3, for cameras", "v4l2"), ("inotify_simple, for new styles", "inotify_simple"))]
+    findings.append(_package("python3-systemd, for the journal", "systemd", "apt install python3-systemd", False))
     findings.append(_package("PyAV, for video files", "av", "pip install av, or use folders of pictures", needed=False))
-    for look in (_runtimes, _edge_tpu, _styles, _cameras, _displays):
+    looks: List[Callable] = [_runtimes, _edge_tpu]
+    try:
+        settings = _settings(path)
+        findings += [_configuration(path)] if board else []
+    except ImportError:
+        settings = None
+    except Problem as problem:
+        return findings + [Finding("problem", "configuration", str(problem))]
+    looks += [lambda: _styles(settings if board else None)]
+    looks += [lambda: _folders(settings)] if board and settings else []
+    looks += [lambda: _camera(settings, board), lambda: _display(settings, board)]
+    for look in looks:
         try:
             findings += look()
         except ImportError as error:
-            findings.append(Finding("problem", f"{look.__name__.strip('_')}: not examined ({error})", _INSTALL))
+            findings.append(Finding("problem", f"not examined ({error})", install))
     return findings
+
+
+def _configuration(path: Optional[str]) -> Finding:
+    from . import config
+    path = path or config.PATH
+    return Finding("ok", f"configuration {path}" + ("" if os.path.exists(path) else ": not there, so the defaults"))
+
+
+def _settings(path: Optional[str]):
+    from . import config
+    return config.load(path or config.PATH)
 
 
 def _python() -> Finding:
@@ -68,22 +109,36 @@ def _runtimes() -> List[Finding]:
 
 def _edge_tpu() -> List[Finding]:
     from .engine.interpreter import TPU_DEVICE
-    library = ctypes.util.find_library("edgetpu")
-    return [_device("Edge TPU", [TPU_DEVICE] if os.path.exists(TPU_DEVICE) else [],
-                    f"no {TPU_DEVICE}: styles run on the CPU"),
-            Finding("ok" if library else "missing", "libedgetpu" + (f" ({library})" if library else ""),
-                    "" if library else "on the board: apt install libedgetpu1-std python3-pycoral", needed=False)]
+    from .host import tpu
+    library, heat = ctypes.util.find_library("edgetpu"), tpu.read()
+    findings = [_nodes("Edge TPU", [TPU_DEVICE] if os.path.exists(TPU_DEVICE) else [],
+                       f"no {TPU_DEVICE}: styles run on the CPU", needed=False),
+                Finding("ok" if library else "missing", "libedgetpu" + (f" ({library})" if library else ""),
+                        "" if library else "on the board: apt install libedgetpu1-std python3-pycoral", needed=False)]
+    if heat and heat.temperature is not None:
+        findings.append(Finding("problem" if heat.hot else "ok", f"Edge TPU at {heat.temperature:.0f} degC",
+                                heat.warning or "", needed=False))
+    if heat and heat.owner and heat.owner_name not in ("reconet", "python3"):
+        findings.append(Finding("problem", f"Edge TPU held by {heat.owner_name} (process {heat.owner})",
+                                "end that program", needed=False))
+    return findings
 
 
-def _styles() -> List[Finding]:
+def _styles(settings) -> List[Finding]:
     from .style import store
-    valid, refused = store.styles()
+    folders = [Path(settings.style.folder)] if settings else store.directories()
+    valid, refused = store.styles(folders)
     findings = [Finding("problem", "style refused", one.reason, needed=False) for one in refused]
     if not valid:
-        searched = ", ".join(str(folder) for folder in store.directories())
-        return findings + [Finding("missing", "style", f"put a .reconet file in {searched}, or set RECONET_STYLES")]
+        searched = ", ".join(str(folder) for folder in folders)
+        return findings + [Finding("missing", "style", f"put a .reconet file in {searched}"
+                                   + ("" if settings else ", or set RECONET_STYLES"))]
     findings += [Finding("ok", f"style {bundle.name} ({bundle.path})") for bundle in valid]
-    return findings + [_trial(valid[0])]
+    wanted = [bundle for bundle in valid if settings and bundle.name == settings.style.name] or valid
+    if settings and settings.style.name not in ("newest", wanted[0].name):
+        findings.append(Finding("missing", f"style {settings.style.name}, which the configuration names",
+                                f"{wanted[0].name} is shown instead", needed=False))
+    return findings + [_trial(wanted[0])] + _compiled(valid)
 
 
 def _trial(bundle) -> Finding:
@@ -97,19 +152,112 @@ def _trial(bundle) -> Finding:
                          f"{stylizer.runtime} ({stylizer.runtime.device})")
 
 
-def _cameras() -> List[Finding]:
-    return [_device("camera", sorted(glob.glob("/dev/video*")), "no /dev/video*: use a file or --camera virtual")]
+def _compiled(bundles) -> List[Finding]:
+    """Whether the Edge TPU's runtime here is new enough for what the compiler made."""
+    from .engine.interpreter import edge_tpu_runtime
+    runtime, findings = edge_tpu_runtime(), []
+    for bundle in bundles:
+        made = bundle.manifest.provenance.get("compiled")
+        versions = {str(one.get("compiler", "")) for one in made.values() if isinstance(one, dict)} \
+            if isinstance(made, dict) else set()
+        needs = max((number for start, number in _NEEDS_RUNTIME.items() for version in versions
+                     if version.startswith(start)), default=0)
+        if runtime is not None and needs > runtime:
+            findings.append(Finding("problem", f"style {bundle.name} needs Edge TPU runtime {needs}, here is {runtime}",
+                                    "apt install libedgetpu1-std, or compile it with an older compiler", needed=False))
+    return findings
 
 
-def _displays() -> List[Finding]:
-    return [_device("display", sorted(glob.glob("/dev/dri/card*")), "no /dev/dri/card*: write to a file")]
+def _folders(settings) -> List[Finding]:
+    findings = []
+    for name, folder in (("styles", settings.style.folder), ("status", os.path.dirname(settings.host.status))):
+        there, user = os.path.isdir(folder), _user()
+        if not there and name == "status":
+            findings.append(Finding("missing", f"{name} folder {folder}", "systemd makes it when the service starts",
+                                    needed=False))
+        elif not there or not _may(folder, user):
+            findings.append(Finding("problem", f"{name} folder {folder}",
+                                    f"{user} may not write there: what ran last is not remembered" if there else
+                                    f"mkdir -p {folder}", needed=not there))
+    if os.path.isdir(settings.style.folder):
+        free = shutil.disk_usage(settings.style.folder).free
+        findings.append(Finding("ok" if free >= _ROOM else "problem",
+                                f"{free >> 20} MB free in {settings.style.folder}",
+                                "" if free >= _ROOM else "remove something: a style may take 64 MB", needed=False))
+    return findings
 
 
-def _device(name: str, nodes: List[str], advice: str) -> Finding:
+def _camera(settings, needed: bool) -> List[Finding]:
+    nodes = sorted(glob.glob("/dev/video*"))
+    finding = _nodes("camera", nodes, "no /dev/video*: plug one in" if needed else
+                     "no /dev/video*: use a file or --camera virtual", needed)
+    if not needed or finding.state != "ok":
+        return [finding]
+    from .camera.v4l2 import open_first
+    wanted = settings.camera
+    try:
+        stream = open_first(None if wanted.device == "auto" else wanted.device, (wanted.width, wanted.height),
+                            wanted.fps)
+    except Problem as problem:
+        if _running(settings):
+            return [Finding("ok", "camera, in use by the daemon")]
+        return [Finding("problem", "camera", str(problem))]
+    stream.close()
+    return [Finding("ok", "camera {} gives {}x{} at {:g} fps".format(stream.path, *stream.size, stream.fps))]
+
+
+def _display(settings, needed: bool) -> List[Finding]:
+    findings = [_nodes("display", sorted(glob.glob("/dev/dri/card*")), "no /dev/dri/card*" if needed else
+                       "no /dev/dri/card*: write to a file", needed)]
+    if not needed:
+        return findings
+    if not ctypes.util.find_library("drm"):
+        findings.append(Finding("missing", "libdrm", "apt install libdrm2"))
+    if findings[0].state == "ok":
+        connected = [path.split("/")[-2] for path in glob.glob("/sys/class/drm/card*-*/status")
+                     if Path(path).read_text().strip() == "connected"]
+        findings.append(Finding("ok", f"monitor on {', '.join(connected)}") if connected else
+                        Finding("missing", "monitor", "plug one in: the picture comes by itself"))
+    return findings
+
+
+def _running(settings) -> bool:
+    from .host import status
+    try:
+        return bool(status.read(settings.host.status))
+    except Problem:
+        return False
+
+
+def _nodes(name: str, nodes: List[str], advice: str, needed: bool) -> Finding:
     if not nodes:
-        return Finding("missing", name, advice, needed=False)
-    closed = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
+        return Finding("missing", name, advice, needed)
+    user = _user()
+    closed = [node for node in nodes if not _may(node, user)]
     if closed:
-        return Finding("problem", f"{name} {closed[0]}", "no permission: add your user to the group that owns it",
-                       needed=False)
-    return Finding("ok", f"{name} {', '.join(nodes)}", needed=False)
+        group = grp.getgrgid(os.stat(closed[0]).st_gid).gr_name
+        return Finding("problem", f"{name} {closed[0]}", f"{user} may not use it: usermod -aG {group} {user}", needed)
+    return Finding("ok", f"{name} {', '.join(nodes)}", needed=needed)
+
+
+def _user() -> str:
+    """Who the daemon is: its own user where there is one and we may ask for it, else ours."""
+    for ask in ([lambda: pwd.getpwnam(_SERVICE_USER)] if os.geteuid() == 0 else []) + \
+            [lambda: pwd.getpwuid(os.geteuid())]:
+        with contextlib.suppress(KeyError):
+            return ask().pw_name
+    return str(os.geteuid())
+
+
+def _may(path: str, user: str) -> bool:
+    """Whether the user may read and write there, by mode, owner and groups."""
+    status = os.stat(path)
+    if user == "root":
+        return True
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return os.access(path, os.R_OK | os.W_OK)
+    groups = os.getgrouplist(user, entry.pw_gid)
+    shift = 6 if status.st_uid == entry.pw_uid else 3 if status.st_gid in groups else 0
+    return status.st_mode >> shift & 0o6 == 0o6

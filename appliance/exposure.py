@@ -1,67 +1,119 @@
-"""Exposure normalisation: bring every frame to the same brightness and contrast before the network.
+"""Exposure normalisation: bring every frame to the same brightness, contrast and colourfulness before the network.
 
 It gives back, outside the network, much of what instance normalisation did inside it. All values are in [0, 1]
-unless they are called bytes.
+unless they are called bytes; Y is luma, U = (B - Y) / 1.772 and V = (R - Y) / 1.402, within -0.5..0.5 (BT.601).
 """
 
-from typing import Optional, Tuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
+from .frames import LUMA, YUV_BLACK, YUV_STEPS, mix
+
 _STRIDE = 4
 _ROWS = 24
 
 
-def luma_statistics(frame: np.ndarray) -> Tuple[float, float]:
-    """Mean and standard deviation of the luma of every 4th row and column of an RGB uint8 frame (H, W, 3)."""
-    luma = frame[::_STRIDE, ::_STRIDE].astype(np.float32) @ _LUMA
-    return float(luma.mean()), float(luma.std())
+class Statistics(NamedTuple):
+    """Mean and standard deviation of Y, and RMS of U and V together; as targets without chroma, it follows luma."""
+
+    mean: float
+    std: float
+    chroma: Optional[float] = None
 
 
-def exposure_curve(mean: float, std: float, target_mean: float, target_std: float) -> Tuple[float, float]:
-    """(gain, offset): clip(gain * c + offset) brings luma of `mean` and `std` to the targets.
+class Curve(NamedTuple):
+    """clip(gain * Y + offset + chroma_gain * (RGB - Y))."""
 
-    The gain stays in [0.5, 3.0], so a flat frame is not blown up to noise.
+    gain: float
+    offset: float
+    chroma_gain: float
+
+
+def statistics(frame: np.ndarray, pixels: str = "rgb") -> Statistics:
+    """Of every 4th row and column of a uint8 frame (H, W, 3), "rgb" or "yuv"."""
+    sample = frame[::_STRIDE, ::_STRIDE].astype(np.float32)
+    if pixels == "yuv":
+        luma, u, v = ((sample[..., i] - YUV_BLACK[i]) / YUV_STEPS[i] for i in range(3))
+    else:
+        sample /= 255
+        luma = sample @ LUMA
+        u, v = (sample[..., 2] - luma) / np.float32(1.772), (sample[..., 0] - luma) / np.float32(1.402)
+    chroma = float(np.sqrt((np.square(u).mean() + np.square(v).mean()) / 2))
+    return Statistics(float(luma.mean()), float(luma.std()), chroma)
+
+
+def exposure_curve(now: Statistics, target: Statistics) -> Curve:
+    """The curve that brings a frame to the target.
+
+    The gains stay in [0.5, 3.0] and [0.2, 4.0], so a flat or grey frame is not blown up to noise.
     """
-    gain = min(max(target_std / max(std, 1e-3), 0.5), 3.0)
-    return gain, target_mean - gain * mean
+    gain = min(max(target.std / max(now.std, 1e-3), 0.5), 3.0)
+    offset = target.mean - gain * now.mean
+    if target.chroma is None:
+        return Curve(gain, offset, gain)
+    return Curve(gain, offset, min(max(target.chroma / max(now.chroma, 1e-3), 0.2), 4.0))
 
 
-def curve_table(gain: float, offset: float) -> np.ndarray:
-    """The curve as a table of 256 uint8: table[byte] = gain * byte + offset, rounded to nearest, saturating."""
-    values = gain * np.arange(256, dtype=np.float64) + 255.0 * offset
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def expose(frame: np.ndarray, curve: Curve, out: np.ndarray, pixels: str = "rgb", flip: int = 0) -> None:
+    """The frame, uint8 (H, W, 3), by the curve, into `out`; every byte of it ^ `flip`.
+
+    Rounded to nearest. A few rows at a time: nothing as large as a frame is allocated.
+    """
+    if pixels == "yuv":
+        luma = _table(curve.gain, YUV_BLACK[0], YUV_BLACK[0] + YUV_STEPS[0] * curve.offset, 16, 235, flip)
+        _apply_tables(frame, luma, _table(curve.chroma_gain, 128, 128, 16, 240, flip), out)
+    elif curve.chroma_gain == curve.gain:
+        _apply_table(frame, _table(curve.gain, 0, 255 * curve.offset, 0, 255, flip), out)
+    else:
+        matrix = curve.chroma_gain * np.eye(3) + (curve.gain - curve.chroma_gain) * LUMA
+        mix(frame, matrix, np.full(3, 255 * curve.offset), out)
+        if flip:
+            out ^= np.uint8(flip)
 
 
-def apply_table(frame: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
-    """out = table[frame] for uint8 frames (H, W, C). A few rows at a time: nothing as large as a frame is allocated."""
-    # bytes.translate beats np.take (which widens its indices to 64 bits) two- to fivefold, most on old NumPy.
-    translation = table.tobytes()
+def _table(gain: float, zero: float, offset: float, lowest: int, highest: int, flip: int) -> bytes:
+    """table[byte] = gain * (byte - zero) + offset, rounded to nearest and clipped, ^ flip."""
+    values = np.clip(np.rint(gain * (np.arange(256) - zero) + offset), lowest, highest)
+    return (values.astype(np.uint8) ^ np.uint8(flip)).tobytes()
+
+
+# bytes.translate beats np.take (which widens its indices to 64 bits) two- to fivefold, most on old NumPy; and slices of
+# bytes beat those of arrays.
+def _apply_table(frame: np.ndarray, table: bytes, out: np.ndarray) -> None:
     for row in range(0, frame.shape[0], _ROWS):
         rows = frame[row:row + _ROWS]
-        out[row:row + _ROWS] = np.frombuffer(rows.tobytes().translate(translation), np.uint8).reshape(rows.shape)
+        out[row:row + _ROWS] = np.frombuffer(rows.tobytes().translate(table), np.uint8).reshape(rows.shape)
+
+
+def _apply_tables(frame: np.ndarray, luma: bytes, chroma: bytes, out: np.ndarray) -> None:
+    for row in range(0, frame.shape[0], _ROWS):
+        rows = frame[row:row + _ROWS]
+        data = rows.tobytes()
+        made = bytearray(data.translate(chroma))
+        made[::3] = data[::3].translate(luma)
+        out[row:row + _ROWS] = np.frombuffer(made, np.uint8).reshape(rows.shape)
 
 
 class ExposureMeter:
     """The exposure curve of a moving picture: statistics smoothed over time, so that it does not flicker.
 
-    An exponential moving average: the first frame counts whole, each later one with weight `rate`.
+    An exponential moving average: the first frame counts whole, each later one with weight `rate`. Without the target
+    `chroma`, colours gain as much contrast as luma.
     """
 
-    def __init__(self, target_mean: float, target_std: float, rate: float = 0.1):
-        self.target = (target_mean, target_std)
-        self.rate = rate
-        self._smoothed: Optional[Tuple[float, float]] = None
+    def __init__(self, mean: float, std: float, chroma: Optional[float] = None, pixels: str = "rgb", rate: float = 0.1):
+        self.target = Statistics(mean, std, chroma)
+        self.pixels, self.rate = pixels, rate
+        self._smoothed: Optional[Statistics] = None
 
-    def update(self, frame: np.ndarray) -> Tuple[float, float]:
-        """(gain, offset) for this frame, RGB uint8 (H, W, 3)."""
-        now = luma_statistics(frame)
-        if self._smoothed is None:
-            self._smoothed = now
-        else:
-            self._smoothed = tuple(old + self.rate * (new - old) for old, new in zip(self._smoothed, now))
-        return exposure_curve(self._smoothed[0], self._smoothed[1], self.target[0], self.target[1])
+    def update(self, frame: np.ndarray) -> Curve:
+        """The curve for this frame, uint8 (H, W, 3) of the meter's pixels."""
+        now = statistics(frame, self.pixels)
+        if self._smoothed is not None:
+            now = Statistics(*(old + self.rate * (new - old) for old, new in zip(self._smoothed, now)))
+        self._smoothed = now
+        return exposure_curve(now, self.target)
 
     def reset(self) -> None:
         """Forget the past: the next frame counts whole."""

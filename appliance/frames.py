@@ -1,4 +1,8 @@
-"""Frames, their geometry, and the single-slot mailbox that hands them from thread to thread."""
+"""Frames, their pixel formats and geometry, and the single-slot mailbox that hands them from thread to thread.
+
+Pixel formats are uint8 arrays: "rgb" (H, W, 3), 0..255; "yuv" (H, W, 3), Y 16..235, U and V 16..240 around 128 (ITU-R
+BT.601); "bgrx" (H, W, 4), whose X means nothing.
+"""
 
 import threading
 from dataclasses import dataclass
@@ -7,18 +11,26 @@ from typing import Any, Optional, Tuple
 import numpy as np
 from PIL import Image
 
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of R, G, B in Y
+YUV_BLACK, YUV_STEPS = (16, 128, 128), (219, 224, 224)  # the bytes of black, and from black to white
+_DIFFERENCES = np.array([LUMA, ([0, 0, 1] - LUMA) / 1.772, ([1, 0, 0] - LUMA) / 1.402])  # R, G, B to Y, U, V
+_TO_YUV = _DIFFERENCES * np.array(YUV_STEPS)[:, None] / 255
+_TO_RGB = np.linalg.inv(_TO_YUV)
+_ROWS = 24
+
 
 @dataclass(frozen=True)
 class Frame:
-    """`pixels`: uint8 RGB (height, width, 3); `timestamp`: seconds, strictly increasing; `index`: from 0."""
+    """`pixels`: uint8 (height, width, channels), of `format`; `timestamp`: seconds, increasing; `index`: from 0."""
 
     pixels: np.ndarray
     timestamp: float
     index: int
+    format: str = "rgb"
 
 
 def cover(pixels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """Scale uint8 RGB `pixels` (H, W, 3) until they cover `size` (width, height) and crop to its centre."""
+    """Scale RGB or YUV `pixels` (H, W, 3) until they cover `size` (width, height) and crop to its centre."""
     height, width = pixels.shape[:2]
     if (width, height) == tuple(size):
         return pixels
@@ -27,6 +39,48 @@ def cover(pixels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     left, top = (width - crop_width) / 2, (height - crop_height) / 2
     box = (max(left, 0.0), max(top, 0.0), min(left + crop_width, width), min(top + crop_height, height))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.BILINEAR, box=box))
+
+
+def converted(pixels: np.ndarray, source: str, target: str) -> np.ndarray:
+    """`pixels` of the format `source` in the format `target`: the same array when they are one."""
+    if source == target:
+        return pixels
+    if source == "bgrx":
+        return converted(_reversed(pixels, 3), "rgb", target)
+    if target == "bgrx":
+        return _reversed(converted(pixels, source, "rgb"), 4)
+    out = np.empty_like(pixels)
+    if target == "yuv":
+        mix(pixels, _TO_YUV, np.array(YUV_BLACK), out)
+    else:
+        mix(pixels, _TO_RGB, -_TO_RGB @ YUV_BLACK, out)
+    return out
+
+
+def _reversed(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """R, G, B out of B, G, R or the other way round; a fourth channel is left at 255."""
+    out = np.full(pixels.shape[:2] + (channels,), 255, np.uint8)
+    for channel in range(3):  # strided copies: NumPy is three to six times slower in one go
+        out[..., channel] = pixels[..., 2 - channel]
+    return out
+
+
+def mix(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray, out: np.ndarray) -> None:
+    """out = matrix (3, 3) times each pixel of `pixels` (H, W, 3), plus `offset` (3,), rounded and clipped to bytes.
+
+    A few rows at a time: nothing as large as a frame is allocated.
+    """
+    transposed = matrix.T.astype(np.float32)
+    row_offset = np.tile(np.float32(offset + 0.5), (pixels.shape[1], 1))
+    source, made = np.empty((2, _ROWS) + pixels.shape[1:], np.float32)
+    for row in range(0, len(pixels), _ROWS):
+        rows = pixels[row:row + _ROWS]
+        x, y = source[:len(rows)], made[:len(rows)]
+        np.copyto(x, rows)
+        np.matmul(x.reshape(-1, 3), transposed, out=y.reshape(-1, 3))
+        y += row_offset
+        np.clip(y, 0, 255, out=y)
+        np.copyto(out[row:row + _ROWS], y, casting="unsafe")
 
 
 class Mailbox:

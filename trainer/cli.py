@@ -8,6 +8,7 @@ from pathlib import Path
 from appliance.errors import Problem
 from appliance.files import replacing
 
+PIXELS = ("rgb:rgb", "rgb:bgrx", "yuv:rgb", "yuv:bgrx")
 SHIPPED = Path(__file__).parents[1] / "firmware_overlay/var/lib/reconet"
 
 
@@ -62,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
                 "--plans", type=_plans, metavar="PLAN,...", help="in order of preference (default: split,fused,lowres)"
             )
             sub.add_argument("--size", type=_size, metavar="WxH", help="of the frame (default: the recipe's)")
+            sub.add_argument(
+                "--pixels",
+                choices=PIXELS,
+                default="rgb:rgb",
+                help="that it takes and gives: yuv is what cameras give, bgrx what screens take (default: rgb:rgb)",
+            )
         if name == "pack":
             sub.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to keep them in")
         if name == "train":
@@ -107,6 +114,12 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--run", type=Path, metavar="DIR", help="folder of teacher and student (default: found)")
     sub.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html")
     sub.set_defaults(command=_report)
+    sub = commands.add_parser("deploy", help="put a style or the package onto a board", description=_deploy.__doc__)
+    sub.add_argument("path", type=Path, metavar="BUNDLE|DEB", help="NAME.reconet, or what make deb wrote")
+    sub.add_argument("--device", metavar="NAME", help="of the board, or its address (default: the one mdt finds)")
+    sub.add_argument("--timeout", type=_positive, default=120, metavar="S",
+                     help="seconds to wait for the board, and for the style to be shown (default: 120)")
+    sub.set_defaults(command=_deploy)
     return top
 
 
@@ -162,7 +175,8 @@ def _distill(arguments):
 def _export(arguments):
     from trainer.edgetpu.export import PLANS, export
 
-    export(*_places(arguments), arguments.plans or PLANS, arguments.size)
+    pixels = tuple(arguments.pixels.split(":"))
+    export(*_places(arguments), arguments.plans or PLANS, arguments.size, pixels=pixels)
 
 
 def _pack(arguments):
@@ -259,6 +273,15 @@ def _report(arguments):
     if not paths:
         raise Problem(f"report: no styles in {SHIPPED}; name a bundle")
     report.write(paths, arguments.data, arguments.photos, arguments.clip, arguments.run, arguments.out)
+
+
+def _deploy(arguments):
+    """Put a style onto a board with Google's mdt and wait until it is shown; one that the board refuses is taken back.
+    Or install the package.
+    """
+    from trainer.deploy import deploy
+
+    deploy(arguments.path, arguments.device, arguments.timeout)
 
 
 if __name__ == "__main__":

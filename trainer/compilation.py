@@ -104,6 +104,7 @@ def _write(path, style, plan, compiled, reports):
     del fields["files"]
     fields["provenance"]["compiled"] = {
         report.segment: {
+            "compiler": report.compiler,
             "tpu": report.on_tpu,
             "cpu": report.on_cpu,
             "cached_bytes": report.cached,

@@ -8,8 +8,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from appliance import exposure
 from appliance.engine.stylizer import Stylizer
-from appliance.exposure import ExposureMeter, apply_table, curve_table
+from appliance.exposure import ExposureMeter
 from trainer import flow, losses, perceptual
 from trainer.data import sintel
 from trainer.metrics import blob_share, snr_db, ssim, stability_error
@@ -35,12 +36,7 @@ def painters(recipe: Recipe, networks: dict[str, keras.Model], stylizer: Stylize
 
     def int8(frames):
         stylizer.reset()
-        drawn = []
-        for frame in frames:
-            out = np.empty_like(frame)
-            stylizer.stylize(frame, out)
-            drawn.append(out / 128.0 - 1.0)
-        return drawn
+        return [stylizer.draw(frame) / 128.0 - 1.0 for frame in frames]
 
     found = {name: floating(network) for name, network in networks.items()}
     return {**found, "int8": int8} if stylizer else found
@@ -141,9 +137,9 @@ def headline(figures: dict) -> dict:
 
 
 def expose(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
-    """The frame, uint8 (H, W, 3), at the exposure that the appliance would give it."""
+    """The frame, uint8 (H, W, 3) of the meter's pixels, at the exposure that the appliance would give it."""
     exposed = np.empty_like(frame)
-    apply_table(frame, curve_table(*meter.update(frame)), exposed)
+    exposure.expose(frame, meter.update(frame), exposed, meter.pixels)
     return exposed
 
 
@@ -152,9 +148,9 @@ def to_bytes(output: np.ndarray) -> np.ndarray:
     return np.clip(np.round(output * 128.0) + 128, 0, 255).astype("uint8")
 
 
-def meter(frame: Frame) -> ExposureMeter:
+def meter(frame: Frame, pixels: str = "rgb") -> ExposureMeter:
     """A fresh meter for the recipe's exposure: the first frame that it sees counts whole."""
-    return ExposureMeter(frame.exposure_mean, frame.exposure_std)
+    return ExposureMeter(frame.exposure_mean, frame.exposure_std, frame.exposure_chroma, pixels)
 
 
 def _rounded(value) -> float:

@@ -187,9 +187,9 @@ def smaller_bundles(path: Path, data: Path, run: Path | None, folder: Path):
         raise Problem(f"{path}: its teacher and student were not found, so it cannot be made smaller; see --run")
 
     def make(size):
-        return lambda: export(recipe, data, place, size=size, to=folder / f"{size[1]}x{size[0]}")
+        return lambda: export(recipe, data, place, size=size, to=folder / f"{size[1]}x{size[0]}", pixels=pixels)
 
-    shape = style.manifest.input
+    shape, pixels = style.manifest.input, (style.manifest.input.pixels, style.manifest.output.pixels)
     return [(f"at {w}x{h}", make((h, w))) for h, w in smaller_sizes((shape.height, shape.width))]
 
 

@@ -11,13 +11,16 @@ from ..errors import Problem
 
 
 def open_camera(spec: str, every_frame: bool = False):
-    """The camera that `spec` names: "virtual", a folder of pictures, a picture, or a video file.
+    """The camera that `spec` names: "virtual", a folder of pictures, a picture, a video file, or a device in /dev.
 
     `every_frame` keeps a live source from being paced: no frame is dropped.
     """
     if spec == "virtual":
         from .virtual import VirtualCamera
         return VirtualCamera(paced=not every_frame)
+    if spec.startswith("/dev/"):
+        from .v4l2 import V4l2Camera
+        return V4l2Camera(spec)
     if not os.path.exists(spec):
         raise Problem(f"no video or folder of pictures at {spec}: check the path, or use --camera virtual")
     from .pictures import PictureCamera, is_picture

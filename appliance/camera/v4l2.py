@@ -1,250 +1,94 @@
-"""A Video4Linux2 camera that gives YUYV. Absent, unplugged or stalled, it is tried again for ever.
-
-Needs the package v4l2-python3.
-"""
+"""A Video4Linux2 camera that gives YUYV. Absent, unplugged or stalled, it is tried again for ever."""
 
 import contextlib
-import ctypes
-import errno
-import fcntl
 import glob
-import mmap
 import os
-import select
 import threading
 import time
-from typing import Iterator, List, Optional, Tuple
-
-import numpy as np
+from typing import Iterator, Optional, Tuple
 
 from ..errors import Problem
 from ..frames import Frame
+from ..memory import Memory
 from .pictures import natural_key
-from .yuyv import BT601, BT709, Colour, Memory, yuyv_to_rgb, yuyv_to_yuv
+from .stream import FPS, SIZE, NotACamera, Stream, explained, import_v4l2
+from .yuyv import yuyv_to_rgb, yuyv_to_yuv
 
 ALIAS = "/dev/reconet-camera"
-SIZE = (1280, 720)
-FPS = 30
 BACKOFF = (0.5, 10.0)  # seconds between tries: the first, doubling to the last
-STALLED = 2.0  # seconds without a picture
-_LOOK_MS = 100  # between looks at the stop event
-_BUFFERS = 4
-# From videodev2.h, where the package is older. The first three are 32-bit words of struct v4l2_pix_format.
-_PRIV, _YCBCR_ENC, _QUANTIZATION = 7, 9, 10
-_PRIV_MAGIC, _YCBCR_ENC_709, _FULL_RANGE = 0xfeedcafe, 2, 1
-_BUF_FLAG_ERROR, _TIMESTAMP_MASK, _TIMESTAMP_MONOTONIC = 0x40, 0xe000, 0x2000
-_WHY = {
-    errno.EACCES: "not allowed: add the user to the group video",
-    errno.EBUSY: "another program uses it: end that program",
-    errno.EIO: "it stopped with an input/output error: check its cable",
-    errno.ENODEV: "it was unplugged: plug it in again",
-    errno.ENOENT: "it is not there: plug it in, or name another device",
-    errno.ENOSPC: "its USB bus has no bandwidth left: use another port",
-    errno.ENXIO: "it was unplugged: plug it in again",
-}
 
 
 class V4l2Camera:
-    """The first that works of `device`, /dev/reconet-camera and /dev/video*.
+    """The first that works of `device`, /dev/reconet-camera and /dev/video*, asked for `size` (width, height) and fps.
 
-    Frames are RGB of the camera's size, or, while `yuv_size` (width, height) is set, YUV of that size: the centre of
-    the picture at half its size. It may be set at any time. `fault` says in one line why there is no picture, and is
-    None while there is one. `path` is the device in use. A frame's memory serves another frame once nobody holds its
-    pixels.
+    Frames are RGB of the camera's size, or, while `yuv_size` (width, height) is set and the camera gives at least twice
+    that, YUV of that size (yuyv_to_yuv). It may be set at any time. `fault` says in one line why there is no picture,
+    and is None while there is one. `path` is the device in use, `given` the size and rate that it gives. A frame's
+    memory serves another frame once nobody holds its pixels.
     """
 
     live = True
+    clock = time.monotonic  # of the frames' timestamps: when the light fell
 
-    def __init__(self, device: Optional[str] = None, yuv_size: Optional[Tuple[int, int]] = None):
+    def __init__(self, device: Optional[str] = None, size: Tuple[int, int] = SIZE, fps: int = FPS,
+                 yuv_size: Optional[Tuple[int, int]] = None):
         import_v4l2()
         self.yuv_size = yuv_size
-        self.fps = float(FPS)
         self.fault: Optional[str] = None
         self.path: Optional[str] = None
-        self._device = device
+        self.given = ""
         self._memory = Memory()
+        self.configure(device, size, fps)
+
+    def configure(self, device: Optional[str], size: Tuple[int, int] = SIZE, fps: int = FPS) -> None:
+        """Ask for something else. Safe at any time: the camera is opened again where that makes a difference."""
+        self.fps = float(fps)
+        self._wanted = (device, tuple(size), fps)
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         index, last, wait = 0, 0.0, BACKOFF[0]
         while not stop.is_set():
+            wanted = self._wanted
             try:
-                with contextlib.closing(open_first(self._device)) as stream, explained(stream.path):
+                with contextlib.closing(open_first(*wanted)) as stream, explained(stream.path):
                     self.path, self.fps = stream.path, stream.fps
-                    while True:
+                    self.given = "{}x{} at {:g} fps".format(*stream.size, stream.fps)
+                    while wanted == self._wanted:
                         buffer = stream.newest(stop)
                         if buffer is None:
                             return
-                        pixels = self._copy(stream, buffer.index)
+                        pixels, layout = self._copy(stream, buffer.index)
                         last = max(stream.timestamp(buffer), last + 1e-6)
                         stream.queue(buffer)
                         self.fault, wait = None, BACKOFF[0]
-                        yield Frame(pixels, last, index)
+                        yield Frame(pixels, last, index, layout)
                         index += 1
             except Problem as problem:
                 self.fault, self.path = str(problem), None
-                stop.wait(wait)
-                wait = min(2 * wait, BACKOFF[1])
+                wait = BACKOFF[0] if _rest(stop, wait) else min(2 * wait, BACKOFF[1])
 
-    def _copy(self, stream: "Stream", index: int) -> np.ndarray:
-        yuv_size = self.yuv_size
-        width, height = yuv_size or stream.size
-        if yuv_size and (2 * width > stream.size[0] or 2 * height > stream.size[1]):
-            raise Problem("{} gives {}x{}, but the style needs {}x{}: use a camera that gives more".format(
-                stream.path, *stream.size, 2 * width, 2 * height))
-        pixels = self._memory.array((height, width, 3))
-        if yuv_size:
-            yuyv_to_yuv(stream.pictures[index], pixels)
-        else:
-            yuyv_to_rgb(stream.pictures[index], pixels, stream.colour)
-        return pixels
+    def _copy(self, stream: Stream, index: int):
+        size = self.yuv_size
+        if size and 2 * size[0] <= stream.size[0] and 2 * size[1] <= stream.size[1]:
+            pixels = self._memory.array((size[1], size[0], 3))
+            yuyv_to_yuv(stream.pictures[index], pixels, stream.colour.full_range)
+            return pixels, "yuv"
+        pixels = self._memory.array((stream.size[1], stream.size[0], 3))
+        yuyv_to_rgb(stream.pictures[index], pixels, stream.colour)
+        return pixels, "rgb"
 
 
-class Stream:
-    """The camera at `path`, running: `size`, `fps`, `colour`, and its buffers as `pictures`, YUYV (H, W, 2) each.
-
-    Raises Problem for a camera that does not do, and OSError.
-    """
-
-    def __init__(self, path: str):
-        self._api = import_v4l2()
-        self.path, self.size, self.fps, self.colour = path, SIZE, float(FPS), BT601
-        self.pictures: List[np.ndarray] = []
-        self._maps: List[mmap.mmap] = []
-        self._running = False
-        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        try:
-            self._check()
-            self._map(self._configure())
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def newest(self, stop: threading.Event):
-        """Wait for a picture: the newest buffer, now ours until `queue`. None when `stop` is set."""
-        deadline = time.monotonic() + STALLED
-        while not stop.is_set():
-            buffer = self._drain()
-            if buffer is not None:
-                return buffer
-            if time.monotonic() >= deadline:
-                raise Problem(f"{self.path} gave no picture for {STALLED:.0f} seconds: check its cable")
-            for _, events in self._poll.poll(_LOOK_MS):
-                if events & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
-                    raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        return None
-
-    def timestamp(self, buffer) -> float:
-        """When `buffer` was taken, on the clock of time.monotonic."""
-        if buffer.flags & _TIMESTAMP_MASK != _TIMESTAMP_MONOTONIC:
-            return time.monotonic()
-        return buffer.timestamp.secs + 1e-6 * buffer.timestamp.usecs
-
-    def queue(self, buffer) -> None:
-        """Give `buffer` to the driver."""
-        self._ioctl("QBUF", buffer)
-
-    def close(self) -> None:
-        """Stop the camera, which may hang until it loses power when it is left running, and release it."""
-        if self._running:
-            with contextlib.suppress(OSError):  # unplugged
-                self._ioctl("STREAMOFF", ctypes.c_int(self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE))
-        self.pictures.clear()
-        while self._maps:
-            self._maps.pop().close()
-        os.close(self._fd)
-
-    def _check(self) -> None:
-        api, about = self._api, self._ioctl("QUERYCAP", self._api.v4l2_capability())
-        # device_caps, which speaks of this node alone, is the first of the package's reserved words.
-        can = about.reserved[0] if about.capabilities & api.V4L2_CAP_DEVICE_CAPS else about.capabilities
-        if not (can & api.V4L2_CAP_VIDEO_CAPTURE and can & api.V4L2_CAP_STREAMING):
-            raise NotACamera(f"{self.path} is no camera: name another device")
-        offered = self._formats()
-        if api.V4L2_PIX_FMT_YUYV not in offered:
-            raise Problem("{} ({}) offers {}, not YUYV: use a camera that offers YUYV".format(
-                self.path, about.card.decode(errors="replace"), ", ".join(map(fourcc, offered)) or "no format"))
-
-    def _formats(self) -> List[int]:
-        offered: List[int] = []
-        while True:
-            entry = self._api.v4l2_fmtdesc(index=len(offered), type=self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE)
-            try:
-                offered.append(self._ioctl("ENUM_FMT", entry).pixelformat)
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
-                return offered
-
-    def _configure(self) -> int:
-        """Ask for YUYV, the size and the rate, and take what comes. Returns the bytes of a row."""
-        api, capture = self._api, self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE
-        wanted = api.v4l2_format(type=capture)
-        pix = wanted.fmt.pix
-        (pix.width, pix.height), pix.pixelformat, pix.field = SIZE, api.V4L2_PIX_FMT_YUYV, api.V4L2_FIELD_NONE
-        self._ioctl("S_FMT", wanted)
-        rate = api.v4l2_streamparm(type=capture)
-        interval = rate.parm.capture.timeperframe
-        interval.numerator, interval.denominator = 1, FPS
-        with contextlib.suppress(OSError):  # not every camera has a choice of rates
-            self._ioctl("S_PARM", rate)
-        if interval.numerator and interval.denominator:
-            self.fps = interval.denominator / interval.numerator
-        given = self._ioctl("G_FMT", api.v4l2_format(type=capture))
-        pix = given.fmt.pix
-        if pix.pixelformat != api.V4L2_PIX_FMT_YUYV:
-            raise Problem(f"{self.path} gives {fourcc(pix.pixelformat)} when asked for YUYV: use another camera")
-        self.size, self.colour = (pix.width // 2 * 2, pix.height), colour_of(given, api)
-        return pix.bytesperline or 2 * pix.width
-
-    def _map(self, row: int) -> None:
-        api, (width, height) = self._api, self.size
-        self._needed = row * (height - 1) + 2 * width
-        kind = {"type": api.V4L2_BUF_TYPE_VIDEO_CAPTURE, "memory": api.V4L2_MEMORY_MMAP}
-        for index in range(self._ioctl("REQBUFS", api.v4l2_requestbuffers(count=_BUFFERS, **kind)).count):
-            buffer = self._ioctl("QUERYBUF", api.v4l2_buffer(index=index, **kind))
-            if buffer.length < self._needed:
-                raise Problem(f"{self.path} has buffers smaller than its pictures: use another camera")
-            self._maps.append(mmap.mmap(self._fd, buffer.length, offset=buffer.m.offset))
-            self.pictures.append(np.ndarray((height, width, 2), np.uint8, self._maps[-1], strides=(row, 2, 1)))
-            self.queue(buffer)
-
-    def _start(self) -> None:
-        self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
-        self._running = True
-        self._ioctl("STREAMON", ctypes.c_int(self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE))
-
-    def _drain(self):
-        """The newest whole buffer that is filled, or None. Others go back to the driver."""
-        newest = None
-        while True:
-            buffer = self._api.v4l2_buffer(type=self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE,
-                                           memory=self._api.V4L2_MEMORY_MMAP)
-            try:
-                self._ioctl("DQBUF", buffer)
-            except BlockingIOError:
-                return newest
-            if buffer.flags & _BUF_FLAG_ERROR or buffer.bytesused < self._needed:
-                self.queue(buffer)
-                continue
-            if newest is not None:
-                self.queue(newest)
-            newest = buffer
-
-    def _ioctl(self, name: str, argument):
-        request = getattr(self._api, "VIDIOC_" + name) & 0xffffffff  # some of the package's are negative
-        while True:
-            with contextlib.suppress(InterruptedError):
-                fcntl.ioctl(self._fd, request, argument)
-                return argument
+def _rest(stop: threading.Event, seconds: float) -> bool:
+    """Wait; gives at once whether a device was plugged in or out meanwhile."""
+    before = glob.glob("/dev/video*")
+    while seconds > 0 and not stop.wait(min(seconds, BACKOFF[0])):
+        if glob.glob("/dev/video*") != before:
+            return True
+        seconds -= BACKOFF[0]
+    return False
 
 
-class NotACamera(Problem):
-    """A video device that is there for something else."""
-
-
-def open_first(device: Optional[str]) -> Stream:
+def open_first(device: Optional[str], size: Tuple[int, int] = SIZE, fps: int = FPS) -> Stream:
     """The first that works of `device`, the alias and all video devices. Raises Problem: why the first one does not."""
     paths = ([device] if device else []) + glob.glob(ALIAS) + sorted(glob.glob("/dev/video*"), key=natural_key)
     once, problems = {}, []
@@ -253,44 +97,9 @@ def open_first(device: Optional[str]) -> Stream:
     for path in once.values():
         try:
             with explained(path):
-                return Stream(path)
+                return Stream(path, size, fps)
         except NotACamera as problem:
             problems += [problem] if path == device else []
         except Problem as problem:
             problems.append(problem)
     raise problems[0] if problems else Problem("no camera found: plug one in")
-
-
-@contextlib.contextmanager
-def explained(path: str):
-    """Turns an OSError about the camera at `path` into a Problem."""
-    try:
-        yield
-    except OSError as error:
-        why = _WHY.get(error.errno) or f"{(error.strerror or str(error)).lower()}: use another camera"
-        raise Problem(f"cannot use the camera {path}: {why}") from error
-
-
-def colour_of(given, api) -> Colour:
-    """What the v4l2_format `given` says about Y, U and V; where it says nothing, the defaults of videodev2.h."""
-    words = (ctypes.c_uint32 * 12).from_buffer(given.fmt)
-    told = words[_PRIV] == _PRIV_MAGIC
-    encoding, quantization = (words[_YCBCR_ENC], words[_QUANTIZATION]) if told else (0, 0)
-    colorspace = given.fmt.pix.colorspace
-    hd = encoding == _YCBCR_ENC_709 or not encoding and colorspace == api.V4L2_COLORSPACE_REC709
-    full = quantization == _FULL_RANGE or not quantization and colorspace == api.V4L2_COLORSPACE_JPEG
-    return (BT709 if hd else BT601)._replace(full_range=full)
-
-
-def fourcc(pixelformat: int) -> str:
-    """The four characters of a V4L2_PIX_FMT_."""
-    return pixelformat.to_bytes(4, "little").decode("ascii", "replace").strip()
-
-
-def import_v4l2():
-    """The kernel's structures and numbers. Raises Problem when they are not installed."""
-    try:
-        import v4l2
-    except ImportError as error:
-        raise Problem("cameras need v4l2-python3: pip install v4l2-python3, or use --camera virtual") from error
-    return v4l2

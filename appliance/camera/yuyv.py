@@ -1,7 +1,6 @@
-"""Pixels of YUYV pictures: two side by side are four bytes, Y0 U Y1 V. Pure functions on uint8 arrays, and those."""
+"""Pixels of YUYV pictures: two side by side are four bytes, Y0 U Y1 V. Pure functions on uint8 arrays."""
 
-import weakref
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +18,9 @@ class Colour(NamedTuple):
 
 BT601 = Colour()
 BT709 = Colour(0.2126, 0.0722)
+
+_LUMA = bytes(round(16 + y * 219 / 255) for y in range(256))
+_CHROMA = bytes(round(128 + (c - 128) * 224 / 255) for c in range(256))
 
 _BITS = 16  # behind the binary point
 _BAND = 16  # rows at a time, whose intermediate values stay in the processor's cache
@@ -55,36 +57,25 @@ def _convert(yuyv: np.ndarray, out: np.ndarray, colour: Colour) -> None:
         pairs[..., channel] = value
 
 
-def yuyv_to_yuv(yuyv: np.ndarray, out: np.ndarray) -> None:
-    """Copy the centre of `yuyv` (H, W, 2), at half its size, to `out` (h, w, 3) as Y U V. h <= H // 2, w <= W // 2.
+def yuyv_to_yuv(yuyv: np.ndarray, out: np.ndarray, full_range: bool = False) -> None:
+    """Copy the centre of `yuyv` (H, W, 2), as small as `out` (h, w, 3) allows, to it as Y U V of limited range.
 
-    Of every second row it takes Y0 U V of each pair. Strided copies: no arithmetic, no memory, values as they were.
+    Every 2nd, 4th, 6th ... row and pixel is taken, the most that leaves h rows and w columns; 2 h <= H and 2 w <= W.
+    Strided copies of Y0 U V of a pair: no arithmetic, no memory, values as they were; but those of a `full_range`
+    camera go through a table.
     """
     height, width = yuyv.shape[:2]
     rows, columns = out.shape[:2]
-    top, left = (height // 2 - rows) // 2, (width // 2 - columns) // 2
-    cells = yuyv.reshape(height, width // 2, 4)[2 * top:2 * (top + rows):2, left:left + columns]
+    step = min(height // rows, width // columns) // 2 * 2
+    top, left = (height // step - rows) // 2 * step, (width // step - columns) // 2 * (step // 2)
+    cells = yuyv.reshape(height, width // 2, 4)[top:top + rows * step:step, left:left + columns * (step // 2):step // 2]
     for channel, byte in enumerate((0, 1, 3)):
-        out[..., channel] = cells[..., byte]
+        plane = cells[..., byte]
+        if full_range:
+            plane = np.frombuffer(plane.tobytes().translate(_LUMA if byte == 0 else _CHROMA), np.uint8)
+            plane = plane.reshape(rows, columns)
+        out[..., channel] = plane
 
 
 def _fixed(value: float) -> int:
     return round(value * (1 << _BITS))
-
-
-class Memory:
-    """uint8 arrays whose memory is used again once nobody holds them or a view of them."""
-
-    def __init__(self):
-        self._free: List[bytearray] = []
-        self._bytes = 0
-
-    def array(self, shape: Tuple[int, ...]) -> np.ndarray:
-        size = int(np.prod(shape))
-        if size != self._bytes:
-            self._free, self._bytes = [], size
-        memory = self._free.pop() if self._free else bytearray(size)
-        # NumPy lets views of an array keep alive the array, not the bytearray, so its end is the end of all of them.
-        array = np.frombuffer(memory, np.uint8)
-        weakref.finalize(array, self._free.append, memory).atexit = False
-        return array.reshape(shape)

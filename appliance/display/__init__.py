@@ -1,6 +1,7 @@
 """Where stylised frames go: one module a sink.
 
-A display has `show(frame)`, which takes a `Frame`; `finish()`, after which its output is whole and in place; and
+A display has `show(frame)`, which takes a `Frame` and gives False when it could not be seen; `formats`, those of
+frames that it takes, where that is more than "rgb"; `finish()`, after which its output is whole and in place; and
 `discard()`, which leaves nothing behind. Places that cannot be written raise Problem, at once where that can be known.
 """
 
@@ -10,10 +11,13 @@ from ..errors import Problem
 
 
 def open_display(spec: str):
-    """The display that `spec` names: "none", a file that ends in .mp4, or a folder for PNG pictures."""
+    """The display that `spec` names: "none", "monitor", a file that ends in .mp4, or a folder for PNG pictures."""
     if spec == "none":
         from .none import NoDisplay
         return NoDisplay()
+    if spec == "monitor":
+        from .kms import KmsDisplay
+        return KmsDisplay()
     suffix = os.path.splitext(spec)[1].lower()
     if suffix == ".mp4":
         from .video import VideoDisplay

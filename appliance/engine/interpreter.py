@@ -2,8 +2,9 @@
 
 import importlib
 import os
+import re
 from dataclasses import dataclass
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Optional
 
 from ..errors import Problem
 
@@ -42,6 +43,15 @@ def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
         raise Problem("no TensorFlow Lite runtime: pip install ai-edge-litert on a workstation, "
                       "apt install python3-tflite-runtime on the board")
     return found
+
+
+def edge_tpu_runtime() -> Optional[int]:
+    """The version of the Edge TPU's runtime, which compiled segments ask for; None without pycoral."""
+    try:
+        told = importlib.import_module("pycoral.utils.edgetpu").get_runtime_version()
+        return int(re.search(r"RuntimeVersion\((\d+)\)", told).group(1))
+    except Exception:  # not installed, or another version of it
+        return None
 
 
 def _attempt(make: Callable[..., Runtime], *arguments) -> List[Runtime]:

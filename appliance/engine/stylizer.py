@@ -6,7 +6,8 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from ..errors import Problem
-from ..exposure import ExposureMeter, apply_table, curve_table
+from ..exposure import ExposureMeter, expose
+from ..frames import converted, cover
 from .interpreter import Runtime, runtimes
 from .stages import shuffle_pixels, upsample_nearest
 
@@ -21,8 +22,8 @@ class Stylizer:
     Every candidate proves itself with a trial run. Raises Problem when none passes.
 
     Attributes: `bundle`; `plan` (its name); `runtime` (a Runtime: str() gives name and version, `.device` CPU or TPU);
-    `input_size` and `output_size` as (width, height); `channels`, of the output; `stage_ms`, [(stage, milliseconds)] of
-    the last frame.
+    `input_size` and `output_size` as (width, height); `input_format` and `output_format`, see frames.py; `channels`, of
+    the output; `stage_ms`, [(stage, milliseconds)] of the last frame.
     """
 
     def __init__(self, bundle, plan: Optional[str] = None, runtime: Optional[str] = None, threads: int = 0,
@@ -38,10 +39,11 @@ class Stylizer:
         self.bundle = bundle
         self.input_size = (manifest.input.width, manifest.input.height)
         self.output_size = (manifest.output.width, manifest.output.height)
+        self.input_format, self.output_format = manifest.input.pixels, manifest.output.pixels
         self.channels = manifest.output.channels
         self.stage_ms: List[Tuple[str, float]] = []
         exposure = manifest.input.exposure
-        self._meter = ExposureMeter(exposure.mean, exposure.std) if exposure else None
+        self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
         self._choose(plans, here)
 
     def _choose(self, plans, here: List[Runtime]) -> None:
@@ -54,7 +56,7 @@ class Stylizer:
                     self._steps, self._shuffle = _load(plan, runtime, self.bundle.files)
                     self._trial_run()
                 except Exception as error:  # whatever a runtime raises on a model that it cannot run
-                    failures.append(f"plan {plan.name} on {runtime}: {error}")
+                    failures.append(f"plan {plan.name} on {runtime}: {str(error) or repr(error)}")
                     continue
                 self.plan, self.runtime = plan.name, runtime
                 return
@@ -73,7 +75,9 @@ class Stylizer:
             self._meter.reset()
 
     def stylize(self, frame: np.ndarray, out: np.ndarray) -> None:
-        """Stylise `frame`, uint8 (H, W, 3) of `input_size`, into `out`, uint8 (H, W, channels) of `output_size`."""
+        """Stylise `frame`, uint8 (H, W, 3) of `input_size` and `input_format`, into `out`, uint8 (H, W, channels) of
+        `output_size` and `output_format`.
+        """
         clock = _Laps()
         self._fill(frame, self._steps[0].input())
         clock.lap("input")
@@ -94,14 +98,19 @@ class Stylizer:
         clock.lap("output")
         self.stage_ms = clock.laps
 
+    def draw(self, picture: np.ndarray) -> np.ndarray:
+        """What it makes of a picture, both uint8 RGB: `stylize` with all that has to come before and after it."""
+        width, height = self.output_size
+        out = np.empty((height, width, self.channels), np.uint8)
+        self.stylize(converted(cover(picture, self.input_size), "rgb", self.input_format), out)
+        return converted(out, self.output_format, "rgb")
+
     def _fill(self, frame: np.ndarray, tensor: np.ndarray) -> None:
         if self._meter is None:
             _copy_bytes(frame, tensor)
             return
-        table = curve_table(*self._meter.update(frame))
-        if tensor.dtype == np.int8:
-            table ^= _SIGN_BIT
-        apply_table(frame, table, tensor.view(np.uint8))
+        flip = _SIGN_BIT if tensor.dtype == np.int8 else 0
+        expose(frame, self._meter.update(frame), tensor.view(np.uint8), self.input_format, flip)
 
 
 class _Step:

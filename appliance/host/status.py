@@ -23,22 +23,30 @@ Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Status(BaseModel):
     """The state of the daemon at `time` (seconds since 1970, UTC).
 
-    `style`, `plan` and `runtime` are None while no style runs; `slate` is what the screen says instead of the picture
-    or over it. `fps` is frames shown per second, `ms` the median milliseconds of each stage, in their order, `dropped`
-    the number of frames that a live camera gave in vain. `temperature` (degC), `clock_mhz` and `hot` are those of the
-    Edge TPU. `refused` has a line for each refused bundle. `uptime` is in seconds.
+    `style`, `digest`, `plan` and `runtime` are None while no style runs; `digest` is that of the style's bundle.
+    `slate` is what the screen says instead of the picture or over it. `camera` and `display` say what is in use, or
+    what is wrong with it. `fps` is frames shown per second during the last five, `ms` the median milliseconds of each
+    stage, in their order, `dropped` the number of frames that a live camera gave in vain, `longest_gap_ms` the longest
+    time between two frames shown in the last minute. `config` says what is wrong with the configuration. `temperature`
+    (degC), `clock_mhz` and `hot` are those of the Edge TPU. `refused` has a line for each refused bundle. `uptime` is
+    in seconds.
     """
 
     # A daemon that is newer than the command which reads this may say more.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     style: Optional[Line] = None
+    digest: Optional[Line] = None
     plan: Optional[Line] = None
     runtime: Optional[Line] = None
     slate: Optional[Line] = None
+    camera: Optional[Line] = None
+    display: Optional[Line] = None
+    config: Optional[Line] = None
     fps: Positive = 0.0
     ms: Dict[Line, Positive] = {}
     dropped: Count = 0
+    longest_gap_ms: Positive = 0.0
     temperature: Optional[Annotated[float, Field(allow_inf_nan=False)]] = None
     clock_mhz: Optional[Count] = None
     hot: bool = False
@@ -104,12 +112,15 @@ def lines(status: Status) -> List[str]:
     """The state for a terminal."""
     plan = status.plan and f"plan {status.plan}"
     rows = [("style", ", ".join(filter(None, (status.style or "none", plan, status.runtime)))),
-            ("picture", f"{status.fps:.1f} fps, {status.dropped} frames dropped")]
+            ("picture", f"{status.fps:.1f} fps, longest gap {status.longest_gap_ms:.0f} ms, "
+                        f"{status.dropped} frames dropped")]
+    rows += [(name, text) for name, text in (("camera", status.camera), ("display", status.display)) if text]
     if status.ms:
         rows.append(("ms", ", ".join(f"{stage} {milliseconds:.2f}" for stage, milliseconds in status.ms.items())))
     rows.append(("TPU", _tpu(status)))
     if status.slate:
         rows.append(("screen", status.slate))
+    rows += [("config", status.config)] if status.config else []
     rows += [("refused", reason) for reason in status.refused]
     rows.append(("daemon", f"{status.version}, process {status.pid}, up {_duration(status.uptime)}"))
     return [f"{name:<8} {text}" for name, text in rows]

@@ -33,6 +33,11 @@ class Bundle:
     def name(self) -> str:
         return self.manifest.name
 
+    @property
+    def digest(self) -> str:
+        """SHA-256, as hexadecimal digits, of the manifest, which has those of the files."""
+        return hashlib.sha256(self.manifest.model_dump_json().encode()).hexdigest()
+
 
 def read(path: Union[str, Path]) -> Bundle:
     """The bundle at `path`, fully checked. Raises BundleError, one line that names the file and the reason."""

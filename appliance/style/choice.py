@@ -1,6 +1,5 @@
 """Which of a style's plans is the fastest here, as `reconet bench --choose` found: NAME.plan.json beside the bundle."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Optional
@@ -18,7 +17,7 @@ def read(bundle: Bundle) -> Optional[str]:
     """The plan chosen for exactly this bundle; None when none was, or when another file was meant."""
     try:
         fields = json.loads(path_of(bundle).read_text("utf-8"))
-        plan = fields["plan"] if fields["bundle"] == _digest(bundle) else None
+        plan = fields["plan"] if fields["bundle"] == bundle.digest else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return plan if plan in [one.name for one in bundle.manifest.plans] else None
@@ -29,12 +28,8 @@ def write(bundle: Bundle, plan: str) -> Path:
     path = path_of(bundle)
     try:
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps({"bundle": _digest(bundle), "plan": plan}), "utf-8")
+            temporary.write_text(json.dumps({"bundle": bundle.digest, "plan": plan}), "utf-8")
     except Problem as problem:
         raise Problem(f"the chosen plan cannot be remembered: {problem}") from problem
     return path
 
-
-def _digest(bundle: Bundle) -> str:
-    parts = [f"{name} {file.sha256}" for name, file in sorted(bundle.manifest.files.items())]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -8,7 +8,8 @@ from typing_extensions import Annotated, Literal
 from ..errors import BundleError
 
 FORMAT = 1
-MAX_BYTES = 1 << 20
+# Thirty times what the trainer writes. Each fault in it costs a kilobyte before the first is told.
+MAX_BYTES = 128 << 10
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
@@ -21,10 +22,13 @@ class _Section(BaseModel):
 
 
 class Exposure(_Section):
-    """Luma mean and standard deviation, of values in [0, 1], that every frame is brought to."""
+    """What every frame is brought to: mean and standard deviation of luma and, optionally, RMS of chroma, of values in
+    [0, 1]. See exposure.py.
+    """
 
     mean: Fraction
     std: Fraction
+    chroma: Optional[Fraction] = None
 
 
 class Input(_Section):

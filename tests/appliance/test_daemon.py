@@ -1,149 +1,267 @@
+"""The appliance as a whole, on a camera and a monitor that are not there. The styles and the engine are real."""
+
+import json
+import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from appliance.daemon import Pipeline
+from appliance import daemon as daemon_module
+from appliance.daemon import Daemon
 from appliance.errors import Problem
 from appliance.frames import Frame
+from appliance.host import status, systemd, tpu
+
+pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
+ROOT = Path(__file__).parents[2]
+
+
+class Monitor:
+    """`seen` are the frames that were put on it; `changed` is told of each."""
+
+    mode, size = "FAKE-1, 640x360", (640, 360)
+
+    def __init__(self, *_):
+        self.fault, self.seen, self.finished = None, [], False
+        self.changed = threading.Condition()
+
+    def show(self, frame):
+        with self.changed:
+            if self.fault:
+                return False
+            self.seen.append(frame)
+            self.changed.notify_all()
+            return True
+
+    def finish(self):
+        self.finished = True
+
+    def until(self, test):
+        with self.changed:
+            assert self.changed.wait_for(lambda: any(test(frame) for frame in self.seen), 30)
+            self.seen.clear()
 
 
 class Camera:
-    fps = 30.0
+    live, clock, path, given = True, None, "/dev/video9", "64x32 at 30 fps"
 
-    def __init__(self, count=10, live=False, fail_at=None, gate=None):
-        self.live, self.count, self.fail_at, self.gate = live, count, fail_at, gate
-        self.closed = False
+    def __init__(self, *wanted):
+        self.fault, self.yuv_size, self.wanted, self.error, self.released = None, None, wanted, None, False
+
+    def configure(self, *wanted):
+        self.wanted = wanted
 
     def frames(self, stop):
+        index = 0
         try:
-            index = 0
-            while index != self.count and not stop.is_set():
-                if index == self.fail_at:
-                    raise Problem("the camera was unplugged")
-                yield Frame(np.full((8, 8, 3), index % 256, np.uint8), 100 + index / self.fps, index)
-                index += 1
-            if self.gate:
-                self.gate.set()
+            while not stop.wait(0.01):
+                if self.error:
+                    raise self.error
+                if not self.fault:
+                    yield Frame(np.full((32, 64, 3), index % 256, np.uint8), index / 30, index)
+                    index += 1
         finally:
-            self.closed = True
+            self.released = True
 
 
-class Style:
-    """Adds a constant to every pixel."""
-
-    input_size = output_size = (8, 8)
-    channels = 3
-    stage_ms = [("input", 1.0), ("network", 2.0)]
-
-    def __init__(self, add=1, gate=None, fail=False):
-        self.add, self.gate, self.fail = add, gate, fail
-
-    def stylize(self, frame, out):
-        if self.fail:
-            raise RuntimeError("the network broke")
-        if self.gate:
-            self.gate.wait()
-        np.add(frame, self.add, out=out)
+def picture(frame):
+    return frame.pixels.shape[:2] == (32, 64)
 
 
-class Display:
-    def __init__(self, fail_at=None, on_show=None):
-        self.frames, self.state, self.fail_at, self.on_show = [], "open", fail_at, on_show
-
-    def show(self, frame):
-        if self.fail_at == len(self.frames):
-            raise Problem("disk full")
-        self.frames.append(frame)
-        if self.on_show:
-            self.on_show(frame)
-
-    def finish(self):
-        self.state = "finished"
-
-    def discard(self):
-        self.state = "discarded"
+def words(frame):
+    return not picture(frame)
 
 
-def test_every_frame_of_a_file_in_order():
-    camera, display = Camera(200), Display()
-    counters = Pipeline(camera, Style(), display).run()
-    assert [frame.index for frame in display.frames] == list(range(200))
-    assert [int(frame.pixels[0, 0, 0]) for frame in display.frames] == list(range(1, 201))
-    assert (counters.captured, counters.stylised, counters.shown, counters.dropped) == (200, 200, 200, 0)
-    assert list(counters.median_ms) == ["crop", "input", "network", "show"]
-    assert counters.median_ms["network"] == 2.0 and counters.fps > 0
-    assert display.state == "finished" and camera.closed
+@pytest.fixture
+def appliance(styles, tmp_path, monkeypatch):
+    """Starts the appliance in a thread. Its `notes` are what it tells systemd, `slates` what it says on the screen."""
+    monkeypatch.setattr(daemon_module, "KmsDisplay", Monitor)
+    monkeypatch.setattr(daemon_module, "V4l2Camera", Camera)
+    monkeypatch.setattr(tpu, "read", lambda: None)
+    monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    notes, slates, started = [], [], []
+    monkeypatch.setattr(systemd, "_notify", lambda *assignments: notes.extend(assignments))
+    draw = daemon_module.Announcer._say
+    monkeypatch.setattr(daemon_module.Announcer, "_say",
+                        lambda self, title, text: slates.append(title) or draw(self, title, text))
+    settings = tmp_path / "config.toml"
+
+    def start(before=lambda one: None):
+        one = Daemon(settings)
+        one.notes, one.slates, one.monitor, one.settings = notes, slates, one.screen._monitor, settings
+        one.failure = None
+        before(one)
+
+        def run():
+            try:
+                one.run()
+            except BaseException as error:
+                one.failure = error
+
+        one.thread = threading.Thread(target=run, daemon=True)
+        one.thread.start()
+        started.append(one)
+        return one
+
+    def configure(**sections):
+        sections.setdefault("host", {})["status"] = str(tmp_path / "status.json")
+        sections.setdefault("style", {})["folder"] = str(styles)
+        settings.write_text("".join(f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n"
+                                                            for key, value in keys.items())
+                                    for name, keys in sections.items()))
+
+    configure()
+    start.configure, start.status = configure, tmp_path / "status.json"
+    yield start
+    for one in started:
+        one.stop()
+        one.thread.join(10)
+        assert not one.thread.is_alive() and one.monitor.finished
 
 
-def test_a_live_camera_never_waits():
-    gate = threading.Event()  # set when the camera is done: until then the style hangs on its first frame
-    display = Display()
-    counters = Pipeline(Camera(50, live=True, gate=gate), Style(gate=gate), display).run()
-    assert counters.captured == 50 and counters.shown <= 2
-    assert counters.dropped == 50 - counters.shown
-    assert display.frames[-1].index == 49
+def state_of(appliance, test):
+    """The status document, as soon as it passes the test."""
+    waited = threading.Event()
+    for _ in range(300):
+        try:
+            now = status.read(appliance.status)
+            if test(now):
+                return now
+        except Problem:
+            pass
+        waited.wait(0.1)
+    raise AssertionError("the status never came to pass the test")
 
 
-def test_seconds_are_the_sources_own_for_a_file():
-    display = Display()
-    Pipeline(Camera(1000), Style(), display, seconds=2).run()
-    assert len(display.frames) == 60 and display.state == "finished"
+def test_words_then_the_picture(appliance):
+    one = appliance()
+    one.monitor.until(picture)
+    assert one.slates[0] == "Starting" and one.notes.count("READY=1") == 1
+    now = state_of(appliance, lambda now: now.style == "tiny" and now.fps > 0 and now.slate is None)
+    assert now.plan == "split" and "CPU" in now.runtime and now.camera == "/dev/video9, 64x32 at 30 fps"
+    assert {"input", "show"} <= set(now.ms) and now.longest_gap_ms > 0 and now.refused == []
+    one.stop()
+    one.thread.join(10)
+    assert one.failure is None and one.slates[-1] == "Shutting down" and one.camera.released
+    assert "STOPPING=1" in one.notes and not appliance.status.exists()
 
 
-def test_seconds_end_a_live_camera():
-    camera, display = Camera(-1, live=True), Display()
-    Pipeline(camera, Style(), display, seconds=0.05).run()
-    assert display.frames and display.state == "finished" and camera.closed
+def test_without_a_camera_it_says_so_and_goes_on_when_there_is_one(appliance):
+    one = appliance()
+    one.monitor.until(picture)
+    one.camera.fault = "no camera found: plug one in"
+    one.monitor.until(words)
+    now = state_of(appliance, lambda now: now.slate is not None)
+    assert now.slate == "No camera: no camera found: plug one in" and now.camera == one.camera.fault
+    one.camera.fault = None
+    one.monitor.until(picture)
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_stop_finishes_what_was_shown(live):
-    display = Display()
-    pipeline = Pipeline(Camera(-1, live=live), Style(), display)
-    display.on_show = lambda frame: pipeline.stop()
-    pipeline.run()
-    assert display.frames and display.state == "finished"
+def test_without_a_style_it_says_so_until_there_is_one(appliance, styles):
+    good = (styles / "tiny.reconet").read_bytes()
+    (styles / "tiny.reconet").unlink()
+    one = appliance()
+    state_of(appliance, lambda now: now.slate and now.slate.startswith("No style"))
+    (styles / "bad.reconet").write_bytes(b"")
+    now = state_of(appliance, lambda now: now.slate and now.slate.startswith("Style refused"))
+    assert "bad.reconet" in now.slate and len(now.refused) == 1
+    (styles / "tiny.reconet").write_bytes(good)
+    one.monitor.until(picture)
 
 
-@pytest.mark.parametrize("live", [False, True])
-@pytest.mark.parametrize("camera, style, display, error", [
-    (dict(fail_at=5), {}, {}, "unplugged"), ({}, dict(fail=True), {}, "broke"), ({}, {}, dict(fail_at=0), "disk full")])
-def test_a_failure_anywhere_ends_everything(live, camera, style, display, error):
-    camera, display = Camera(-1, live=live, **camera), Display(**display)
-    before = threading.active_count()
-    with pytest.raises(Exception, match=error):
-        Pipeline(camera, Style(**style), display).run()
-    assert display.state == "discarded" and camera.closed and threading.active_count() == before
+def test_without_a_monitor_systemd_is_told_nothing_until_there_is_one(appliance):
+    one = appliance(lambda one: setattr(one.monitor, "fault", "no monitor is connected"))
+    now = state_of(appliance, lambda now: now.style == "tiny")
+    assert now.display == "no monitor is connected" and now.fps == 0
+    assert "READY=1" not in one.notes and "WATCHDOG=1" not in one.notes
+    one.monitor.fault = None
+    one.monitor.until(picture)
+    state_of(appliance, lambda now: now.display == "FAKE-1, 640x360")
+    assert "READY=1" in one.notes and "WATCHDOG=1" in one.notes
 
 
-def test_a_style_is_swapped_between_two_frames():
-    display = Display()
-    pipeline = Pipeline(Camera(100), Style(add=1), display)
-
-    def swap(frame):
-        if frame.index == 20:
-            pipeline.stylizer = Style(add=101)
-
-    display.on_show = swap
-    pipeline.run()
-    added = [int(frame.pixels[0, 0, 0]) - frame.index for frame in display.frames]
-    assert set(added[:21]) == {1} and set(added[25:]) == {101} and added == sorted(added)
+def test_pictures_feed_the_watchdog_again_and_again(appliance):
+    one = appliance()
+    one.monitor.until(picture)
+    for _ in range(2):
+        del one.notes[:]
+        state_of(appliance, lambda now: "WATCHDOG=1" in one.notes)
+    assert one.notes.count("WATCHDOG=1") < one.pipeline.counters.shown / 2
 
 
-def test_watch_sees_source_and_stylised():
-    pairs = []
-    Pipeline(Camera(5), Style(add=3), Display(), watch=lambda *pair: pairs.append(pair)).run()
-    assert len(pairs) == 5 and all((stylised == source + 3).all() for source, stylised in pairs)
+def test_a_frozen_network_does_not_feed_the_watchdog(appliance):
+    frozen = threading.Event()
+    one = appliance()
+    one.monitor.until(picture)
+    one.pipeline.stylizer.stylize = lambda *_: frozen.wait(30)
+    state_of(appliance, lambda now: one.screen.silence > 2)
+    del one.notes[:]
+    silence = one.screen.silence
+    state_of(appliance, lambda now: one.screen.silence > silence + 2)
+    frozen.set()
+    assert "WATCHDOG=1" not in one.notes
 
 
-def test_bgrx_styles_are_shown_as_rgb():
-    class Bgrx(Style):
-        channels = 4
+def test_what_breaks_is_raised(appliance):
+    one = appliance()
+    one.monitor.until(picture)
+    one.camera.error = RuntimeError("a bug")
+    one.thread.join(10)
+    assert isinstance(one.failure, RuntimeError) and one.monitor.finished and one.slates[-1] == "Starting again"
 
-        def stylize(self, frame, out):
-            out[...] = (1, 2, 3, 4)
 
-    display = Display()
-    Pipeline(Camera(1), Bgrx(), display).run()
-    assert display.frames[0].pixels[0, 0].tolist() == [3, 2, 1]
+def test_a_hot_edge_tpu_is_said(appliance, monkeypatch):
+    monkeypatch.setattr(tpu, "read", lambda: tpu.Tpu(91.0, (85.0, 90.0, 95.0)))
+    appliance()
+    now = state_of(appliance, lambda now: now.hot and now.fps > 0)
+    assert "too hot" in now.slate and now.temperature == 91 and now.clock_mhz == 125
+
+
+def test_the_configuration_is_read_again(appliance):
+    one = appliance()
+    one.monitor.until(picture)
+    before = one.monitor
+    appliance.configure(camera={"device": "/dev/video3", "fps": 15}, display={"mode": "1920x1080"},
+                        engine={"plan": "lowres"})
+    one.reload()
+    now = state_of(appliance, lambda now: now.plan == "lowres")
+    assert one.camera.wanted == ("/dev/video3", (1280, 720), 15) and before.finished and now.config is None
+    one.monitor = one.screen._monitor
+    one.settings.write_text("[camera]\nfps = 0\n")
+    one.reload()
+    now = state_of(appliance, lambda now: now.config is not None)
+    assert "camera.fps = 0" in now.config and now.style == "tiny"  # goes on as before
+    assert [note for note in one.notes if note in ("RELOADING=1", "READY=1")] == ["READY=1"] + 2 * ["RELOADING=1",
+                                                                                                    "READY=1"]
+
+
+def test_a_status_that_cannot_be_written_is_no_hindrance(appliance, tmp_path):
+    appliance.configure(host={"status": str(tmp_path / "none" / "status.json")})
+    one = appliance()
+    one.monitor.until(picture)
+
+
+def test_by_hand_a_bad_configuration_is_an_error(tmp_path):
+    (tmp_path / "bad.toml").write_text("[camera]\nwidht = 640\n")
+    done = subprocess.run([sys.executable, "-m", "appliance", "run", "--config", str(tmp_path / "bad.toml")],
+                          cwd=str(ROOT), stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 1 and "widht" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it(number, styles, tmp_path):
+    """The process itself, on a machine without camera and monitor."""
+    (tmp_path / "config.toml").write_text(f'[host]\nstatus = "{tmp_path}/status.json"\n'
+                                          f'[style]\nfolder = "{styles}"\n')
+    process = subprocess.Popen([sys.executable, "-m", "appliance", "run", "--config", str(tmp_path / "config.toml")],
+                               cwd=str(ROOT), stderr=subprocess.PIPE, universal_newlines=True)
+    while not (tmp_path / "status.json").exists():
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert process.returncode == 0 and "Traceback" not in err

@@ -4,16 +4,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from appliance.camera.virtual import VirtualCamera
 from appliance.engine import interpreter, stylizer
 from appliance.engine.interpreter import Runtime, runtimes
 from appliance.engine.stages import shuffle_pixels, upsample_nearest
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
-from appliance.exposure import ExposureMeter, curve_table
+from appliance.exposure import ExposureMeter, expose
 from appliance.style import bundle
 from appliance.style.manifest import Input, Output
 
-from .conftest import DATA
+from .conftest import DATA, manifest_fields
 
 noise = np.random.RandomState(0)
 
@@ -67,6 +68,27 @@ def test_all_plans_draw_the_same_picture(tiny):
         assert np.mean((split - other) ** 2) < 10 ** -2 * np.mean((split - 128) ** 2)  # above 20 dB
 
 
+@pytest.mark.parametrize("plan", ["split", "fused", "lowres"])
+def test_from_yuv_to_bgrx_it_is_the_same_style(tiny, tiny_yuv, plan):
+    like, engine = Stylizer(tiny, plan=plan), Stylizer(tiny_yuv, plan=plan)
+    assert (like.input_format, like.output_format, like.channels) == ("rgb", "rgb", 3)
+    assert (engine.input_format, engine.output_format, engine.channels) == ("yuv", "bgrx", 4)
+    picture = VirtualCamera(paced=False).picture(48)
+    away = np.abs(like.draw(picture).astype(int) - engine.draw(picture))[4:-4, 4:-4]
+    assert away.mean() < 6  # the grey padding of one and the black one of the other reach far into so small a picture
+    assert np.median(away) <= 3
+
+
+def test_without_exposure_yuv_is_only_copied(tmp_path, tiny_yuv):
+    fields = manifest_fields(tiny_yuv)
+    del fields["input"]["exposure"]
+    engine = Stylizer(bundle.write(tmp_path / "plain.reconet", fields, tiny_yuv.files), plan="fused", reference=True)
+    pixels = frame()
+    out = np.empty((32, 64, 4), np.uint8)
+    engine.stylize(pixels, out)
+    assert np.array_equal(out, uncut(tiny_yuv.files["fused.tflite"], pixels))
+
+
 def test_segments_and_numpy_are_bit_identical_to_the_uncut_network(tmp_path, parts):
     fields, files = parts
     fields["input"].pop("exposure", None)
@@ -78,15 +100,17 @@ def test_segments_and_numpy_are_bit_identical_to_the_uncut_network(tmp_path, par
         assert np.array_equal(stylised(engine, pixels), uncut(whole, pixels))
 
 
-def test_exposure_is_applied_before_the_network(tmp_path, parts):
+@pytest.mark.parametrize("chroma", [None, 0.05])
+def test_exposure_is_applied_before_the_network(tmp_path, parts, chroma):
     fields, files = parts
-    fields["input"]["exposure"] = {"mean": 0.45, "std": 0.25}
+    fields["input"]["exposure"] = {"mean": 0.45, "std": 0.25, "chroma": chroma}
     engine = Stylizer(bundle.write(tmp_path / "x.reconet", fields, files), plan="split", reference=True)
     whole = (DATA / "tiny_whole.tflite").read_bytes()
-    meter = ExposureMeter(0.45, 0.25)
+    meter = ExposureMeter(0.45, 0.25, chroma)
     for brightness in (1, 2, 4):
         pixels = frame() // brightness
-        prepared = curve_table(*meter.update(pixels))[pixels]
+        prepared = np.empty_like(pixels)
+        expose(pixels, meter.update(pixels), prepared)
         assert np.array_equal(stylised(engine, pixels), uncut(whole, prepared))
 
 

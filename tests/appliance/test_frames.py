@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.frames import Mailbox, cover
+from appliance.frames import Frame, Mailbox, converted, cover
 
 
 def test_latest_wins_and_drops_are_counted():
@@ -76,3 +76,43 @@ def test_cover_keeps_the_centre():
 def test_cover_of_the_right_size_is_the_frame_itself():
     pixels = np.zeros((8, 16, 3), np.uint8)
     assert cover(pixels, (16, 8)) is pixels
+
+
+colours = np.random.RandomState(0).randint(0, 256, (29, 31, 3)).astype(np.uint8)
+
+
+def test_a_frame_is_rgb_unless_it_says_otherwise():
+    assert Frame(colours, 0.0, 0).format == "rgb"
+
+
+def test_rgb_to_yuv():
+    """ITU-R BT.601-7, 2.5.1 to 2.5.3, as the standard has it."""
+    red, green, blue = np.moveaxis(colours / 255.0, -1, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    exact = np.stack([219 * luma + 16, 224 * 0.5 / 0.886 * (blue - luma) + 128,
+                      224 * 0.5 / 0.701 * (red - luma) + 128], -1)
+    assert np.abs(converted(colours, "rgb", "yuv") - exact).max() < 0.502
+
+
+@pytest.mark.parametrize("rgb, yuv", [((0, 0, 0), (16, 128, 128)), ((255, 255, 255), (235, 128, 128)),
+                                      ((255, 0, 0), (81, 90, 240)), ((0, 0, 255), (41, 240, 110))])
+def test_known_colours_and_back(rgb, yuv):
+    assert converted(np.uint8([[rgb]]), "rgb", "yuv").tolist() == [[list(yuv)]]
+    assert np.abs(converted(np.uint8([[yuv]]), "yuv", "rgb").astype(int) - rgb).max() <= 2
+
+
+def test_yuv_and_back_is_the_picture():
+    back = converted(converted(colours, "rgb", "yuv"), "yuv", "rgb")
+    assert np.abs(back.astype(int) - colours).max() <= 2
+
+
+def test_bgrx_and_back():
+    bgrx = converted(colours, "rgb", "bgrx")
+    assert bgrx.shape == (29, 31, 4) and np.array_equal(bgrx[..., 2::-1], colours)
+    assert np.array_equal(converted(bgrx, "bgrx", "rgb"), colours)
+    assert np.array_equal(converted(bgrx, "bgrx", "yuv"), converted(colours, "rgb", "yuv"))
+
+
+@pytest.mark.parametrize("one", ["rgb", "yuv", "bgrx"])
+def test_the_same_format_is_the_frame_itself(one):
+    assert converted(colours, one, one) is colours

@@ -216,7 +216,9 @@ def test_a_file_that_the_driver_fails_to_give_is_unknown(apex, tmp_path):
 
 
 FULL = dict(style="starry_night", plan="lowres", runtime="pycoral 2.0.0 (TPU)", fps=14.84,
-            ms={"input": 0.4, "lowres": 61.5}, dropped=3, temperature=90.1, clock_mhz=125, hot=True,
+            ms={"input": 0.4, "lowres": 61.5}, dropped=3, longest_gap_ms=95.2,
+            camera="/dev/video0, 1280x720 at 30 fps", display="HDMI-A-1 1920x1080", config=None,
+            temperature=90.1, clock_mhz=125, hot=True,
             refused=["bad.reconet: no manifest.json"],
             uptime=3723.9, slate="no camera", pid=os.getpid(), version="1.2", time=1000.0)
 
@@ -325,7 +327,9 @@ def test_a_newer_daemon_may_say_more(tmp_path):
 def test_lines_for_a_terminal():
     assert status.lines(status.Status(**FULL)) == [
         "style    starry_night, plan lowres, pycoral 2.0.0 (TPU)",
-        "picture  14.8 fps, 3 frames dropped",
+        "picture  14.8 fps, longest gap 95 ms, 3 frames dropped",
+        "camera   /dev/video0, 1280x720 at 30 fps",
+        "display  HDMI-A-1 1920x1080",
         "ms       input 0.40, lowres 61.50",
         "TPU      90.1 degC, 125 MHz, too hot: cool the board",
         "screen   no camera",
@@ -337,7 +341,7 @@ def test_lines_for_a_terminal():
 def test_lines_when_there_is_nothing_to_say():
     nothing = status.Status(pid=7, version="1.2", uptime=2 * 86400 + 61)
     assert status.lines(nothing) == [
-        "style    none", "picture  0.0 fps, 0 frames dropped", "TPU      temperature unknown",
+        "style    none", "picture  0.0 fps, longest gap 0 ms, 0 frames dropped", "TPU      temperature unknown",
         "daemon   1.2, process 7, up 2 d 0:01:01"]
 
 

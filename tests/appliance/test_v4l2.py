@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.camera import v4l2 as camera_module
+from appliance.camera import stream, v4l2
 from appliance.camera.v4l2 import ALIAS, V4l2Camera
-from appliance.camera.yuyv import BT601, BT709, Memory, yuyv_to_rgb, yuyv_to_yuv
+from appliance.camera.yuyv import BT601, BT709, yuyv_to_rgb, yuyv_to_yuv
 from appliance.errors import Problem
+from appliance.memory import Memory
 
 
 def random_yuyv(height, width, seed=0):
@@ -64,6 +65,25 @@ def test_yuv_is_the_centre_at_half_the_size():
     whole = np.stack([yuyv[::2, ::2, 0], yuyv[::2, ::2, 1], yuyv[::2, 1::2, 1]], axis=-1)
     assert whole.shape == (360, 640, 3)
     assert np.array_equal(out, whole[72:288, 64:576])
+
+
+@pytest.mark.parametrize("size, step", [((320, 180), 4), ((64, 32), 20), ((200, 100), 6), ((640, 20), 2)])
+def test_yuv_of_a_small_network_sees_all_that_a_step_leaves(size, step):
+    yuyv, out = random_yuyv(720, 1280), np.empty((size[1], size[0], 3), np.uint8)
+    yuyv_to_yuv(yuyv, out)
+    rows, pairs = yuyv[::step], yuyv[::step].reshape(-1, 640, 4)[:, ::step // 2]
+    top, left = (720 // step - size[1]) // 2, (1280 // step - size[0]) // 2
+    expected = pairs[top:top + size[1], left:left + size[0]][..., [0, 1, 3]]
+    assert len(rows) == 720 // step and np.array_equal(out, expected)
+
+
+def test_yuv_of_a_full_range_camera_is_brought_to_limited_range():
+    yuyv, out = random_yuyv(8, 16), np.empty((4, 8, 3), np.uint8)
+    yuyv_to_yuv(yuyv, out, full_range=True)
+    plain = np.empty_like(out)
+    yuyv_to_yuv(yuyv, plain)
+    expected = [16, 128, 128] + (plain - np.array([0., 128, 128])) * [219 / 255, 224 / 255, 224 / 255]
+    assert np.abs(out - expected).max() <= 0.5
 
 
 def test_yuv_allocates_nothing_and_reads_rows_with_padding():
@@ -124,7 +144,7 @@ class Kernel:
     strerror = staticmethod(os.strerror)
 
     def __init__(self, api):
-        self.api, self.devices, self.links, self.opened, self.maps, self.calls = api, {}, {}, {}, [], []
+        self.api, self.devices, self.links, self.opened, self.maps, self.calls, self.tried = api, {}, {}, {}, [], [], []
         self.now = 100.0
         self.path = SimpleNamespace(realpath=lambda path: self.links.get(path, path))
         self.names = {getattr(api, name) & 0xffffffff: name[7:] for name in (
@@ -137,6 +157,7 @@ class Kernel:
         assert flags == os.O_RDWR | os.O_NONBLOCK
         device = self.devices.get(self.links.get(path, path))
         self.calls.append(("open", path))
+        self.tried.append(self.now)
         if device is None:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         self._fault(device, "open")
@@ -226,7 +247,7 @@ class Kernel:
         entry.pixelformat = int.from_bytes(device.formats[entry.index].encode(), "little")
 
     def s_fmt(self, device, given):
-        assert (given.fmt.pix.width, given.fmt.pix.height) == (1280, 720)
+        device.asked = given.fmt.pix.width, given.fmt.pix.height
 
     def g_fmt(self, device, given):
         pix = given.fmt.pix
@@ -237,6 +258,7 @@ class Kernel:
             words[word] = value
 
     def s_parm(self, device, rate):
+        device.asked += rate.parm.capture.timeperframe.denominator,
         rate.parm.capture.timeperframe.denominator = device.rate
 
     def reqbufs(self, device, wanted):
@@ -283,8 +305,10 @@ class Stop(threading.Event):
 @pytest.fixture
 def kernel(monkeypatch):
     kernel = Kernel(pytest.importorskip("v4l2", reason="v4l2-python3 is not installed"))
-    for name in ("os", "glob", "time", "select", "mmap", "fcntl"):
-        monkeypatch.setattr(camera_module, name, kernel)
+    for name in ("os", "time", "select", "mmap", "fcntl"):
+        monkeypatch.setattr(stream, name, kernel)
+    for name in ("os", "glob"):
+        monkeypatch.setattr(v4l2, name, kernel)
     yield kernel
     assert not kernel.opened and not kernel.maps, "not released"
     assert not any(device.streaming for device in kernel.devices.values()), "left running"
@@ -326,9 +350,11 @@ def test_yuv_frames_and_a_change_of_kind(kernel):
     frames = camera.frames(Stop(kernel))
     expected = np.empty((2, 6, 3), np.uint8)
     yuyv_to_yuv(device.pixels(0), expected)
-    assert np.array_equal(next(frames).pixels, expected)
+    frame = next(frames)
+    assert np.array_equal(frame.pixels, expected) and frame.format == "yuv"
     camera.yuv_size = None
-    assert next(frames).pixels.shape == (8, 16, 3)
+    frame = next(frames)
+    assert frame.pixels.shape == (8, 16, 3) and frame.format == "rgb"
     frames.close()
 
 
@@ -453,9 +479,21 @@ def test_a_driver_that_gives_another_format(kernel):
     assert "gives UYVY when asked for YUYV" in fault_of(kernel)
 
 
-def test_a_camera_too_small_for_the_style(kernel):
+def test_a_camera_too_small_for_copies_gives_rgb(kernel):
     kernel.devices["/dev/video0"] = Device()
-    assert "/dev/video0 gives 8x4, but the style needs 8x6" in fault_of(kernel, yuv_size=(4, 3))
+    frame, = take(V4l2Camera(yuv_size=(4, 3)), Stop(kernel), 1)
+    assert frame.format == "rgb" and frame.pixels.shape == (4, 8, 3)
+
+
+def test_what_is_asked_for_may_change_at_any_time(kernel):
+    first, second = kernel.devices["/dev/video0"], kernel.devices["/dev/video1"] = Device(), Device(size=(16, 8))
+    camera = V4l2Camera()
+    frames = camera.frames(Stop(kernel))
+    assert next(frames).pixels.shape == (4, 8, 3) and first.asked == (1280, 720, 30)
+    camera.configure("/dev/video1", (640, 480), 15)
+    assert next(frames).pixels.shape == (8, 16, 3) and second.asked == (640, 480, 15)
+    assert camera.path == "/dev/video1" and camera.given == "16x8 at 30 fps" and not first.streaming
+    frames.close()
 
 
 def test_buffers_that_are_too_small(kernel, monkeypatch):
@@ -531,31 +569,40 @@ def test_a_slow_taker_is_no_stall(kernel):
 
 
 def test_it_tries_for_ever_and_waits_longer_up_to_ten_seconds(kernel):
-    stop = Stop(kernel, tries=9)
-    assert take(V4l2Camera(), stop, 1) == []
-    assert stop.waits == [0.5, 1, 2, 4, 8, 10, 10, 10, 10]
+    kernel.devices["/dev/video0"] = Device()
+    kernel.devices["/dev/video0"].faults["open"] = [errno.EBUSY] * 8
+    start = kernel.now
+    assert take(V4l2Camera(), Stop(kernel, tries=91), 1) == []
+    tried = [start] + kernel.tried
+    assert np.diff(tried[1:]).tolist() == [0.5, 1, 2, 4, 8, 10, 10]
+
+
+def test_a_camera_that_is_plugged_in_is_tried_soon(kernel):
+    stop = Stop(kernel, tries=100)
+    frames, wait = V4l2Camera().frames(stop), stop.wait
+
+    def plug(timeout):
+        if len(stop.waits) == 60:
+            kernel.devices["/dev/video0"] = Device()
+        return wait(timeout)
+
+    stop.wait = plug
+    plugged = kernel.now + 30
+    next(frames)
+    assert kernel.tried == [plugged + 0.5]
+    frames.close()
 
 
 def test_after_a_picture_it_waits_little_again(kernel):
-    stop = Stop(kernel, tries=6)
-    camera = V4l2Camera()
-    frames = camera.frames(stop)
-    plugged, wait = Device(), stop.wait
-
-    def replug(timeout):
-        if len(stop.waits) == 2:
-            kernel.devices["/dev/video0"] = plugged
-        return wait(timeout)
-
-    stop.wait = replug
+    device = kernel.devices["/dev/video0"] = Device()
+    device.faults["open"] = [errno.EBUSY] * 3 + [0] + [errno.EBUSY] * 2
+    frames = V4l2Camera().frames(Stop(kernel, tries=100))
     next(frames)
-    assert stop.waits == [0.5, 1, 2]
-    plugged.streaming = False
-    del kernel.devices["/dev/video0"]
-    plugged.faults["DQBUF"] = [errno.ENODEV]
-    assert list(frames) == []
-    assert stop.waits[3:] == [0.5, 1, 2]
-    assert camera.fault == "no camera found: plug one in"
+    assert np.diff(kernel.tried).tolist() == [0.5, 1, 2]
+    device.faults["DQBUF"] = [errno.ENODEV]
+    next(frames)
+    assert np.diff(kernel.tried)[3:] == pytest.approx([0.5, 1, 2], abs=0.1)
+    frames.close()
 
 
 def test_signals_do_not_end_a_call(kernel):
@@ -596,7 +643,7 @@ def test_an_exception_in_a_call_stops_the_camera(kernel, monkeypatch):
     def broken(*_):
         raise MemoryError
 
-    monkeypatch.setattr(camera_module, "yuyv_to_rgb", broken)
+    monkeypatch.setattr(v4l2, "yuyv_to_rgb", broken)
     with pytest.raises(MemoryError):
         take(V4l2Camera(), Stop(kernel), 1)
     assert not device.streaming

@@ -1,16 +1,18 @@
 """Conversion, the gate and the cut, on a real int8 network under the reference kernels."""
 
+import keras
 import numpy as np
 import pytest
 
 from appliance.engine.stages import upsample_nearest
 from appliance.errors import Problem
+from appliance.frames import converted
 from trainer import network
 from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert, forward
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.flatbuffer import operation, unpack
-from trainer.edgetpu.student import fold
+from trainer.edgetpu.student import fold, for_pixels
 from trainer.metrics import snr_db
 from trainer.network import Network
 
@@ -27,7 +29,11 @@ def frames():
 @pytest.fixture(scope="module")
 def student():
     rng = np.random.default_rng(3)
+    keras.utils.set_random_seed(3)
     model = network.build(SPEC, "affine")
+    for layer in model.layers:
+        if isinstance(layer, network.Affine):
+            layer.shift.assign(rng.normal(0, 0.2, layer.shift.shape))
     model.get_layer("image").kernel.assign(rng.normal(0, 0.05, model.get_layer("image").kernel.shape))
     return model
 
@@ -75,17 +81,14 @@ def unshuffled(output, plan):
     if plan != "lowres":
         return output
     _, height, width, _ = output.shape
-    cells = output.reshape(height, width, 4, 4, 3).transpose(0, 2, 1, 3, 4)
-    return cells.reshape(1, 4 * height, 4 * width, 3)
+    cells = output.reshape(height, width, 4, 4, -1).transpose(0, 2, 1, 3, 4)
+    return cells.reshape(1, 4 * height, 4 * width, -1)
 
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_every_plan_is_the_students_function(student, frames, plan, rng):
     import tensorflow as tf
 
-    for layer in student.layers:
-        if isinstance(layer, network.Affine):
-            layer.shift.assign(rng.normal(0, 0.2, layer.shift.shape))
     pixels = rng.uniform(size=(1, 32, 56, 3)).astype("float32")
     made = unshuffled(forward(fold(student, SPEC), SPEC, tf.constant(pixels), plan).numpy(), plan)
     np.testing.assert_allclose(made, student(pixels)["image"], atol=1e-5)  # borders included
@@ -105,6 +108,22 @@ def test_every_plan_in_int8_is_as_close_to_the_student_and_passes_the_gate(stude
     assert operations["lowres"] == {"CONV_2D", "ADD", "TANH"}
     assert operations["fused"] == {"CONV_2D", "ADD", "TANH", "TRANSPOSE_CONV"}
     assert all(abs(noise[plan] - noise["split"]) < 1 for plan in PLANS), noise
+
+
+def test_from_yuv_to_bgrx_int8_is_as_close_as_from_rgb_to_rgb(student, frames):
+    import tensorflow as tf
+
+    folded, rgb = fold(student, SPEC), np.round(frames * 255).astype("uint8")
+    weights, yuv = for_pixels(folded, "yuv", "bgrx"), np.stack([converted(frame, "rgb", "yuv") for frame in rgb])
+    plain = run(convert(folded, SPEC, rgb / 255), (rgb[:1] ^ 0x80).view("int8")) / 128
+    least = snr_db(np.asarray(student(rgb[:1].astype("float32") / 255)["image"]), plain) - 1
+    expected = forward(weights, SPEC, tf.constant((yuv[:1] - np.float32(128)) / 255)).numpy()
+    for plan in PLANS:
+        data = convert(weights, SPEC, yuv / 255, plan, pixels="yuv")
+        assert gate.faults(data) == []
+        made = unshuffled(run(data, (yuv[:1] ^ 0x80).view("int8")) / 128, plan)
+        assert made.shape[-1] == 4
+        assert snr_db(expected[..., :3], made[..., :3]) > least, plan
 
 
 def test_segments_hold_only_what_they_need_and_no_resize(whole):

@@ -40,9 +40,10 @@ class Operations:
 
 @dataclass
 class Report:
-    """What the compiler says about one segment; sizes in bytes."""
+    """What the compiler, of version `compiler`, says about one segment; sizes in bytes."""
 
     segment: str
+    compiler: str = ""
     cached: int = 0
     streamed: int = 0
     operations: list[Operations] = field(default_factory=list)
@@ -128,9 +129,12 @@ def reason(said: str, code: int) -> str:
 def parse(said: str) -> list[Report]:
     """The reports in the compiler's output, in its order (format of version 16)."""
     reports: list[Report] = []
+    version = ""
     for line in map(str.strip, said.splitlines()):
-        if match := re.fullmatch(r"Input model: (.+)", line):
-            reports.append(Report(Path(match[1]).name))
+        if match := re.fullmatch(r"Edge TPU Compiler version (\S+)", line):
+            version = match[1]
+        elif match := re.fullmatch(r"Input model: (.+)", line):
+            reports.append(Report(Path(match[1]).name, version))
         elif not reports:
             continue
         elif match := re.fullmatch(r"On-chip memory used for caching model parameters: ([\d.]+)(\w+)", line):

@@ -10,10 +10,13 @@ from trainer.network import EPSILON, convolutions
 from trainer.quiet import quiet
 from trainer.recipe import Network
 
+# The byte of the input that stands for 0, which is also what a convolution's padding stands for.
+ZERO = {"rgb": 0, "yuv": 128}
+
 
 def forward(weights: dict, spec: Network, pixels, plan: str = "split", normalise=lambda x, name: x):
-    """The folded network in TensorFlow operations that an Edge TPU knows: (1, H, W, 3) in 0..1 -> (1, H, W, 3) in
-    -1..1, or in the plan lowres (1, H/4, W/4, 48), the image shuffled by 4. What comes out of a convolution but the
+    """The folded network in TensorFlow operations that an Edge TPU knows: (1, H, W, 3) in 0..1 -> (1, H, W, C) in
+    -1..1, or in the plan lowres (1, H/4, W/4, 16 C), the image shuffled by 4. What comes out of a convolution but the
     last goes through normalise(x, its name), nothing when folded.
     """
     import tensorflow as tf
@@ -53,25 +56,31 @@ def forward(weights: dict, spec: Network, pixels, plan: str = "split", normalise
 
 
 def convert(
-    weights: dict, spec: Network, frames: np.ndarray, plan: str = "split", normalise=lambda x, name: x
+    weights: dict,
+    spec: Network,
+    frames: np.ndarray,
+    plan: str = "split",
+    normalise=lambda x, name: x,
+    pixels: str = "rgb",
 ) -> bytes:
     """The whole network, in the form of a plan (see edgetpu.cost), as int8 TFLite, batch 1.
 
-    Its ranges are calibrated on frames (N, H, W, 3) in 0..1.
+    Its ranges are calibrated on frames (N, H, W, 3), bytes of the input's pixels over 255.
 
-    The input's byte b stands for (b + 128) / 255 and the output's for b / 128. Raises Problem when frames cannot
-    calibrate it.
+    A byte b of the input, as uint8, stands for (b - ZERO[pixels]) / 255, and one of the output for (b - 128) / 128.
+    Raises Problem when frames cannot calibrate it.
     """
     import tensorflow as tf
 
     if not np.isfinite(frames).all() or frames.min() < 0 or frames.max() > 1:
         raise Problem("calibration frames: values outside 0..1")
     pinned = frames.astype("float32").copy()
-    pinned[0, 0, :2] = [[0.0], [1.0]]  # two pixels that pin the input's range to 0..1
+    pinned[0, 0, :2] = [[0.0], [1.0]]  # two pixels that pin the input's range to all bytes
+    pinned -= np.float32(ZERO[pixels] / 255)
 
     @tf.function(input_signature=[tf.TensorSpec([1, *frames.shape[1:]], tf.float32)])
-    def network(pixels):
-        return forward(weights, spec, pixels, plan, normalise)
+    def network(picture):
+        return forward(weights, spec, picture, plan, normalise)
 
     with quiet():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])

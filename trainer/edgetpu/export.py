@@ -12,7 +12,7 @@ import trainer
 from appliance.camera.virtual import VirtualCamera
 from appliance.engine.stylizer import Stylizer
 from appliance.files import replacing
-from appliance.frames import cover
+from appliance.frames import converted
 from appliance.style import bundle
 from appliance.style.manifest import build
 from trainer.data import pictures
@@ -20,7 +20,7 @@ from trainer.distillation import student_run
 from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
-from trainer.edgetpu.student import channel_peaks, equalise, fold
+from trainer.edgetpu.student import channel_peaks, equalise, fold, for_pixels
 from trainer.evaluation import expose, for_manifest, meter, plan_snr
 from trainer.recipe import Recipe
 from trainer.runs import load_model
@@ -38,11 +38,12 @@ def export(
     plans: tuple[str, ...] = PLANS,
     size: tuple[int, int] | None = None,
     to: Path | None = None,
+    pixels: tuple[str, str] = ("rgb", "rgb"),
 ) -> Path:
     """Writes the bundle NAME.reconet from the recipe's trained student in out, and returns its path. Raises Problem.
 
     plans are in the order in which the appliance is to try them; size (height, width) replaces the recipe's frame; the
-    bundle goes to the folder `to`, or to out.
+    bundle goes to the folder `to`, or to out; pixels are what it takes, rgb or yuv, and gives, rgb or bgrx.
     Beside the bundle goes NAME.tflite, the int8 network before it is cut.
     """
     console = Console(stderr=True)
@@ -57,27 +58,23 @@ def export(
     chosen = calibration(frames, recipe)
     with console.status("equalising"):
         peaks = channel_peaks(student, recipe.network, chosen)
-        weights = equalise(fold(student, recipe.network), recipe.network, peaks)
-    files, stages = {}, {}
+        weights = for_pixels(equalise(fold(student, recipe.network), recipe.network, peaks), *pixels)
+    files, stages, seen = {}, {}, calibration(frames, recipe, pixels[0])
     for plan in plans:
         with console.status(f"quantising for the plan {plan}"):
-            whole = convert(weights, recipe.network, chosen, plan)
+            whole = convert(weights, recipe.network, seen, plan, pixels=pixels[0])
         gate.check(f"{recipe.name}, plan {plan}", whole)
         segments, stages[plan] = staged(plan, whole)
         files.update(segments)
         if plan == "split":
             with replacing(to / f"{recipe.name}.tflite") as temporary:
                 temporary.write_bytes(whole)
-    height, width = recipe.size
-    shape = {"width": width, "height": height, "pixels": "rgb"}
-    exposure = {"mean": recipe.frame.exposure_mean, "std": recipe.frame.exposure_std}
     fields = {
         "format": 1,
         "name": recipe.name,
         "title": recipe.title,
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "input": {**shape, "exposure": exposure},
-        "output": shape,
+        **ends(recipe, pixels),
         "plans": [{"name": plan, "stages": stages[plan]} for plan in plans],
         "provenance": {
             "trainer": trainer.__version__,
@@ -102,6 +99,16 @@ def export(
     return path
 
 
+def ends(recipe: Recipe, pixels: tuple[str, str]) -> dict:
+    """The manifest's "input" and "output"."""
+    height, width = recipe.size
+    takes, gives = ({"width": width, "height": height, "pixels": one} for one in pixels)
+    targets = {"mean": recipe.frame.exposure_mean, "std": recipe.frame.exposure_std}
+    if recipe.frame.exposure_chroma is not None:
+        targets["chroma"] = recipe.frame.exposure_chroma
+    return {"input": {**takes, "exposure": targets}, "output": gives}
+
+
 def staged(plan: str, whole: bytes) -> tuple[dict[str, bytes], list[dict]]:
     """The files of a plan's converted network, and its stages as a manifest has them. Raises Problem."""
     if plan != "split":
@@ -119,19 +126,17 @@ def staged(plan: str, whole: bytes) -> tuple[dict[str, bytes], list[dict]]:
     return files, stages
 
 
-def calibration(frames: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Frames (N, H, W, 3) in 0..1 to calibrate on, out of uint8 ones: each exposed as the appliance would."""
+def calibration(frames: np.ndarray, recipe: Recipe, pixels: str = "rgb") -> np.ndarray:
+    """Frames (N, H, W, 3) in 0..1 to calibrate on, out of uint8 RGB: each one's pixels exposed as the appliance would.
+    """
     chosen = frames[:: max(1, len(frames) // CALIBRATION)][:CALIBRATION]
-    return np.stack([expose(frame, meter(recipe.frame)) for frame in chosen]).astype("float32") / 255
+    exposed = [expose(converted(frame, "rgb", pixels), meter(recipe.frame, pixels)) for frame in chosen]
+    return np.stack(exposed).astype("float32") / 255
 
 
 def preview(stylizer: Stylizer) -> bytes:
     """A JPEG of the style on the appliance's own virtual camera."""
-    frame = cover(VirtualCamera(paced=False).picture(48), stylizer.input_size)
-    width, height = stylizer.output_size
-    out = np.empty((height, width, 3), "uint8")
     stylizer.reset()
-    stylizer.stylize(frame, out)
     file = io.BytesIO()
-    Image.fromarray(out).save(file, "JPEG", quality=90)
+    Image.fromarray(stylizer.draw(VirtualCamera(paced=False).picture(48))).save(file, "JPEG", quality=90)
     return file.getvalue()

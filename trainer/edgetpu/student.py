@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from trainer.edgetpu.fold import affine_into_convolution
+from trainer.edgetpu.fold import affine_into_convolution, bgrx_from_convolution, yuv_into_convolution
 from trainer.network import convolutions
 from trainer.recipe import Network
 
@@ -47,6 +47,19 @@ def equalise(
         for name in targets:
             equal[name] = equal[name][0] / scale[:, None], equal[name][1]
     return equal
+
+
+def for_pixels(folded: dict[str, tuple[np.ndarray, np.ndarray]], takes: str, gives: str) -> dict:
+    """The network that takes "rgb" or "yuv" and gives "rgb" or "bgrx", out of one from RGB to RGB.
+
+    YUV is as edgetpu.fold.yuv_into_convolution() has it, with 128 for 0.
+    """
+    made = dict(folded)
+    if takes == "yuv":
+        made["encoder1"] = yuv_into_convolution(*folded["encoder1"])
+    if gives == "bgrx":
+        made["image"] = bgrx_from_convolution(*folded["image"])
+    return made
 
 
 def channel_peaks(student: keras.Model, spec: Network, frames: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,0 +1,227 @@
+"""A graphics card's displays: connectors, modes, buffers, page flips. The numbers are those of drm.h and drm_mode.h."""
+
+import contextlib
+import ctypes
+import errno
+import mmap
+import os
+import select
+import struct
+import time
+from ctypes import c_uint32, c_uint64
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from . import libdrm
+from .libdrm import Mode
+
+XRGB8888 = 0x34325258  # the bytes B, G, R, X
+PREFERRED, INTERLACED = 1 << 3, 1 << 4  # of Mode.type, of Mode.flags
+OVERLAY, PRIMARY = 0, 1
+
+_CONNECTORS = ("Unknown VGA DVI-I DVI-D DVI-A Composite SVIDEO LVDS Component DIN DP HDMI-A HDMI-B TV eDP Virtual DSI "
+               "DPI Writeback SPI USB").split()
+_CONNECTED = 1
+_OBJECT_PLANE = 0xeeeeeeee
+_CAP_DUMB_BUFFER, _CLIENT_CAP_ATOMIC = 1, 3
+_PAGE_FLIP_EVENT, _TEST_ONLY, _NONBLOCK = 0x1, 0x100, 0x200
+# libdrm has functions for these only since 2.4.114.
+_CREATE_DUMB, _MAP_DUMB, _DESTROY_DUMB = 0xc02064b2, 0xc01064b3, 0xc00464b4
+_EVENT = struct.Struct("=IIQIIII")  # struct drm_event_vblank: type, length, user_data, tv_sec, tv_usec, ...
+_FLIP_COMPLETE = 2
+
+
+class Connector(NamedTuple):
+    """A socket for a monitor, such as "HDMI-A-1". `crtcs`: those that can drive it, the one that does first."""
+
+    id: int
+    name: str
+    connected: bool
+    modes: Tuple[Mode, ...]
+    crtcs: Tuple[int, ...]
+
+
+class Plane(NamedTuple):
+    """A layer of the picture that a CRTC makes. `kind`: OVERLAY, PRIMARY or another; `crtc`: which one it is part of, 0
+    for none; `properties`: name to (id, value)."""
+
+    id: int
+    kind: int
+    crtc: int
+    properties: Dict[str, Tuple[int, int]]
+
+
+class Card:
+    """The graphics card at `path`, open. Everything here raises OSError."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self._lib = libdrm.load()
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+        self._flips = 0
+
+    def close(self) -> None:
+        self._lib.drmDropMaster(self._fd)
+        os.close(self._fd)
+
+    def shows(self) -> bool:
+        """Whether it can show pictures that the CPU draws. Cards that only compute are there too."""
+        value = c_uint64()
+        return not self._lib.drmGetCap(self._fd, _CAP_DUMB_BUFFER, value) and bool(value.value and self._crtcs())
+
+    def become_master(self) -> bool:
+        """Whether this is now the program that decides what is shown."""
+        # Who opens a free card is its master. Before Linux 5.8 only root may ask for it, and libdrm before 2.4.98 has
+        # no drmIsMaster: a master's wrong cookie is invalid, everybody else's is refused.
+        if self._lib.drmSetMaster(self._fd) == 0:
+            return True
+        return not (self._lib.drmAuthMagic(self._fd, 0) and ctypes.get_errno() == errno.EACCES)
+
+    def connectors(self) -> List[Connector]:
+        """All of them; the monitors are asked anew what they are, which can take a tenth of a second."""
+        ids = self._read("drmModeGetResources", lambda found: found.connectors[:found.count_connectors])
+        return [self.connector(number, "drmModeGetConnector") for number in ids]
+
+    def connector(self, number: int, call: str = "drmModeGetConnectorCurrent") -> Connector:
+        """The connector with the id `number`, as the kernel knows it: this is quick."""
+        def parse(found):
+            kind = found.connector_type
+            name = f"{_CONNECTORS[kind] if kind < len(_CONNECTORS) else 'Unknown'}-{found.connector_type_id}"
+            modes = tuple(Mode.from_buffer_copy(mode) for mode in found.modes[:found.count_modes])
+            return Connector(found.connector_id, name, found.connection == _CONNECTED, modes, self._crtcs_for(found))
+
+        return self._read(call, parse, number)
+
+    def crtc(self, number: int) -> libdrm.Crtc:
+        return self._read("drmModeGetCrtc", libdrm.Crtc.from_buffer_copy, number)
+
+    def set_crtc(self, crtc: int, framebuffer: int, connector: int, mode: Optional[Mode],
+                 offset: Tuple[int, int] = (0, 0)) -> None:
+        """Drive `connector` with `mode` and show `framebuffer` from its `offset` on; without a mode: switch off."""
+        connectors = (c_uint32 * 1)(connector) if mode else None
+        self._check(self._lib.drmModeSetCrtc(self._fd, crtc, framebuffer, *offset, connectors, 1 if mode else 0,
+                                             ctypes.pointer(mode) if mode else None))
+
+    def planes(self, crtc: int) -> List[Plane]:
+        """Those of `crtc` that take XRGB8888. None when the card cannot change several things at once."""
+        if self._lib.drmSetClientCap(self._fd, _CLIENT_CAP_ATOMIC, 1):
+            return []
+        position = self._crtcs().index(crtc)
+        ids = self._read("drmModeGetPlaneResources", lambda found: found.planes[:found.count_planes])
+        found = [self._plane(number, position) for number in ids]
+        return [plane for plane in found if plane and plane.crtc in (0, crtc)]
+
+    def page_flip(self, crtc: int, framebuffer: int) -> int:
+        """Show `framebuffer` from the next refresh on. Gives the ticket for `wait`."""
+        self._flips += 1
+        self._check(self._lib.drmModePageFlip(self._fd, crtc, framebuffer, _PAGE_FLIP_EVENT, self._flips))
+        return self._flips
+
+    def commit(self, state: Dict[Tuple[int, int], int], test: bool = False) -> int:
+        """Change all of `state`, (object, property) to value, at the next refresh. Gives the ticket for `wait`.
+
+        With `test` nothing changes: it raises OSError if the change would be refused.
+        """
+        self._flips += 1
+        request = self._lib.drmModeAtomicAlloc()
+        try:
+            for (owner, name), value in state.items():
+                self._check(self._lib.drmModeAtomicAddProperty(request, owner, name, value & 0xffffffffffffffff))
+            flags = _TEST_ONLY if test else _NONBLOCK | _PAGE_FLIP_EVENT
+            self._check(self._lib.drmModeAtomicCommit(self._fd, request, flags, self._flips))
+        finally:
+            self._lib.drmModeAtomicFree(request)
+        return self._flips
+
+    def wait(self, ticket: int, timeout: float) -> float:
+        """When the flip with this `ticket` was, on the clock of time.monotonic. TimeoutError after `timeout` s."""
+        deadline = time.monotonic() + timeout
+        while True:
+            ready = self._poll.poll(max(0, 1000 * (deadline - time.monotonic())))
+            if not ready:
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            if ready[0][1] & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            data, start = os.read(self._fd, 4096), 0
+            while start + _EVENT.size <= len(data):
+                kind, length, user_data, seconds, microseconds, _, _ = _EVENT.unpack_from(data, start)
+                if kind == _FLIP_COMPLETE and user_data == ticket:
+                    return seconds + 1e-6 * microseconds
+                start += max(length, 8)
+
+    def _crtcs(self) -> List[int]:
+        return self._read("drmModeGetResources", lambda found: found.crtcs[:found.count_crtcs])
+
+    def _crtcs_for(self, connector: libdrm.ConnectorInfo) -> Tuple[int, ...]:
+        encoders = [self._read("drmModeGetEncoder", libdrm.Encoder.from_buffer_copy, number)
+                    for number in connector.encoders[:connector.count_encoders]]
+        current = [encoder.crtc_id for encoder in encoders if encoder.encoder_id == connector.encoder_id]
+        possible = [crtc for position, crtc in enumerate(self._crtcs())
+                    if any(encoder.possible_crtcs >> position & 1 for encoder in encoders)]
+        return tuple([crtc for crtc in current if crtc] + [crtc for crtc in possible if crtc not in current])
+
+    def _plane(self, number: int, position: int) -> Optional[Plane]:
+        """The plane with the id `number`, if it takes XRGB8888 and the CRTC at `position` can have it."""
+        usable, crtc = self._read("drmModeGetPlane", lambda found: (
+            found.possible_crtcs >> position & 1 and XRGB8888 in found.formats[:found.count_formats],
+            found.crtc_id), number)
+        if not usable:
+            return None
+        values = self._read("drmModeObjectGetProperties", lambda found: list(zip(
+            found.props[:found.count_props], found.prop_values[:found.count_props])), number, _OBJECT_PLANE)
+        properties = {self._read("drmModeGetProperty", lambda found: found.name.decode(), key): (key, value)
+                      for key, value in values}
+        return Plane(number, properties["type"][1], crtc, properties)
+
+    def _read(self, get: str, parse, *arguments):
+        """What `parse` makes of a structure that libdrm gives and takes back."""
+        found = getattr(self._lib, get)(self._fd, *arguments)
+        if not found:
+            self._check(-1)
+        try:
+            return parse(found.contents)
+        finally:
+            getattr(self._lib, libdrm.free(get))(found)
+
+    def _check(self, result: int) -> None:
+        if result < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+class Buffer:
+    """Memory that a card can show: `pixels`, uint32 (height, width) of 0x00RRGGBB, black at first; `id`.
+
+    It is part of the card's memory, which the CPU may be slow to read.
+    """
+
+    def __init__(self, card: Card, size: Tuple[int, int]):
+        self._card, self._lib, self._map, self.id = card, card._lib, None, 0
+        dumb = libdrm.CreateDumb(width=size[0], height=size[1], bpp=32)
+        card._check(self._lib.drmIoctl(card._fd, _CREATE_DUMB, ctypes.byref(dumb)))
+        self._handle = dumb.handle
+        try:
+            framebuffer = c_uint32()
+            card._check(self._lib.drmModeAddFB(card._fd, *size, 24, 32, dumb.pitch, dumb.handle, framebuffer))
+            self.id = framebuffer.value
+            place = libdrm.MapDumb(handle=dumb.handle)
+            card._check(self._lib.drmIoctl(card._fd, _MAP_DUMB, ctypes.byref(place)))
+            self._map = mmap.mmap(card._fd, dumb.size, offset=place.offset)
+            self.pixels = np.ndarray(size[::-1], np.uint32, self._map, strides=(dumb.pitch, 4))
+            self.pixels[:] = 0
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Free it. A plane that shows it goes dark."""
+        if self.id:
+            self._lib.drmModeRmFB(self._card._fd, self.id)
+        self.pixels = None
+        if self._map is not None:
+            with contextlib.suppress(BufferError):  # somebody looks at it: it goes when they have done
+                self._map.close()
+        self._lib.drmIoctl(self._card._fd, _DESTROY_DUMB, ctypes.byref(c_uint32(self._handle)))

@@ -1,0 +1,228 @@
+"""One monitor, lit: pictures put on it by page flips."""
+
+import contextlib
+import errno
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from .drm import OVERLAY, PRIMARY, Buffer, Card, Connector, Plane
+from .libdrm import Crtc, Mode
+
+PATIENCE = 1.0  # seconds that a flip may take
+_REFUSED = (errno.EINVAL, errno.ERANGE, errno.ENOSPC, errno.EOPNOTSUPP)
+
+Size = Tuple[int, int]
+
+
+class Place(NamedTuple):
+    """A part of the screen, in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class Layout(NamedTuple):
+    """How pictures of `size` get to their `place`: drawn into one of two buffers in turn, the first of `pair`, and
+    scaled by `plane`, or, without one, drawn `zoom` times as large into buffers as large as the screen. An overlay
+    lies on `black`."""
+
+    size: Size
+    place: Place
+    zoom: int
+    plane: Optional[Plane]
+    pair: List[Buffer]
+    black: Optional[Buffer] = None
+
+
+class Screen:
+    """`connector` of `card`, driven with `mode`.
+
+    A picture fills the screen as far as its aspect ratio lets it, black around it. Where the card changes several
+    things at once (atomic commits) and a plane scales, the picture is drawn as it is and the plane does the rest; else
+    it is enlarged by whole numbers. Either way it is drawn into the one of two buffers that is not on the screen, a
+    flip shows that from the next refresh on, and nothing more is drawn until the kernel says that it does: so nothing
+    tears. (drmModeSetPlane scales on older cards too, but never says when it did.)
+
+    Everything raises OSError; after that `close` is all that is left to do.
+    """
+
+    def __init__(self, card: Card, connector: Connector, mode: Mode):
+        self.card, self.connector, self.mode = card, connector, mode
+        self._crtc = connector.crtcs[0]
+        self._saved: Optional[Crtc] = None
+        self._buffers: List[Buffer] = []
+        self._planes: List[Plane] = []
+        self._primary: Optional[Plane] = None
+        try:
+            self._saved = card.crtc(self._crtc)
+            self._layout = self._light()
+            self._planes = card.planes(self._crtc)
+            self._primary = next((plane for plane in self._planes
+                                  if plane.kind == PRIMARY and plane.crtc == self._crtc), None)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def scaling(self) -> str:
+        """How pictures come to their size."""
+        return f"scaled by plane {self._layout.plane.id}" if self._layout.plane else f"enlarged {self._layout.zoom}x"
+
+    def show(self, picture: np.ndarray) -> float:
+        """Put `picture`, uint32 (H, W) of 0x00RRGGBB, on the screen: its middle, if it is larger than the screen.
+
+        Gives the time from which it is seen, on the clock of time.monotonic. Raises TimeoutError after `PATIENCE`.
+        """
+        picture = middle(picture, self.mode.size)
+        size = picture.shape[::-1]
+        layout = self._layout if self._layout.size == size else self._arrange(size)
+        if layout.plane:
+            layout.pair[0].pixels[:] = picture
+        else:
+            enlarge(picture, layout.zoom, layout.pair[0].pixels, layout.place)
+        try:
+            ticket = self._flip(layout)
+        except OSError as error:
+            if not self._primary or error.errno not in _REFUSED:
+                raise
+            # It passed the test and is refused all the same: so from here on without planes.
+            self._planes, self._primary = [], None
+            self._keep(self._light())
+            return self.show(picture)
+        when = self.card.wait(ticket, PATIENCE)
+        layout.pair.reverse()
+        if layout is not self._layout:
+            self._keep(layout)
+        return when
+
+    def close(self, restore: bool = True) -> None:
+        """Show again what was there before, or with `restore` off nothing, and close the card."""
+        if self._saved and not (restore and self._restore()):
+            with contextlib.suppress(OSError):  # the card is gone, or another program's now
+                self.card.set_crtc(self._crtc, 0, self.connector.id, None)
+        self._free(list(self._buffers))
+        self.card.close()
+
+    def _restore(self) -> bool:
+        saved = self._saved
+        if not (saved.mode_valid and saved.buffer_id):
+            return False
+        try:
+            self.card.set_crtc(self._crtc, saved.buffer_id, self.connector.id, saved.mode, (saved.x, saved.y))
+        except OSError:  # whose picture it was has taken it away
+            return False
+        return True
+
+    def _light(self) -> Layout:
+        """Set the mode. The screen is black then."""
+        layout = self._enlarging(self.mode.size)
+        self.card.set_crtc(self._crtc, layout.pair[1].id, self.connector.id, self.mode)
+        return layout
+
+    def _arrange(self, size: Size) -> Layout:
+        """How to show pictures of `size`: by the first plane that does it."""
+        if size != self.mode.size and self._primary:
+            overlays = [plane for plane in self._planes if plane.kind == OVERLAY and above(plane, self._primary)]
+            pair, black = [self._buffer(size), self._buffer(size)], self._buffer(self.mode.size)
+            for plane in overlays + [self._primary]:
+                layout = Layout(size, fitted(size, self.mode.size), 0, plane, pair, black)
+                try:
+                    self.card.commit(self._state(layout), test=True)
+                    return layout
+                except OSError as error:
+                    if error.errno not in _REFUSED:
+                        raise
+            self._free(pair + [black])
+        return self._enlarging(size)
+
+    def _enlarging(self, size: Size) -> Layout:
+        width, height = self.mode.size
+        zoom = min(width // size[0], height // size[1])
+        place = centred((zoom * size[0], zoom * size[1]), self.mode.size)
+        return Layout(size, place, zoom, None, [self._buffer(self.mode.size), self._buffer(self.mode.size)])
+
+    def _flip(self, layout: Layout) -> int:
+        if not self._primary:
+            return self.card.page_flip(self._crtc, layout.pair[0].id)
+        if layout is not self._layout:
+            return self.card.commit(self._state(layout))
+        return self.card.commit(values(layout.plane or self._primary, FB_ID=layout.pair[0].id))
+
+    def _state(self, layout: Layout) -> Dict[Tuple[int, int], int]:
+        """All that the card has to know to show `layout`."""
+        shown = layout.plane or self._primary
+        place = layout.place if layout.plane else Place(0, 0, *self.mode.size)
+        state = self._on(shown, layout.pair[0], layout.size if layout.plane else self.mode.size, place)
+        if shown is not self._primary:
+            state.update(self._on(self._primary, layout.black, self.mode.size, Place(0, 0, *self.mode.size)))
+        before = self._layout.plane
+        if before not in (None, shown, self._primary):
+            state.update(values(before, FB_ID=0, CRTC_ID=0))
+        return state
+
+    def _on(self, plane: Plane, buffer: Buffer, size: Size, place: Place) -> Dict[Tuple[int, int], int]:
+        return values(plane, FB_ID=buffer.id, CRTC_ID=self._crtc, SRC_X=0, SRC_Y=0, SRC_W=size[0] << 16,
+                      SRC_H=size[1] << 16, CRTC_X=place.left, CRTC_Y=place.top, CRTC_W=place.width,
+                      CRTC_H=place.height)
+
+    def _buffer(self, size: Size) -> Buffer:
+        self._buffers.append(Buffer(self.card, size))
+        return self._buffers[-1]
+
+    def _keep(self, layout: Layout) -> None:
+        """`layout` is on the screen: nothing else is needed any more."""
+        self._layout = layout
+        self._free([buffer for buffer in self._buffers if buffer not in layout.pair and buffer is not layout.black])
+
+    def _free(self, buffers: List[Buffer]) -> None:
+        for buffer in buffers:
+            self._buffers.remove(buffer)
+            buffer.close()
+
+
+def values(plane: Plane, **wanted: int) -> Dict[Tuple[int, int], int]:
+    """What `Card.commit` takes to give properties of `plane` these values."""
+    return {(plane.id, plane.properties[name][0]): value for name, value in wanted.items()}
+
+
+def above(plane: Plane, other: Plane) -> bool:
+    """Whether `plane` hides `other`: an overlay does, unless the card says in which order they lie."""
+    unknown = (0, None)
+    mine, its = plane.properties.get("zpos", unknown)[1], other.properties.get("zpos", unknown)[1]
+    return mine is None or its is None or mine > its
+
+
+def centred(size: Size, screen: Size) -> Place:
+    return Place((screen[0] - size[0]) // 2, (screen[1] - size[1]) // 2, *size)
+
+
+def fitted(size: Size, screen: Size) -> Place:
+    """The largest place for a picture of `size`, in even numbers of pixels: not every card does others."""
+    (width, height), (across, down) = size, screen
+    if across * height <= down * width:
+        down = max(2, across * height // width)
+    else:
+        across = max(2, down * width // height)
+    return centred((across // 2 * 2, down // 2 * 2), screen)
+
+
+def middle(picture: np.ndarray, screen: Size) -> np.ndarray:
+    """As much of the middle of `picture` (H, W) as there is room for on `screen` (width, height)."""
+    top, left = max(0, picture.shape[0] - screen[1]) // 2, max(0, picture.shape[1] - screen[0]) // 2
+    return picture[top:top + screen[1], left:left + screen[0]]
+
+
+def enlarge(picture: np.ndarray, zoom: int, out: np.ndarray, place: Place) -> None:
+    """Write `picture` (H, W), every pixel as a square of `zoom` by `zoom`, to `place` of `out`."""
+    out = out[place.top:place.top + place.height, place.left:place.left + place.width]
+    wide = picture
+    if zoom > 1:
+        # Rows are put together in ordinary memory: a card's is quick only when written from left to right.
+        wide = np.empty((picture.shape[0], place.width), picture.dtype)
+        for column in range(zoom):
+            wide[:, column::zoom] = picture
+    for row in range(zoom):
+        out[row::zoom] = wide

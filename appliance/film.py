@@ -1,0 +1,93 @@
+"""`reconet run` with a source or a sink: a film, a folder of pictures or a camera, stylised once through."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+
+from .camera import open_camera
+from .display import open_display
+from .engine.stylizer import Stylizer
+from .errors import Problem
+from .files import Pending
+from .pipeline import Pipeline
+from .sheet import ContactSheet
+from .style import choice, store
+
+
+def stylise(arguments) -> int:
+    """Run until the source ends or it is told to stop. `arguments` are those of the command line. Raises Problem."""
+    arguments.camera, arguments.display = arguments.camera or "virtual", arguments.display or "none"
+    _check_outputs(arguments)
+    bundle = store.find(arguments.style)
+    camera = open_camera(arguments.camera, arguments.every_frame)
+    stylizer = Stylizer(bundle, arguments.plan, threads=arguments.threads, prefer=choice.read(bundle))
+    sheet = ContactSheet() if arguments.sheet else None
+    if sheet:
+        Pending(arguments.sheet).discard()  # better to learn now that it cannot be written
+    display = open_display(arguments.display)
+    pipeline = Pipeline(camera, stylizer, display, arguments.seconds, sheet.add if sheet else None)
+    with _stopping_on_signals(pipeline), _progress(pipeline.counters):
+        counters = pipeline.run()
+    if sheet:
+        sheet.save(arguments.sheet)
+    print(f"{counters.shown} frames, {counters.fps:.1f} fps, style {bundle.name}, plan {stylizer.plan}, "
+          f"runtime {stylizer.runtime} ({stylizer.runtime.device})")
+    if arguments.stats:
+        print(f"captured {counters.captured}, stylised {counters.stylised}, shown {counters.shown}, "
+              f"dropped {counters.dropped}")
+        for stage, milliseconds in counters.median_ms.items():
+            print(f"{milliseconds:9.2f} ms  {stage}")
+    return 0
+
+
+def _check_outputs(arguments) -> None:
+    places = [("--camera", arguments.camera), ("--display", arguments.display), ("--sheet", arguments.sheet)]
+    seen = {}
+    for option, place in places:
+        if place in (None, "none", "virtual", "monitor") or place.startswith("/dev/"):
+            continue
+        path = os.path.realpath(place)
+        if path in seen:
+            raise Problem(f"{option} and {seen[path]} are the same file, {place}: name another one")
+        seen[path] = option
+    if arguments.sheet and not arguments.sheet.lower().endswith(".png"):
+        raise Problem(f"cannot write {arguments.sheet}: a sheet is a PNG picture: name a .png file")
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(pipeline):
+    def stop(number, frame):
+        pipeline.stop()
+        signal.signal(number, before[number])  # the second time, it is meant
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _progress(counters):
+    """A status line on stderr: rewritten twice a second on a terminal, a new one every 5 seconds elsewhere."""
+    terminal = sys.stderr.isatty()
+    over = threading.Event()
+
+    def report():
+        while not over.wait(0.5 if terminal else 5.0):
+            line = f"{counters.shown} frames, {counters.fps:.1f} fps, {counters.dropped} dropped"
+            sys.stderr.write(f"\r{line}\x1b[K" if terminal else line + "\n")
+            sys.stderr.flush()
+        if terminal:
+            sys.stderr.write("\r\x1b[K")
+
+    thread = threading.Thread(target=report, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,194 @@
+"""The pipeline: camera -> stylizer -> display, three threads on single-slot mailboxes."""
+
+import statistics
+import threading
+import time
+from collections import OrderedDict, deque
+from typing import Callable, Dict, Optional
+
+import numpy as np
+
+from .frames import Frame, Mailbox, converted, cover
+from .memory import Memory
+
+# Medians are over this many of the latest frames.
+_REMEMBER = 600
+_LATELY = 5.0  # seconds that `recent_fps` looks back
+_MINUTE = 60.0
+
+
+class Counters:
+    """How many frames passed each station, and how long they took there. Read from any thread."""
+
+    def __init__(self):
+        self.captured = self.stylised = self.shown = self.dropped = 0
+        self._milliseconds: Dict[str, deque] = OrderedDict()
+        self._first: Optional[float] = None
+        self._last: Optional[float] = None
+        self._times: deque = deque()  # when frames were shown, of the last minute and the one before
+
+    def took(self, stage: str, milliseconds: float) -> None:
+        self._milliseconds.setdefault(stage, deque(maxlen=_REMEMBER)).append(milliseconds)
+
+    def show(self) -> None:
+        self._last = time.monotonic()
+        if self._first is None:
+            self._first = self._last
+        self.shown += 1
+        self._times.append(self._last)
+        while len(self._times) > 1 and self._times[1] < self._last - _MINUTE:
+            self._times.popleft()
+
+    @property
+    def fps(self) -> float:
+        """Frames shown per second, from the first to the last; 0.0 while there are fewer than two."""
+        return (self.shown - 1) / (self._last - self._first) if self.shown > 1 and self._last > self._first else 0.0
+
+    @property
+    def recent_fps(self) -> float:
+        """Frames shown per second during the last 5 seconds."""
+        now = time.monotonic()
+        times = [shown for shown in list(self._times) if shown > now - _LATELY]
+        return len(times) / min(_LATELY, max(now - self._first, 1e-3)) if times else 0.0
+
+    @property
+    def longest_gap(self) -> float:
+        """The longest time between two frames that were shown during the last minute, in seconds."""
+        times = list(self._times)
+        return max((b - a for a, b in zip(times, times[1:])), default=0.0)
+
+    @property
+    def median_ms(self) -> Dict[str, float]:
+        """Median milliseconds of each stage, in the order of the stages."""
+        return OrderedDict((stage, statistics.median(times)) for stage, times in list(self._milliseconds.items()))
+
+
+class Pipeline:
+    """Shows what `camera` sees, stylised by `stylizer`, on `display`, until the camera ends, `seconds` are over,
+    or `stop` is called.
+
+    A live camera never waits: a slow stage makes frames be dropped. Of any other camera every frame is shown.
+    `seconds` is wall-clock time for a live camera and the source's own time for others. `watch(source, stylised)`
+    sees every pair, uint8 RGB, in the stylising thread. `stylizer` may be replaced at any time: the swap happens
+    between two frames. While it is None, frames are dropped.
+    """
+
+    def __init__(self, camera, stylizer, display, seconds: Optional[float] = None,
+                 watch: Optional[Callable[[np.ndarray, np.ndarray], None]] = None):
+        self.counters = Counters()
+        self._camera, self._display, self._seconds, self._watch = camera, display, seconds, watch
+        self.stylizer = stylizer
+        self._captured, self._stylised = Mailbox(), Mailbox()
+        self._stop = threading.Event()
+        self._error: Optional[BaseException] = None
+
+    @property
+    def stylizer(self):
+        return self._stylizer
+
+    @stylizer.setter
+    def stylizer(self, stylizer) -> None:
+        self._stylizer = stylizer
+        if hasattr(self._camera, "yuv_size"):
+            wants_yuv = stylizer is not None and stylizer.input_format == "yuv"
+            self._camera.yuv_size = stylizer.input_size if wants_yuv else None
+
+    def stop(self) -> None:
+        """End after the frames under way. Safe in a signal handler."""
+        self._stop.set()
+
+    def run(self) -> Counters:
+        """Run to the end. The display is finished, or on failure discarded, and the failure of any thread raised."""
+        threads = [threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
+                   for work in (self._capture, self._stylise, self._show)]
+        timer = threading.Timer(self._seconds, self.stop) if self._camera.live and self._seconds else None
+        try:
+            for thread in threads + ([timer] if timer else []):
+                thread.start()
+            for thread in threads:
+                thread.join()
+            if self._error:
+                raise self._error
+            self._display.finish()
+        except BaseException:
+            self._fail(None)
+            for thread in threads:
+                thread.join()
+            self._display.discard()
+            raise
+        finally:
+            if timer:
+                timer.cancel()
+        return self.counters
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # raised again by run
+            self._fail(error)
+
+    def _fail(self, error: Optional[BaseException]) -> None:
+        self._error = self._error or error
+        self._stop.set()
+        self._captured.abort()
+        self._stylised.abort()
+
+    def _capture(self) -> None:
+        keep = not self._camera.live
+        frames = self._camera.frames(self._stop)
+        start = None
+        try:
+            for frame in frames:
+                start = frame.timestamp if start is None else start
+                if keep and self._seconds and frame.timestamp - start >= self._seconds:
+                    break
+                self.counters.captured += 1
+                if not self._captured.put(frame, block=keep):
+                    break
+        finally:
+            frames.close()
+            self._captured.close()
+
+    def _stylise(self) -> None:
+        keep, memory = not self._camera.live, Memory()
+        while True:
+            frame = self._captured.get()
+            if frame is None:
+                break
+            stylizer = self.stylizer
+            if stylizer is None:
+                continue
+            begin = time.perf_counter()
+            source = converted(cover(frame.pixels, stylizer.input_size), frame.format, stylizer.input_format)
+            self.counters.took("crop", 1000 * (time.perf_counter() - begin))
+            width, height = stylizer.output_size
+            # Never the memory of a frame that the display may still be busy with.
+            pixels = memory.array((height, width, stylizer.channels))
+            stylizer.stylize(source, pixels)
+            for stage, milliseconds in stylizer.stage_ms:
+                self.counters.took(stage, milliseconds)
+            if self._watch:
+                self._watch(converted(source, stylizer.input_format, "rgb"),
+                            converted(pixels, stylizer.output_format, "rgb"))
+            if stylizer.output_format not in getattr(self._display, "formats", ("rgb",)):
+                pixels, shown = converted(pixels, stylizer.output_format, "rgb"), "rgb"
+            else:
+                shown = stylizer.output_format
+            self.counters.stylised += 1
+            if not self._stylised.put(Frame(pixels, frame.timestamp, frame.index, shown), block=keep):
+                break
+            self.counters.dropped = self._captured.dropped + self._stylised.dropped
+        self._stylised.close()
+
+    def _show(self) -> None:
+        while True:
+            frame = self._stylised.get()
+            if frame is None:
+                break
+            begin = time.perf_counter()
+            if self._display.show(frame) is False:
+                continue
+            self.counters.took("show", 1000 * (time.perf_counter() - begin))
+            self.counters.show()
+            if getattr(self._camera, "clock", None) is time.monotonic:
+                self.counters.took("latency", 1000 * (time.monotonic() - frame.timestamp))

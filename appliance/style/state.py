@@ -1,0 +1,64 @@
+"""What the daemon remembers about styles from one run to the next, beside them in their folder.
+
+`.use` is what `reconet use` asked for, `.state.json` what ran last and what had been seen by then, and
+`.last_good.reconet` a copy of what ran well, should its file be overwritten with something that does not.
+"""
+
+import json
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+from ..files import replacing
+from .bundle import SUFFIX, Bundle, write
+
+NEWEST = "newest"
+LAST_GOOD = ".last_good" + SUFFIX
+_PIN, _STATE = ".use", ".state.json"
+_PROVED = 32
+
+
+class State(NamedTuple):
+    """`active`: the name of the file that ran last; `seen`: signatures of the files there were then, by name;
+    `proved`: digests of bundles that passed their trial.
+    """
+
+    active: Optional[str] = None
+    seen: Dict[str, str] = {}
+    proved: List[str] = []
+
+
+def pinned(folder: Path) -> Optional[str]:
+    """The style that `reconet use` asked for, or "newest"; None when it was never called."""
+    try:
+        return (folder / _PIN).read_text("utf-8").strip() or None
+    except (OSError, ValueError):
+        return None
+
+
+def pin(folder: Path, name: str) -> None:
+    """Remember that the style `name`, or "newest", was asked for. Raises Problem."""
+    with replacing(folder / _PIN) as temporary:
+        temporary.write_text(name + "\n", "utf-8")
+
+
+def read(folder: Path) -> State:
+    """What was remembered; nothing when that cannot be read."""
+    try:
+        fields = json.loads((folder / _STATE).read_text("utf-8"))
+        active, seen, proved = fields["active"], fields["seen"], fields["proved"]
+        if isinstance(active, (str, type(None))) and isinstance(seen, dict) and isinstance(proved, list):
+            return State(active, seen, proved)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return State()
+
+
+def remember(folder: Path, state: State) -> None:
+    """Raises Problem."""
+    with replacing(folder / _STATE) as temporary:
+        temporary.write_text(json.dumps(state._replace(proved=state.proved[-_PROVED:])._asdict()), "utf-8")
+
+
+def keep(folder: Path, bundle: Bundle) -> None:
+    """Keep a copy of a bundle that runs well. Raises Problem."""
+    write(folder / LAST_GOOD, bundle.manifest, bundle.files)

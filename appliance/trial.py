@@ -1,0 +1,117 @@
+"""A style's first run, in a process of its own: `python -m appliance.trial BUNDLE [--plan NAME] [--prefer NAME]`.
+
+A bundle that passes every check may still hold a network at which the runtime, native code, crashes, never ends or
+takes all memory. Here that takes nobody along. One black frame goes through the first plan that takes it, as in any
+Stylizer, but always on the CPU. Exits 0, or 1 with the reason as its last line.
+
+What this proves: the segments for the CPU load and run once on this machine's runtime. What it does not: anything
+about the segments compiled for the Edge TPU, which the daemon holds meanwhile (their ends are checked in
+style/check.py, and their first run is the daemon's own); nor that what reads beyond a buffer with luck here will have
+luck there.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import resource
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import List, Optional, Union
+
+from .errors import Problem
+
+# Of data, not of addresses. The largest shipped style takes 340 MB of it on tflite_runtime 2.7, 200 on ai_edge_litert.
+MOST_MEGABYTES = 512
+_MEMORY = re.compile(r"bad_alloc|MemoryError|nable to allocate|ailed to allocate")
+_TAIL = 4000
+_THREADS = 4  # each has a stack, which counts as data
+
+
+def passes(path: Union[str, Path], timeout: float = 60.0, plan: Optional[str] = None,
+           prefer: Optional[str] = None) -> Optional[str]:
+    """None when the style at `path` comes through its trial, else why not, in one line that names the file.
+
+    Blocks, for `timeout` seconds at most. `plan` and `prefer` are those of the Stylizer that is to follow.
+    """
+    command = [sys.executable, "-m", "appliance.trial", str(path)]
+    command += [f"--{name}={value}" for name, value in (("plan", plan), ("prefer", prefer)) if value]
+    package = str(Path(__file__).resolve().parents[1])
+    environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", PYTHONPATH=os.pathsep.join([package] + sys.path))
+    deadline = time.monotonic() + timeout
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             env=environment)
+    try:
+        said = _last_words(child.stdout, deadline)
+        code = child.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return str(Problem(f"{path}: its trial run took longer than {timeout:g} s"))
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+    return None if code == 0 else str(Problem(f"{path}: {_reason(code, said)}"))
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m appliance.trial", description=__doc__.splitlines()[0])
+    parser.add_argument("bundle")
+    parser.add_argument("--plan")
+    parser.add_argument("--prefer")
+    arguments = parser.parse_args(argv)
+    _stand_back()
+    from .engine.interpreter import runtimes
+    from .engine.stylizer import Stylizer
+    from .style.bundle import read
+
+    try:
+        runtime = next((one.name for one in runtimes() if one.device == "CPU"), None)
+        if runtime is None:
+            raise Problem("no TensorFlow Lite runtime for the CPU: reconet doctor says what is missing")
+        Stylizer(read(arguments.bundle), arguments.plan, runtime, min(_THREADS, os.cpu_count() or 1),
+                 prefer=arguments.prefer)
+    except Problem as problem:
+        print(problem, flush=True)
+        return 1
+    return 0
+
+
+def _stand_back() -> None:
+    """Bound this process, and let it come after all others for the CPU and first when memory is short."""
+    most = MOST_MEGABYTES << 20
+    for bound in (lambda: resource.setrlimit(resource.RLIMIT_DATA, (most, most)),
+                  lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
+                  lambda: os.nice(10),
+                  lambda: Path("/proc/self/oom_score_adj").write_text("1000")):
+        with contextlib.suppress(OSError, ValueError):  # a sandbox forbids it: then that bounds us
+            bound()
+
+
+def _last_words(stream, deadline: float) -> str:
+    """The end of what `stream` gives until it ends or the deadline is over."""
+    words = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while selector.select(max(0.0, deadline - time.monotonic())):
+            part = os.read(stream.fileno(), 65536)
+            if not part:
+                break
+            words = (words + part)[-_TAIL:]
+    return words.decode("utf-8", "replace")
+
+
+def _reason(code: int, said: str) -> str:
+    if _MEMORY.search(said) or code == -signal.SIGKILL:
+        return f"its trial run needed more memory than the {MOST_MEGABYTES} MB that a style may take"
+    if code < 0:
+        return f"its trial run crashed the interpreter (signal {-code})"
+    lines = said.strip().splitlines() or [f"exit code {code}"]
+    return f"its trial run failed: {lines[-1][-500:]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

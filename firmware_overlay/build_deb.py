@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Builds dist/reconet_VERSION_arm64.deb: this tree, the appliance, the units and the wheels of pythonX.Y.txt.
+
+The same sources give the same bytes, anywhere and at any time: a .deb is an ar archive of two tar archives (deb(5)),
+and everything in them is set here. Needs Python 3.8 or newer and, the first time, pip and a package index.
+"""
+
+import argparse
+import email.utils
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+OVERLAY = Path(__file__).resolve().parent
+ROOT = OVERLAY.parent
+LIBRARY = "usr/lib/reconet/"
+STYLES = "var/lib/reconet/"
+FIRST_STYLE = "starry_night.reconet"
+# Older than anything that a user puts beside them, whatever the clock of a board that has just booted says.
+STYLES_DATE = 946684800  # 2000-01-01
+
+# The board's Python, and the virtual board's: Mendel packages Google's runtimes, Debian 12 does not.
+DEPENDS = {
+    "3.7": "python3 (>= 3.7), python3 (<< 3.8), python3-tflite-runtime, python3-pycoral, "
+           "libedgetpu1-std | libedgetpu1-max, libc6 (>= 2.17), zlib1g",
+    "3.11": "python3 (>= 3.11), python3 (<< 3.12), libc6 (>= 2.34), libstdc++6, zlib1g",
+}
+GLIBC = {"3.7": 28, "3.11": 36}
+# What only developers of the wheels need.
+PRUNED = re.compile(r"(^|/)(tests|include)/|\.(pyi|pxd|a|h|c)$|\.dist-info/(RECORD|entry_points\.txt|top_level\.txt)$")
+COMMON_LICENSES = {"Apache-2.0": "Apache-2.0", "GPL-2.0-only": "GPL-2"}
+
+
+class Failure(Exception):
+    """One line: what is wrong and what to do."""
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--python", choices=DEPENDS, default="3.7", help="the target's (default: the board's, 3.7)")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="default: dist")
+    parser.add_argument("--wheels", type=Path, default=ROOT / "build/wheels", metavar="DIR",
+                        help="where downloads are kept (default: build/wheels)")
+    arguments = parser.parse_args(argv)
+    try:
+        print(build(arguments.python, arguments.out, arguments.wheels / arguments.python))
+    except (Failure, OSError) as failure:
+        print(f"build_deb: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build(python: str, out: Path, cache: Path) -> Path:
+    """The path of the package, written whole or not at all."""
+    listed = requirements(OVERLAY / f"python{python}.txt")
+    files = tree(wheels(python, listed, cache))
+    version = package_version(python)
+    control = (OVERLAY / "DEBIAN/control").read_text().format(
+        version=version, depends=DEPENDS[python], size=sum(len(data) for data, _, _ in files.values()) // 1024)
+    path = out / f"reconet_{version}_arm64.deb"
+    out.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(deb(control, files))
+    part.replace(path)
+    return path
+
+
+def package_version(python: str) -> str:
+    """Of the appliance and of the changelog, which have to agree. The board's Python is not named."""
+    version = re.search(r'__version__ = "(.+)"', (ROOT / "appliance/__init__.py").read_text()).group(1)
+    noted = re.match(r"reconet \((.+?)\)", changelog()).group(1)
+    if noted != version:
+        raise Failure(f"DEBIAN/changelog begins with {noted}, the appliance is {version}: add an entry")
+    return version if python == "3.7" else f"{version}+python{python}"
+
+
+def changelog() -> str:
+    return (OVERLAY / "DEBIAN/changelog").read_text()
+
+
+def epoch() -> int:
+    """$SOURCE_DATE_EPOCH, or the date of the newest entry in the changelog."""
+    noted = re.search(r"^ -- .+>  (.+)$", changelog(), re.MULTILINE).group(1)
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or email.utils.parsedate_to_datetime(noted).timestamp())
+
+
+def requirements(path: Path) -> dict:
+    """{SHA-256 of a wheel: its licence} of a file of lines NAME==VERSION --hash=sha256:DIGEST  # LICENCE."""
+    return dict(re.findall(r"^[^#\n]+ --hash=sha256:([0-9a-f]{64})  # (\S+)$", path.read_text(), re.MULTILINE))
+
+
+def wheels(python: str, listed: dict, cache: Path) -> list:
+    """[(path, licence)] of the listed wheels, downloaded into `cache` unless they are there."""
+    def found():
+        digests = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in cache.glob("*.whl")}
+        return [(digests[digest], licence) for digest, licence in listed.items() if digest in digests]
+
+    if len(found()) < len(listed):
+        tag = "cp" + python.replace(".", "")
+        platforms = [f"manylinux{of}_aarch64" for of in [2014] + [f"_2_{n}" for n in range(17, GLIBC[python] + 1)]]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+                   "--require-hashes", "--only-binary=:all:", "--implementation=cp", "--python-version", python,
+                   "--abi", tag, "--abi", tag + "m", "--abi", "none", "--dest", str(cache),
+                   "--requirement", str(OVERLAY / f"python{python}.txt")]
+        command += [argument for platform in platforms for argument in ("--platform", platform)]
+        if subprocess.run(command).returncode or len(found()) < len(listed):
+            raise Failure(f"the wheels of python{python}.txt cannot be had (see above): is there a way to the index?")
+    return found()
+
+
+def tree(wheels: list) -> dict:
+    """{path on the board: (content, mode, time)}, sorted."""
+    files = {}
+
+    def add(path, data, mode=0o644, time=None):
+        files[path] = (data, mode, epoch() if time is None else time)
+
+    for source in sorted(path for folder in ("etc", "lib", "usr") for path in (OVERLAY / folder).rglob("*")):
+        if source.is_file():
+            path = source.relative_to(OVERLAY).as_posix()
+            page = path.startswith("usr/share/man/")
+            add(path + ".gz" * page, compressed(source) if page else source.read_bytes(),
+                0o755 if path.startswith("usr/bin/") else 0o644)
+    for source in (ROOT / "systemd").iterdir():
+        add("lib/systemd/system/" + source.name, source.read_bytes())
+    for source in (OVERLAY / STYLES).glob("*.reconet"):
+        add("usr/share/reconet/styles/" + source.name, source.read_bytes(),
+            time=STYLES_DATE + 86400 * (source.name == FIRST_STYLE))
+    for source in (ROOT / "appliance").rglob("*"):
+        if source.suffix in (".py", ".jpg"):
+            add(LIBRARY + source.relative_to(ROOT).as_posix(), source.read_bytes())
+    for wheel, _ in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                if not name.endswith("/") and not PRUNED.search(name):
+                    add(LIBRARY + name, archive.read(name))
+    add("usr/share/doc/reconet/copyright", copyright_file(wheels).encode())
+    add("usr/share/doc/reconet/changelog.gz", compressed(OVERLAY / "DEBIAN/changelog"))
+    return dict(sorted(files.items()))
+
+
+def compressed(path: Path) -> bytes:
+    return gzip.compress(path.read_bytes(), 9, mtime=0)
+
+
+def copyright_file(wheels: list) -> str:
+    """Our licence and those of all wheels, in the machine-readable form of Debian."""
+    own = (ROOT / "LICENSE").read_text()
+    stanzas = ["Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
+               "Upstream-Name: ReCoNet on the Edge TPU\n"
+               "Comment: The libraries under /usr/lib/reconet come from the Python Package Index. One of them,\n"
+               " v4l2-python3, is under the GPL-2.0, and so is this package as a whole.",
+               stanza("*", own, "MIT")]
+    for wheel, licence in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            texts = [archive.read(name).decode() for name in sorted(names)
+                     if re.search(r"\.dist-info/.*LICENSE[^/]*$", name)]
+        tops = sorted({name.split("/")[0] for name in names})
+        stanzas.append(stanza(" ".join(LIBRARY + top + "*" for top in tops), "\n".join(texts),
+                              licence, wheel.name.split("-")[0]))
+    return "\n\n".join(stanzas) + "\n"
+
+
+def stanza(files: str, text: str, licence: str, name: str = "") -> str:
+    holders = re.findall(r"^\W*(?:Copyright|©)\s.*\d{4}.*$", text, re.MULTILINE | re.IGNORECASE)
+    if licence in COMMON_LICENSES:
+        text = f"On Debian systems, the text is in /usr/share/common-licenses/{COMMON_LICENSES[licence]}."
+    body = "\n".join(" " + (line.rstrip() or ".") for line in text.strip().splitlines())
+    # Texts differ by their copyright lines, so each licence has a name of its own.
+    return (f"Files: {files}\nCopyright: {holders[0].strip() if holders else 'its authors, named in its METADATA'}\n"
+            f"License: {licence}{'-' + name if name else ''}\n{body}")
+
+
+def deb(control: str, files: dict) -> bytes:
+    """The package of these files, with the scripts of DEBIAN/."""
+    sums = "".join(f"{hashlib.md5(data).hexdigest()}  {path}\n" for path, (data, _, _) in files.items())
+    conffiles = "".join(f"/{path}\n" for path in files if path.startswith("etc/"))
+    meta = {"control": control.encode(), "md5sums": sums.encode(), "conffiles": conffiles.encode()}
+    meta = {name: (data, 0o644, epoch()) for name, data in meta.items()}
+    for script in ("postinst", "postrm", "prerm"):
+        meta[script] = ((OVERLAY / "DEBIAN" / script).read_bytes(), 0o755, epoch())
+    members = {"debian-binary": b"2.0\n", "control.tar.xz": tar(meta),
+               "data.tar.xz": tar(files, empty=["var/lib/reconet-journal"])}
+    archive = b"!<arch>\n"
+    for name, data in members.items():
+        archive += f"{name:<16}{epoch():<12}{0:<6}{0:<6}{0o100644:<8o}{len(data):<10}`\n".encode()
+        archive += data + b"\n" * (len(data) % 2)
+    return archive
+
+
+def tar(files: dict, empty: list = ()) -> bytes:
+    """An xz-compressed tar archive of the files and their folders, all of them root's."""
+    folders = {str(parent) for path in [*files, *(folder + "/*" for folder in empty)]
+               for parent in Path(path).parents if str(parent) != "."}
+    entries = sorted([(folder, None) for folder in folders] + list(files.items()), key=lambda entry: entry[0])
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for path, file in [("", None)] + entries:
+            member = tarfile.TarInfo("./" + path)
+            member.uname = member.gname = "root"
+            if file is None:
+                member.type, member.mode, member.mtime = tarfile.DIRTYPE, 0o755, epoch()
+                archive.addfile(member)
+            else:
+                data, member.mode, member.mtime = file
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    return lzma.compress(buffer.getvalue(), preset=6)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

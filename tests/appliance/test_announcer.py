@@ -1,0 +1,107 @@
+import threading
+
+import numpy as np
+import pytest
+
+from appliance.display import announcer
+from appliance.display.announcer import Announcer
+from appliance.frames import Frame
+
+
+class Monitor:
+    def __init__(self, size=None):
+        self.size, self.mode, self.fault, self.seen, self.finished = size, None, None, [], 0
+
+    def show(self, frame):
+        if self.fault:
+            return False
+        self.seen.append(frame.pixels)
+        return True
+
+    def finish(self):
+        self.finished += 1
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(announcer.time, "monotonic", lambda: now[0])
+    return now
+
+
+def frame(index=0):
+    return Frame(np.full((72, 128, 4), 7, np.uint8), index / 30, index, "bgrx")
+
+
+def test_a_caption_stands_over_the_picture_for_a_while(clock):
+    monitor = Monitor()
+    screen = Announcer(monitor)
+    screen.caption("The Scream", 3.0)
+    for clock[0] in (100.0, 102.9, 103.1):
+        assert screen.show(frame())
+    assert [(pixels == 7).all() for pixels in monitor.seen] == [False, False, True]
+    screen.notice = "too hot"
+    screen.show(frame())
+    assert not (monitor.seen[-1] == 7).all()
+    original = frame()
+    screen.show(original)
+    assert (original.pixels == 7).all()  # the caption is never painted into what others hold
+
+
+def test_a_slate_stays_until_the_next_picture(clock):
+    monitor, told = Monitor((1920, 1080)), []
+    screen = Announcer(monitor, lambda: told.append(screen.said))
+    assert screen.silence == float("inf")
+    assert screen.say("No camera", "plug one in") and screen.said == ("No camera", "plug one in")
+    assert monitor.seen[0].shape == (540, 960, 4)  # whole numbers fill the screen
+    screen.show(frame())
+    assert screen.said is None and screen.silence == 0 and told == [("No camera", "plug one in"), None]
+    clock[0] += 5
+    assert screen.silence == 5
+
+
+def test_what_cannot_be_seen_is_not_said():
+    monitor, told = Monitor(), []
+    screen = Announcer(monitor, lambda: told.append(1))
+    monitor.fault = "no monitor"
+    assert not screen.say("Starting") and not screen.show(frame())
+    assert screen.said is None and told == [] and screen.fault == "no monitor"
+
+
+def test_the_last_word():
+    monitor = Monitor()
+    screen = Announcer(monitor)
+    screen.close("Shutting down")
+    assert len(monitor.seen) == 1 and not screen.show(frame()) and not screen.say("No camera")
+    screen.finish()
+    assert len(monitor.seen) == 1 and monitor.finished == 0
+    screen.release()
+    assert monitor.finished == 1
+
+
+def test_another_monitor():
+    first, second = Monitor(), Monitor()
+    screen = Announcer(first)
+    screen.swap(second)
+    screen.show(frame())
+    assert first.finished == 1 and first.seen == [] and len(second.seen) == 1
+
+
+def test_pictures_and_words_take_turns():
+    """A monitor is for one thread at a time."""
+    inside, overlaps = threading.Lock(), []
+
+    class Slow(Monitor):
+        def show(self, frame):
+            overlaps.append(not inside.acquire(blocking=False))
+            inside.release()
+            return True
+
+    screen = Announcer(Slow())
+    threads = [threading.Thread(target=lambda: [screen.show(frame()) for _ in range(200)]),
+               threading.Thread(target=lambda: [screen.say("Words") for _ in range(20)])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(overlaps) == 220 and not any(overlaps)

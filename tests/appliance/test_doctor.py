@@ -1,0 +1,97 @@
+"""What `reconet doctor` says of a board, whose devices are not there."""
+
+import json
+import os
+
+import pytest
+
+from appliance import doctor
+from appliance.camera import v4l2
+from appliance.engine import interpreter
+from appliance.errors import Problem
+from appliance.host import tpu
+from appliance.style import bundle
+
+
+class Stream:
+    path, size, fps = "/dev/video0", (1280, 720), 30.0
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def board(styles, tmp_path, monkeypatch):
+    """A board on which all is well: (the path of its configuration, the nodes in /dev)."""
+    for name in ("video0", "card0"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "status").write_text("connected\n")
+    nodes = {"/dev/video*": [str(tmp_path / "video0")], "/dev/dri/card*": [str(tmp_path / "card0")],
+             "/sys/class/drm/card*-*/status": [str(tmp_path / "status")]}
+    monkeypatch.setattr(doctor.glob, "glob", lambda pattern, **_: nodes[pattern])
+    monkeypatch.setattr(v4l2, "open_first", lambda *_: Stream())
+    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: f"lib{name}.so")
+    monkeypatch.setattr(tpu, "read", lambda: None)
+    path = tmp_path / "config.toml"
+    path.write_text(f'[style]\nfolder = "{styles}"\n[host]\nstatus = "{tmp_path}/status.json"\n')
+    return str(path), nodes
+
+
+def said(path):
+    findings = doctor.examine(path)
+    return all(finding.fine for finding in findings), "\n".join(map(str, findings))
+
+
+def test_all_is_well(board):
+    fine, text = said(board[0])
+    assert fine, text
+    assert "ok       camera /dev/video0 gives 1280x720 at 30 fps" in text and "ok       monitor on" in text
+    assert f"ok       configuration {board[0]}" in text and "MB free" in text
+
+
+@pytest.mark.parametrize("pattern, words", [
+    ("/dev/video*", "missing  camera"), ("/dev/dri/card*", "missing  display"),
+    ("/sys/class/drm/card*-*/status", "missing  monitor")])
+def test_what_the_appliance_cannot_do_without(board, pattern, words):
+    board[1][pattern] = []
+    fine, text = said(board[0])
+    assert not fine and words in text
+
+
+def test_a_camera_that_does_not_do(board, monkeypatch):
+    def refuse(*_):
+        raise Problem("/dev/video0 offers MJPG, not YUYV: use a camera that offers YUYV")
+
+    monkeypatch.setattr(v4l2, "open_first", refuse)
+    fine, text = said(board[0])
+    assert not fine and "problem  camera  -  /dev/video0 offers MJPG" in text
+
+
+def test_a_bad_configuration(board):
+    with open(board[0], "a") as file:
+        file.write("[camera]\nfsp = 3\n")
+    fine, text = said(board[0])
+    assert not fine and "camera.fsp = 3: unknown key" in text
+
+
+def test_a_node_that_may_not_be_used_names_user_and_group(board, monkeypatch):
+    monkeypatch.setattr(doctor, "_user", lambda: "nobody")
+    os.chmod(board[1]["/dev/video*"][0], 0o600)
+    fine, text = said(board[0])
+    assert not fine and "nobody may not use it: usermod -aG" in text
+
+
+def test_an_old_edge_tpu_runtime(board, styles, tiny, monkeypatch):
+    fields = json.loads(tiny.manifest.model_dump_json(exclude_none=True))
+    fields["provenance"]["compiled"] = {"fused.tflite": {"compiler": "16.0.384591198"}}
+    bundle.write(styles / "tiny.reconet", fields, tiny.files)
+    monkeypatch.setattr(interpreter, "edge_tpu_runtime", lambda: 13)
+    assert "tiny needs Edge TPU runtime 14, here is 13" in said(board[0])[1]
+    monkeypatch.setattr(interpreter, "edge_tpu_runtime", lambda: 14)
+    assert "needs Edge TPU runtime" not in said(board[0])[1]
+
+
+def test_a_hot_edge_tpu(board, monkeypatch):
+    monkeypatch.setattr(tpu, "read", lambda: tpu.Tpu(91.0, (85.0, 90.0, 95.0), owner=7, owner_name="frigate"))
+    fine, text = said(board[0])
+    assert fine and "problem  Edge TPU at 91 degC" in text and "held by frigate (process 7)" in text

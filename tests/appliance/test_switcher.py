@@ -1,0 +1,289 @@
+"""The right style runs, whatever is put into the folder."""
+
+import os
+import queue
+import threading
+
+import numpy as np
+import pytest
+
+from appliance import config, trial
+from appliance.engine import interpreter
+from appliance.engine.stylizer import Stylizer
+from appliance.errors import Problem
+from appliance.style import bundle, choice, state
+from appliance.style.watch import signature
+from appliance.switcher import Switcher
+
+pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
+
+
+@pytest.fixture(autouse=True)
+def no_trial(monkeypatch):
+    """A process for each style would take most of the time; test_trial.py is about it."""
+    monkeypatch.setattr(trial, "passes", lambda path, timeout: None)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "styles"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def style(tiny):
+    """Write the small style to a path, under the name of its file; `title` makes it another one."""
+
+    def write(path, name=None, title="A title", compiled=False):
+        fields = tiny.manifest.model_dump(exclude_none=True)
+        fields.update(name=name or path.stem, title=title)
+        files = dict(tiny.files)
+        if compiled:  # stands in for what Google's compiler makes
+            for plan in fields["plans"]:
+                for stage in plan["stages"]:
+                    if "segment" in stage:
+                        stage["edgetpu"] = "compiled_" + stage["segment"]
+                        files[stage["edgetpu"]] = files[stage["segment"]]
+        return bundle.write(path, fields, files)
+
+    return write
+
+
+class Running:
+    """A switcher in its thread; what it swaps in and what it tells come in queues."""
+
+    def __init__(self, folder, **engine):
+        self.swapped, self.told = queue.Queue(), queue.Queue()
+        self.stop = threading.Event()
+        self.switcher = Switcher(self.settings(folder, **engine), self.swapped.put,
+                                 lambda text, seconds: self.told.put(text))
+        self.thread = threading.Thread(target=self.switcher.run, args=(self.stop,), daemon=True)
+        self.thread.start()
+
+    @staticmethod
+    def settings(folder, name="newest", **engine):
+        return config.Settings.model_validate({"style": {"folder": str(folder), "name": name}, "engine": engine})
+
+    def runs(self):
+        """The name of the style that is swapped in next; None when it is taken out."""
+        stylizer = self.swapped.get(timeout=30)
+        return stylizer and stylizer.bundle.name
+
+    def tells(self, words):
+        while True:
+            text = self.told.get(timeout=30)
+            if words in text:
+                return text
+
+    def close(self):
+        self.stop.set()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def start():
+    running = []
+
+    def begin(folder, **engine):
+        running.append(Running(folder, **engine))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        one.close()
+
+
+def test_what_is_put_into_the_folder_is_shown_however_it_comes(folder, style, start, tmp_path):
+    style(folder / "first.reconet", title="The First")
+    one = start(folder)
+    assert one.runs() == "first" and one.tells("The First") and one.switcher.slate is None
+    style(tmp_path / "second.reconet")  # moved
+    os.rename(str(tmp_path / "second.reconet"), str(folder / "second.reconet"))
+    assert one.runs() == "second"
+    data = style(tmp_path / "third.reconet").path.read_bytes()
+    with open(str(folder / "third.reconet"), "wb") as file:  # in pieces
+        for start_at in range(0, len(data), 50000):
+            file.write(data[start_at:start_at + 50000])
+            file.flush()
+    assert one.runs() == "third" and one.switcher.refused == {}
+    old = style(tmp_path / "fourth.reconet").path
+    os.utime(str(old), (1e9, 1e9))  # an old file that is new here
+    os.rename(str(old), str(folder / "fourth.reconet"))
+    assert one.runs() == "fourth"
+
+
+def test_a_bad_bundle_is_refused_and_the_old_style_keeps_running(folder, style, start):
+    good = style(folder / "good.reconet").path.read_bytes()
+    one = start(folder)
+    assert one.runs() == "good"
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 1
+    for name, data in (("truncated", good[:-1000]), ("flipped", bytes(flipped)), ("text", b"not a zip")):
+        (folder / f"{name}.reconet").write_bytes(data)
+        assert f"{name}.reconet" in one.tells("refused")
+    (folder / "folder.reconet").mkdir()
+    assert "folder.reconet" in one.tells("directory")
+    (folder / "link.reconet").symlink_to("/etc/shadow")
+    assert "link.reconet" in one.tells("symbolic link")
+    assert sorted(one.switcher.refused) == [name + ".reconet"
+                                            for name in ("flipped", "folder", "link", "text", "truncated")]
+    assert one.switcher.stylizer.bundle.name == "good" and one.swapped.empty()
+    (folder / "text.reconet").unlink()
+    style(folder / "flipped.reconet")
+    assert one.runs() == "flipped" and "flipped.reconet" not in one.switcher.refused
+
+
+def test_a_style_that_fails_its_trial_is_refused(folder, style, start, monkeypatch):
+    monkeypatch.setattr(trial, "passes",
+                        lambda path, timeout: "crashed the interpreter" if path.stem == "bad" else None)
+    style(folder / "good.reconet")
+    one = start(folder)
+    assert one.runs() == "good"
+    style(folder / "bad.reconet")
+    assert "bad.reconet: crashed the interpreter" in one.tells("refused")
+    assert one.swapped.empty()
+
+
+def test_a_style_is_tried_once(folder, style, start, monkeypatch):
+    tried = []
+    monkeypatch.setattr(trial, "passes", lambda path, timeout: tried.append(path.stem))
+    style(folder / "a.reconet")
+    one = start(folder)
+    one.runs()
+    for _ in range(2):
+        style(folder / "b.reconet", title="B")
+        assert one.runs() == "b"
+        style(folder / "a.reconet")
+        assert one.runs() == "a"
+    one.close()
+    again = start(folder)
+    assert again.runs() == "a" and tried == ["a", "b"]
+
+
+def test_without_a_style_it_says_so_until_there_is_one(folder, style, start):
+    one = start(folder / "later")
+    (folder / "later").mkdir()
+    (folder / "later" / "bad.reconet").write_bytes(b"")
+    one.tells("bad.reconet")
+    style(folder / "later" / "good.reconet")
+    assert one.runs() == "good"
+    assert one.switcher.slate is None
+
+
+def test_the_style_that_ran_last_runs_again_and_what_came_meanwhile_goes_first(folder, style, start):
+    style(folder / "a.reconet")
+    style(folder / "b.reconet")
+    one = start(folder)
+    one.runs()
+    style(folder / "a.reconet")
+    assert one.runs() == "a"
+    one.close()
+    os.utime(str(folder / "b.reconet"), (2e9, 2e9))
+    before = state.read(folder)
+    state.remember(folder, before._replace(seen={**before.seen, "b.reconet": signature(folder / "b.reconet")}))
+    two = start(folder)  # b has the later time, but it had been seen when a ran
+    assert two.runs() == "a"
+    two.close()
+    path = style(folder / "c.reconet").path
+    os.utime(str(path), (1e9, 1e9))  # the clock was wrong
+    assert start(folder).runs() == "c"
+
+
+def test_the_last_good_style_survives_its_own_file(folder, style, start, monkeypatch):
+    monkeypatch.setattr("appliance.switcher._STEADY_S", 0.0)
+    style(folder / "other.reconet")
+    style(folder / "good.reconet")
+    one = start(folder)
+    assert one.runs() == "good"
+    style(folder / "late.reconet", name="late")
+    assert one.runs() == "late"
+    style(folder / "good.reconet")
+    assert one.runs() == "good"
+    while not (folder / state.LAST_GOOD).exists() or bundle.read(folder / state.LAST_GOOD).name != "good":
+        one.thread.join(0.05)
+    (folder / "good.reconet").write_bytes(b"overwritten by something else")
+    one.tells("good.reconet")
+    one.close()
+    assert start(folder).runs() == "good"
+
+
+def test_a_pinned_style_stays_and_newest_ends_that(folder, style, start):
+    style(folder / "a.reconet")
+    style(folder / "b.reconet")
+    os.utime(str(folder / "a.reconet"), (1e9, 1e9))
+    one = start(folder)
+    assert one.runs() == "b"
+    state.pin(folder, "a")
+    assert one.runs() == "a"
+    style(folder / "c.reconet")
+    state.pin(folder, "newest")
+    assert one.runs() == "c"
+    state.pin(folder, "guernica")
+    assert "guernica" in one.tells("guernica")
+
+
+def test_a_removed_style_makes_room_for_the_next(folder, style, start):
+    style(folder / "a.reconet")
+    os.utime(str(folder / "a.reconet"), (1e9, 1e9))
+    style(folder / "b.reconet")
+    one = start(folder)
+    assert one.runs() == "b"
+    (folder / "b.reconet").unlink()
+    assert one.runs() == "a"
+    (folder / "a.reconet").unlink()
+    one.tells("removed")
+    assert one.switcher.stylizer is not None  # the picture never goes black
+
+
+def test_the_plan_that_bench_chose_is_taken_at_once(folder, style, start):
+    made = style(folder / "a.reconet")
+    one = start(folder)
+    assert one.swapped.get(timeout=30).plan == made.manifest.plans[0].name
+    choice.write(made, "lowres")
+    assert one.swapped.get(timeout=30).plan == "lowres"
+
+
+def test_settings_may_change_at_any_time(folder, style, start):
+    style(folder / "a.reconet")
+    style(folder / "b.reconet")
+    one = start(folder)
+    one.runs()
+    one.switcher.configure(one.settings(folder, name="a", plan="lowres"))
+    stylizer = one.swapped.get(timeout=30)
+    assert stylizer.bundle.name == "a" and stylizer.plan == "lowres"
+
+
+def test_without_an_edge_tpu_a_compiled_style_runs_on_the_cpu_or_waits(folder, style, start, monkeypatch, tmp_path):
+    style(folder / "a.reconet", compiled=True)
+    monkeypatch.setattr(interpreter, "TPU_DEVICE", str(tmp_path / "apex_0"))
+    assert start(folder).runs() == "a"
+    waiting = start(folder, tpu_missing="slate")
+    assert waiting.runs() is None and waiting.switcher.slate[0] == "No Edge TPU"
+    style(folder / "b.reconet")  # needs none
+    assert waiting.runs() == "b" and waiting.switcher.slate is None
+
+
+def test_a_folder_that_cannot_be_written_is_no_hindrance(folder, style, start, monkeypatch):
+    def refuse(*_):
+        raise Problem("the disk is full")
+
+    monkeypatch.setattr(state, "remember", refuse)
+    style(folder / "a.reconet")
+    one = start(folder)
+    assert one.runs() == "a"
+    style(folder / "b.reconet")
+    assert one.runs() == "b"
+
+
+def test_the_picture_of_a_style_is_the_same_before_and_after_a_switch(folder, style, start):
+    made = style(folder / "a.reconet")
+    one = start(folder)
+    frame = np.random.RandomState(0).randint(0, 256, (32, 64, 3), np.uint8)
+    pictures = []
+    for stylizer in (one.swapped.get(timeout=30), Stylizer(made)):
+        out = np.empty((32, 64, 3), np.uint8)
+        stylizer.stylize(frame, out)
+        pictures.append(out)
+    assert np.array_equal(*pictures)

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""NOT mdt: a stand-in that keeps a board in the folder $STAND_IN_BOARD, for tests of those who call mdt.
+
+It talks like mdt 1.5: its own words among those of the board, lines that end in CR LF; it hangs up when its standard
+input ends and loses exit codes. What the board is like is told by files in that folder: absent, full, deaf (no daemon),
+dislikes (the SHA-256 of a bundle that the daemon refuses), pinned (the style that it shows whatever is newest).
+"""
+
+import hashlib
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+BOARD = Path(os.environ["STAND_IN_BOARD"])
+HOME, STYLES = BOARD / "home", BOARD / "var/lib/reconet"
+PREFERRED = BOARD.parent / "preferred-device"
+DAEMON = """#!/bin/sh
+exec {python} -IS {me} daemon "$@"
+"""
+
+
+def main(arguments):
+    command, *rest = arguments
+    with (BOARD.parent / "calls").open("a") as log:
+        log.write(json.dumps(arguments) + "\n")
+    if command == "daemon":
+        return daemon()
+    if command == "get":
+        print(f"preferred-device is {PREFERRED.read_text()}" if PREFERRED.exists() else "preferred-device is unset")
+    elif command == "set":
+        PREFERRED.write_text(rest[1])
+    elif command == "clear":
+        PREFERRED.unlink()
+    elif command == "wait-for-device":
+        say("Waiting for device...")
+        while (BOARD / "absent").exists():
+            select.select([], [], [], 60)
+        say("Found 1 devices.")
+    elif not connect():
+        return 1
+    else:
+        {"push": push, "exec": execute, "install": install}[command](*rest)
+    return 0
+
+
+def say(text):
+    print(text, end="\r\n", flush=True)
+
+
+def connect():
+    name = PREFERRED.read_text() if PREFERRED.exists() else "tidy-zebra"
+    say(f"Waiting for device {name}...")
+    if name != "tidy-zebra":
+        say(f"Unable to find a device called {name} on your local network segment.")
+        return False
+    say(f"Connecting to {name} at 192.168.100.2")
+    if select.select([sys.stdin], [], [], 0)[0] and not os.read(0, 1):
+        say(f"Connection to {name} at 192.168.100.2 closed")
+        return False
+    return True
+
+
+def push(source, *target):
+    assert not target, "a target may be taken for a source"
+    source = Path(source)
+    data = source.read_bytes()
+    print(f"\r100% |>>>>>>>>>>| {source.name}")
+    (HOME / source.name).write_bytes(data[:-1] if (BOARD / "full").exists() else data)
+
+
+def execute(script):
+    tools = BOARD / "bin"
+    tools.mkdir(exist_ok=True)
+    for name in ("reconet", "dpkg-query"):
+        (tools / name).write_text(DAEMON.format(python=sys.executable, me=Path(__file__)) if name == "reconet"
+                                  else f"#!/bin/sh\ncat {BOARD}/installed\n")
+        (tools / name).chmod(0o755)
+    done = subprocess.run(["sh", "-c", script.replace("/var/lib/reconet", str(STYLES))], capture_output=True, text=True,
+                          env={**os.environ, "HOME": str(HOME), "PATH": f"{tools}:{os.environ['PATH']}"})
+    print(done.stdout.replace("\n", "\r\n"), end="\r\n")
+    say("Connection to tidy-zebra at 192.168.100.2 closed")
+
+
+def install(package):
+    version = re.search(r"_(.+)_", Path(package).name).group(1)
+    if (BOARD / "full").exists():
+        say("dpkg: error processing archive: No space left on device")
+    else:
+        (BOARD / "installed").write_text(f"install ok installed {version}")
+    say("Connection to tidy-zebra at 192.168.100.2 closed with exit code 0")
+
+
+def daemon():
+    if (BOARD / "deaf").exists():
+        print("reconet: the daemon is not running: systemctl start reconet", file=sys.stderr)
+        return 1
+    shown, refused = None, []
+    pinned, dislikes = (told(name) for name in ("pinned", "dislikes"))
+    for path in sorted(STYLES.glob("[!.]*.reconet"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        if digest(path) == dislikes:
+            refused.append(f"/var/lib/reconet/{path.name}: its trial run failed")
+        elif shown is None and pinned in (None, path.stem):
+            shown = path
+    print(json.dumps({"style": shown and shown.stem, "digest": shown and digest(shown), "pid": 7,
+                      "refused": refused, "version": "0.1.0", "time": 0}))
+    return 0
+
+
+def told(name):
+    return (BOARD / name).read_text() if (BOARD / name).exists() else None
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

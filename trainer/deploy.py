@@ -1,0 +1,178 @@
+"""Puts a style, or the package, onto a Coral Dev Board through Google's `mdt`, and sees that it works there.
+
+What mdt 1.5 does shapes this: it hangs up when its standard input ends, mixes its own words with those of the board,
+loses exit codes, and takes the name of the board only from its own settings.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from appliance.errors import Problem
+from appliance.host import status
+from appliance.style import bundle
+from appliance.style.store import BOARD
+
+_ADDRESS = re.compile(r"\d+(\.\d+){3}")
+_PACKAGE = re.compile(r"reconet_([^_+]+)_arm64\.deb")
+# An old refusal of the same file stays in status.json until the daemon has looked at the new one.
+_LOOKED_S = 5.0
+
+
+def deploy(path: Path, device: str | None, timeout: float, say=print) -> None:
+    """Put the bundle or package at `path` onto the board `device`, and wait until it runs there. None: what mdt finds.
+
+    `timeout`, in seconds, bounds each wait: for the board, and for the style. Raises Problem; then the board has the
+    style that it had before.
+    """
+    package = _PACKAGE.fullmatch(path.name)
+    if path.suffix == ".deb" and not package:
+        raise Problem(f"{path}: not a package for the board: make deb writes dist/reconet_VERSION_arm64.deb")
+    made = None if package else bundle.read(path)
+    if not path.is_file():
+        raise Problem(f"{path}: no such file: make deb writes dist/reconet_VERSION_arm64.deb")
+    board = Board(timeout)
+    with board.named(device):
+        board.find()
+        if package:
+            _install(board, path, package.group(1), say)
+        else:
+            _put(board, path, made, say)
+
+
+class Board:
+    """The board as mdt reaches it; `timeout` in seconds."""
+
+    def __init__(self, timeout: float):
+        self.timeout = timeout
+        self._mdt = shutil.which("mdt")
+        if not self._mdt:
+            raise Problem("mdt is not on this machine: pip install mendel-development-tool")
+
+    def mdt(self, *arguments, timeout: float | None = None) -> str:
+        """What it prints. Raises Problem when it takes longer than `timeout`, in seconds."""
+        ours, its = os.pipe()
+        try:
+            done = subprocess.run([self._mdt, *map(str, arguments)], stdin=ours, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise Problem(f"no answer from the board within {timeout:g} s (mdt {arguments[0]}): is it on and connected "
+                          "by USB? mdt devices lists those that are there") from None
+        finally:
+            os.close(ours)
+            os.close(its)
+        return done.stdout.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+
+    @contextlib.contextmanager
+    def named(self, device: str | None):
+        """Talk to `device` meanwhile."""
+        before = re.search(r"^preferred-device is (?!unset)(\S+)", self.mdt("get", "preferred-device"), re.MULTILINE)
+        self.name = device or (before and before.group(1))
+        try:
+            if device:
+                self.mdt("set", "preferred-device", device)
+            yield
+        finally:
+            if device and before:
+                self.mdt("set", "preferred-device", before.group(1))
+            elif device:
+                self.mdt("clear", "preferred-device")
+
+    def find(self) -> None:
+        """Wait until it is there."""
+        if not (self.name and _ADDRESS.fullmatch(self.name)):  # mdt does not look for addresses
+            self.mdt("wait-for-device", timeout=self.timeout)
+        self.run("true")
+
+    def run(self, script: str) -> tuple[bool, str]:
+        """Whether the shell script succeeded, and what it printed. Raises Problem when there is no connection."""
+        script = f"echo reconet-begin; {{ {script}; }} 2>&1; printf '\\nreconet-end %s\\n' $?"
+        said = self.mdt("exec", script, timeout=self.timeout)
+        found = re.search(r"^reconet-begin$\n(.*)^reconet-end (\d+)$", said, re.MULTILINE | re.DOTALL)
+        if not found:
+            raise Problem(f"no connection to the board: {_last_line(said) or 'mdt says nothing'}")
+        return found.group(2) == "0", found.group(1).strip()
+
+    def do(self, script: str) -> str:
+        """What the script printed. Raises Problem when it fails."""
+        fine, said = self.run(script)
+        if not fine:
+            raise Problem(f"on the board: {_last_line(said)}")
+        return said
+
+    def status(self) -> status.Status | str:
+        """Of the daemon, or why there is none."""
+        fine, said = self.run("reconet status --json")
+        return status.Status.model_validate_json(said) if fine else _last_line(said)
+
+
+def _put(board: Board, path: Path, made: bundle.Bundle, say) -> None:
+    name, content = f"{made.name}{bundle.SUFFIX}", path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    pushed, new, old = f".reconet-{digest[:12]}", f".{name}.new", f".{name}.old"
+    before = board.status()
+    shown = before if isinstance(before, status.Status) else status.Status()
+    if board.run(f"sha256sum {BOARD}/{name}")[1].startswith(digest) and shown.style == made.name:
+        say(f"{name} is on the board already, and shown")
+        return
+    say(f"pushing {name}, {len(content) / 1e6:.1f} MB")
+    # To mdt's own folder: a target that exists on this machine as well, it would take for another source.
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / pushed).write_bytes(content)
+        said = board.mdt("push", Path(folder) / pushed)
+    arrived = board.run(f"cd {BOARD} && mv -fT ~/{pushed} {new} && chmod 664 {new} && sha256sum {new}")[1]
+    if not arrived.startswith(digest):
+        board.run(f"rm -f ~/{pushed} {BOARD}/{new}")
+        raise Problem(f"{name} did not arrive whole: {_last_line(arrived) or _last_line(said)}")
+    board.do(f"cd {BOARD} && rm -f {old} && {{ test ! -e {name} || cp -p {name} {old}; }} && mv -fT {new} {name}")
+    fault = _watch(board, made.name, shown, say)
+    if fault is None:
+        board.do(f"rm -f {BOARD}/{old}")
+        return
+    board.do(f"cd {BOARD} && if test -e {old}; then mv -fT {old} {name}; else rm -f {name}; fi")
+    if shown.style not in (None, made.name):  # putting the old file back has made the daemon show that
+        board.run(f"touch -c {BOARD}/{shown.style}{bundle.SUFFIX}")
+    raise Problem(f"{name} is taken back from the board: {fault}")
+
+
+def _watch(board: Board, style: str, before: status.Status, say) -> str | None:
+    """None once the new bundle of `style` runs, else why it does not."""
+    begin = time.monotonic()
+    while True:
+        now, waited = board.status(), time.monotonic() - begin
+        if isinstance(now, status.Status):
+            if now.style == style and now.digest != before.digest:
+                say("\n".join(status.lines(now)))
+                return None
+            for reason in now.refused:
+                if f"/{style}{bundle.SUFFIX}" in reason and (reason not in before.refused or waited > _LOOKED_S):
+                    return reason
+        if waited > board.timeout:
+            return now if isinstance(now, str) else (
+                f"after {board.timeout:g} s the board still shows {now.style or 'no style'}: if that one is pinned, "
+                "run reconet use --newest there")
+
+
+def _install(board: Board, path: Path, version: str, say) -> None:
+    say(f"installing {path.name}, {path.stat().st_size / 1e6:.1f} MB")
+    said = board.mdt("install", path)
+    fine, installed = board.run("dpkg-query --show --showformat='${Status} ${Version}' reconet")
+    if not fine or installed.split() != ["install", "ok", "installed", version]:
+        raise Problem(f"{path.name} is not installed: {_last_line(said)}")
+    begin, now = time.monotonic(), board.status()
+    while isinstance(now, str) and time.monotonic() - begin < board.timeout:
+        now = board.status()
+    if isinstance(now, str):
+        raise Problem(f"{path.name} is installed, but: {now}")
+    say("\n".join(status.lines(now)))
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("reconet-", "Connection to"))]
+    return lines[-1].strip() if lines else ""
