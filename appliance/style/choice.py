@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Optional
 
 from ..errors import Problem
 from ..files import replacing
 from .bundle import Bundle
+
+_MOST_BYTES = 500
 
 
 def path_of(bundle: Bundle) -> Path:
@@ -17,9 +20,12 @@ def path_of(bundle: Bundle) -> Path:
 def read(bundle: Bundle) -> Optional[str]:
     """The plan chosen for exactly this bundle; None when none was, or when another file was meant."""
     try:
-        fields = json.loads(path_of(bundle).read_text("utf-8"))
+        # Anyone may have put it there: no link, nothing to wait for, and no more of it than `write` writes.
+        descriptor = os.open(str(path_of(bundle)), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            fields = json.loads(file.read(_MOST_BYTES).decode())
         plan = fields["plan"] if fields["bundle"] == _digest(bundle) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return plan if plan in [one.name for one in bundle.manifest.plans] else None
 
