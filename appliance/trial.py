@@ -4,9 +4,10 @@ A bundle that passes every check may still hold a network at which the runtime, 
 takes all memory. Here that takes nobody along. One black frame goes through the first plan that takes it, as in any
 Stylizer, but always on the CPU. Exits 0, or 1 with the reason as its last line.
 
-What this proves: the segments for the CPU load and run on this machine's runtime. What it does not: anything about
-the segments compiled for the Edge TPU, which the daemon holds meanwhile. Their ends are checked (style/check.py), and
-their first run is the daemon's own.
+What this proves: the segments for the CPU load and run once on this machine's runtime. What it does not: anything
+about the segments compiled for the Edge TPU, which the daemon holds meanwhile (their ends are checked in
+style/check.py, and their first run is the daemon's own); nor that what reads beyond a buffer with luck here will have
+luck there.
 """
 
 import argparse

@@ -6,6 +6,7 @@ own for each plan. Nothing here is about the Edge TPU but the bytes over its bou
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "trainer/weights/starry_night"
 PLANS = ("split", "fused", "lowres")
+PIXELS = {"": ("rgb", "rgb"), ", yuv to bgrx": ("yuv", "bgrx")}
 
 
 def main(argv=None) -> int:
@@ -32,6 +34,7 @@ def main(argv=None) -> int:
     if arguments.plan:
         return time_plan(arguments.bundle, arguments.plan, arguments.repeats)
     upsampling(arguments.repeats)
+    exposing(arguments.repeats)
     end_to_end(arguments.repeats)
     return 0
 
@@ -84,6 +87,28 @@ def upsampling(repeats: int) -> None:
     rows("shuffle of the image in lowres, 54x128x48", {n: median_ms(w, repeats) for n, w in ways.items()}, "ours")
 
 
+def exposing(repeats: int) -> None:
+    """What happens to a frame before the network, and where source, network and display differ in pixels."""
+    from appliance.exposure import Curve, expose, statistics
+    from appliance.frames import converted
+
+    frame = np.random.default_rng(0).integers(0, 256, (216, 512, 3), "uint8")
+    bgrx, out = converted(frame, "rgb", "bgrx"), np.empty_like(frame)
+    table, matrix = Curve(1.3, -0.1, 1.3), Curve(1.3, -0.1, 2.1)
+    ways = {
+        "copy": lambda: np.copyto(out, frame),
+        "statistics of yuv": lambda: statistics(frame, "yuv"),
+        "exposure of yuv, two tables": lambda: expose(frame, matrix, out, "yuv", 0x80),
+        "exposure of rgb without chroma, one table": lambda: expose(frame, table, out, "rgb", 0x80),
+        "exposure of rgb with chroma, a 3x3 matrix": lambda: expose(frame, matrix, out, "rgb", 0x80),
+        "rgb to yuv": lambda: converted(frame, "rgb", "yuv"),
+        "rgb to bgrx": lambda: converted(frame, "rgb", "bgrx"),
+        "bgrx to rgb": lambda: converted(bgrx, "bgrx", "rgb"),
+    }
+    measured = {name: median_ms(way, repeats) for name, way in ways.items()}
+    rows("a frame of 512x216", measured, "exposure of yuv, two tables")
+
+
 def resize_operation(source):
     """A function that runs TensorFlow Lite's own resize on the CPU."""
     import tensorflow as tf
@@ -128,28 +153,30 @@ def end_to_end(repeats: int) -> None:
     from trainer.edgetpu.cost import plan_costs
 
     with tempfile.TemporaryDirectory() as folder:
-        recipe, path, weights = make_bundle(Path(folder))
+        recipe, bundles, weights = make_bundles(Path(folder))
         measured, memory = {}, {}
-        for plan in PLANS:
+        for (ends, path), plan in itertools.product(bundles.items(), PLANS):
             command = [sys.executable, "-m", "benchmarks.appliance", "--repeats", str(repeats), "--plan", plan]
             ran = subprocess.run(
                 [*command, "--bundle", str(path)], capture_output=True, text=True, check=True, cwd=ROOT
             )
             milliseconds, kilobytes = ran.stdout.split()[-2:]
-            measured[f"ours, {plan}, int8"], memory[plan] = float(milliseconds), int(kilobytes) / 1024
+            measured[f"ours, {plan}, int8{ends}"], memory[plan, ends] = float(milliseconds), int(kilobytes) / 1024
         height, width = recipe.size
         for name, run in peers(weights, recipe).items():
             measured[name] = median_ms(run, max(3, repeats // 5))
         rows(f"a whole frame, {width}x{height}, frame in, picture out", measured, "ours, split, int8")
         print("\nbytes over the Edge TPU's boundary a frame (counted), and peak memory of the process")
-        for cost in plan_costs(recipe.network, recipe.size):
-            if cost.plan in PLANS:
-                over = (cost.bytes_in + cost.bytes_out) / 1e6
-                print(f"  {cost.plan:10} {over:6.2f} MB  {memory[cost.plan]:6.0f} MiB")
+        costs = {cost.plan: cost.bytes_in + cost.bytes_out for cost in plan_costs(recipe.network, recipe.size)}
+        for (plan, ends), mebibytes in memory.items():
+            over = costs[plan] + (width * height if "bgrx" in ends else 0)  # the fourth byte
+            print(f"  {plan + ends:24} {over / 1e6:6.2f} MB  {mebibytes:6.0f} MiB")
 
 
-def make_bundle(folder: Path):
-    """(recipe, path of a bundle with all plans, its folded weights), out of the networks kept with the trainer."""
+def make_bundles(folder: Path):
+    """(recipe, {key of PIXELS: path of a bundle with all plans}, folded weights), out of the networks kept with the
+    trainer.
+    """
     import json
 
     from appliance.camera.virtual import VirtualCamera
@@ -157,8 +184,8 @@ def make_bundle(folder: Path):
     from appliance.style import bundle
     from trainer import judge
     from trainer.edgetpu.convert import convert
-    from trainer.edgetpu.export import calibration, staged
-    from trainer.edgetpu.student import channel_peaks, equalise, fold
+    from trainer.edgetpu.export import calibration, ends, staged
+    from trainer.edgetpu.student import channel_peaks, equalise, fold, for_pixels
     from trainer.recipe import Recipe
     from trainer.runs import load_model
 
@@ -166,19 +193,22 @@ def make_bundle(folder: Path):
     student, _ = load_model(judge.network_run(recipe, "student", WEIGHTS), 0)
     height, width = recipe.size
     camera = VirtualCamera(paced=False)
-    frames = calibration(np.stack([cover(camera.picture(40 * i), (width, height)) for i in range(12)]), recipe)
+    pictures = np.stack([cover(camera.picture(40 * i), (width, height)) for i in range(12)])
+    peaks = channel_peaks(student, recipe.network, calibration(pictures, recipe))
     weights = fold(student, recipe.network)
-    equal = equalise(weights, recipe.network, channel_peaks(student, recipe.network, frames))
-    files, plans = {"preview.jpg": b"\xff\xd8\xff\xff\xd9"}, []
-    for plan in PLANS:
-        segments, stages = staged(plan, convert(equal, recipe.network, frames, plan))
-        files.update(segments)
-        plans.append({"name": plan, "stages": stages})
-    shape = {"width": width, "height": height, "pixels": "rgb"}
-    exposure = {"mean": recipe.frame.exposure_mean, "std": recipe.frame.exposure_std}
+    equal = equalise(weights, recipe.network, peaks)
     about = {"format": 1, "name": "benchmark", "title": "Benchmark", "created": "2026-01-01T00:00:00Z"}
-    fields = {**about, "input": {**shape, "exposure": exposure}, "output": shape, "plans": plans, "provenance": {}}
-    return recipe, bundle.write(folder / "benchmark.reconet", fields, files).path, weights
+    paths = {}
+    for number, (key, pixels) in enumerate(PIXELS.items()):
+        files, plans, frames = {"preview.jpg": b"\xff\xd8\xff\xff\xd9"}, [], calibration(pictures, recipe, pixels[0])
+        for plan in PLANS:
+            whole = convert(for_pixels(equal, *pixels), recipe.network, frames, plan, takes=pixels[0])
+            segments, stages = staged(plan, whole)
+            files.update(segments)
+            plans.append({"name": plan, "stages": stages})
+        fields = {**about, **ends(recipe, pixels), "plans": plans, "provenance": {}}
+        paths[key] = bundle.write(folder / f"benchmark{number}.reconet", fields, files).path
+    return recipe, paths, weights
 
 
 def time_plan(path: Path, plan: str, repeats: int) -> int:

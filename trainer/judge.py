@@ -57,11 +57,11 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
     path = Path(path)
     if path.suffix == bundle.SUFFIX:
         style = bundle.read(path)
-        work = Work(_recipe(path, style.manifest.provenance.get("recipe")), style=style)
+        work = Work(recipe_told(path, style.manifest.provenance.get("recipe")), style=style)
         wanted = ["teacher", "student"]
     else:
         try:
-            work = Work(_recipe(path, json.loads(path.with_suffix(".json").read_text()).get("recipe")))
+            work = Work(recipe_told(path, json.loads(path.with_suffix(".json").read_text()).get("recipe")))
         except (OSError, ValueError) as error:
             raise Problem(
                 f"{path}: no {path.stem}.json beside it that tells its recipe; name a bundle, or a network in "
@@ -88,7 +88,8 @@ def places(path: Path, recipe: Recipe, run: Path | None) -> list[Path]:
     return [folder for folder in folders if folder and folder.is_dir()]
 
 
-def _recipe(path, fields):
+def recipe_told(path: Path, fields: dict | None) -> Recipe:
+    """The recipe that the file at path says it was made by. Raises Problem."""
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
@@ -175,7 +176,7 @@ def smaller_bundles(path: Path, data: Path, run: Path | None, folder: Path):
     from trainer.edgetpu.export import export
 
     style = bundle.read(path)
-    recipe = _recipe(path, style.manifest.provenance.get("recipe"))
+    recipe = recipe_told(path, style.manifest.provenance.get("recipe"))
     for place in places(path, recipe, run):
         try:
             for name in ("teacher", "student"):

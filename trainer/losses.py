@@ -16,6 +16,13 @@ def luma(images):
     return ops.sum(images * ops.array(LUMA, dtype=images.dtype), axis=-1, keepdims=True)
 
 
+def chroma(images):
+    """RMS of the colour differences U and V of RGB images (B, H, W, 3), each within -0.5..0.5 (BT.601, full range)."""
+    y = luma(images)[..., 0]
+    u, v = (images[..., 2] - y) / 1.772, (images[..., 0] - y) / 1.402
+    return ops.sqrt(ops.mean(ops.square(u) + ops.square(v)) / 2)
+
+
 def gram(features):
     """Gram matrices (B, C, C): channel correlations averaged over the plane (Gatys et al., CVPR 2016)."""
     batch, height, width, channels = features.shape

@@ -62,10 +62,11 @@ def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None,
         work = judge.gather(path, data, run)
         folder = next((f for f in judge.places(path, work.recipe, run) if (f / "student.losses.jsonl").exists()), None)
         weights = perceptual.load(work.recipe.perceptual, data)
-        painted = _painters(work, path, run)
+        compared = _compared(work, path, run)
+        painted = _painters(work, compared)
         parts.append(f"<h2>{html.escape(work.recipe.title)}</h2><p>{html.escape(work.recipe.artist)}</p>")
         parts += [f"<p>{html.escape(line)}</p>" for line in work.missing]
-        parts.append(_pictures(work, painted, _photos(photos, work), weights, data))
+        parts.append(_pictures(work, painted, compared, _photos(photos, work), weights, data))
         parts.append(_temporal(work, painted, clip))
         parts.append(_losses(folder) if folder else "<p>No loss curves: its run was not found; see --run.</p>")
         parts.append(_costs(work))
@@ -86,14 +87,29 @@ def _photos(folder, work):
     return [cover(read_picture(path), (width, height)) for path in paths[:3]]
 
 
-def _painters(work, path, run):
-    """Everything that can be shown of a style, in the order of TITLES; the two to compare with where they are kept."""
+def _compared(work, path, run):
+    """The two networks to compare with, where they are kept, by name: each with the recipe that its own note tells,
+    whose exposure may be another.
+    """
+    found = {}
     for name in ("none", "instance"):
-        if name not in work.networks:
-            judge.find_network(work, name, judge.places(path, work.recipe, run))
+        for folder in judge.places(path, work.recipe, run):
+            note = folder / f"{name}.json"
+            if name not in found and note.exists():
+                other = judge.Work(judge.recipe_told(note, json.loads(note.read_text()).get("recipe")))
+                if judge.find_network(other, name, [folder]):
+                    other.recipe = other.recipe.sized(*work.recipe.size)
+                    found[name] = other
+    return found
+
+
+def _painters(work, compared):
+    """Everything that can be shown of a style, in the order of TITLES."""
     painted = work.painters()
-    if "instance" in work.networks:
-        painted["instance int8"] = _instance_int8(work)
+    for name, other in compared.items():
+        painted[name] = other.painters()[name]
+    if "instance" in compared:
+        painted["instance int8"] = _instance_int8(compared["instance"])
     return {name: painted[name] for name in TITLES if name in painted}
 
 
@@ -118,18 +134,22 @@ def _instance_int8(work):
     return paint
 
 
-def _pictures(work, painted, photos, weights, data):
+def _pictures(work, painted, compared, photos, weights, data):
     painting = data / work.recipe.data.painting
     style = _figure(read_picture(painting), "the painting") if painting.exists() else _gone("the painting (--data)")
+    frames = {name: other.recipe.frame for name, other in compared.items()}
     rows = []
     for photo in track(photos, "drawing", console=Console(stderr=True)):
-        exposed = evaluation.expose(photo, evaluation.meter(work.recipe.frame))[None].astype("float32") / 255
-        wanted = perceptual.features(weights, exposed)[perceptual.CONTENT_LAYER]
+        seen = {}  # by exposure: what a network's content is compared with
         drawn = {name: paint([photo])[0] for name, paint in painted.items()}
         cells = [style, _figure(photo, "the frame")]
         for name, output in drawn.items():
+            frame = frames.get(name.removesuffix(" int8"), work.recipe.frame)
+            if frame not in seen:
+                exposed = evaluation.expose(photo, evaluation.meter(frame))[None].astype("float32") / 255
+                seen[frame] = perceptual.features(weights, exposed)[perceptual.CONTENT_LAYER]
             made = perceptual.features(weights, (output[None].astype("float32") + 1) / 2)
-            numbers = [f"content {float(losses.content(made[perceptual.CONTENT_LAYER], wanted)):.3f}"]
+            numbers = [f"content {float(losses.content(made[perceptual.CONTENT_LAYER], seen[frame])):.3f}"]
             if work.grams:
                 grams = [losses.gram(features) for features in made.values()]
                 numbers.insert(0, f"style {float(losses.style(grams, work.grams)):.3f}")
@@ -139,7 +159,8 @@ def _pictures(work, painted, photos, weights, data):
                     numbers.append(f"{snr_db(drawn[label[0]], output):.1f} dB SNR to its {label[1]}")
             if "teacher" in drawn and name in ("student", "int8"):
                 numbers.append(f"SSIM to the teacher {ssim((drawn['teacher'] + 1) / 2, (output + 1) / 2):.2f}")
-            cells.append(_figure(evaluation.to_bytes(output), TITLES[name], " · ".join(numbers)))
+            title = TITLES[name] + ("" if frame == work.recipe.frame else ", trained at another exposure")
+            cells.append(_figure(evaluation.to_bytes(output), title, " · ".join(numbers)))
         rows.append(f'<div class="row">{"".join(cells)}</div>')
     return "<h3>What each network draws</h3>" + "".join(rows)
 

@@ -101,14 +101,17 @@ def _sources(recipe, data, photos):
 
 
 def expose(frames, frame: Frame):
-    """Brings frames (B, H, W, 3) in 0..1 to the recipe's exposure, all of them by the same gain and offset.
+    """Brings frames (B, H, W, 3) in 0..1 to the recipe's exposure, and their chroma to the recipe's RMS where it names
+    one, all of them by the same curve.
 
     The curve is appliance.exposure's, which smooths it over time; here the two frames of a pair share one.
     """
     y = losses.luma(frames)
     mean, deviation = ops.mean(y), ops.std(y)
-    gain = ops.clip(frame.exposure_std / ops.maximum(deviation, 1e-3), 0.5, 3.0)
-    return ops.clip(gain * (frames - mean) + frame.exposure_mean, 0, 1)
+    gain = colour = ops.clip(frame.exposure_std / ops.maximum(deviation, 1e-3), 0.5, 3.0)
+    if frame.exposure_chroma is not None:
+        colour = ops.clip(frame.exposure_chroma / ops.maximum(losses.chroma(frames), 1e-3), 0.2, 4.0)
+    return ops.clip(gain * (y - mean) + frame.exposure_mean + colour * (frames - y), 0, 1)
 
 
 def still_frames(photos: np.ndarray, recipe: Recipe) -> np.ndarray:

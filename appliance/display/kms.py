@@ -3,8 +3,6 @@
 import contextlib
 import errno
 import glob
-import os
-import re
 import socket
 import time
 from typing import List, Optional, Tuple
@@ -12,17 +10,16 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from ..errors import Problem
-from ..frames import Frame
+from ..frames import Frame, converted
 from . import libdrm
 from .drm import INTERLACED, PREFERRED, Card, Connector
+from .holders import holders
 from .libdrm import Mode
 from .screen import PATIENCE, Screen
 
 BACKOFF = (0.5, 5.0)  # seconds between tries: the first, doubling to the last
 _LOOK = 1.0  # seconds between looks at the connector
-_PROC = "/proc"
-_UNIT = re.compile(r"/system\.slice/(?:.*/)?([^/\n]+)\.service")
-_UNITS = {"weston": "weston"}  # it runs in a session of its own on the board
+_SUGGESTIONS = 6
 _NETLINK_KOBJECT_UEVENT, _FROM_KERNEL = 15, 1
 
 
@@ -31,9 +28,12 @@ class KmsDisplay:
     asks for, of the first of /dev/dri/card*.
 
     Without a monitor or a card, or while another program has them, it is tried again for ever. `fault` says in one
-    line what is wrong, and is None while all is well. Of a frame larger than the mode the middle is shown, a smaller
-    one fills the screen as far as it can. For one thread at a time. Raises Problem when libdrm is not installed.
+    line what is wrong, and is None while all is well: it may be just that there is no mode of that size, and another
+    one is used. Of a frame larger than the mode the middle is shown, a smaller one fills the screen as far as it can.
+    For one thread at a time. Raises Problem when libdrm is not installed.
     """
+
+    formats = ("rgb", "bgrx")
 
     def __init__(self, connector: str = "auto", size: Optional[Tuple[int, int]] = None, card: Optional[str] = None):
         libdrm.load()
@@ -44,7 +44,6 @@ class KmsDisplay:
         self._warning: Optional[str] = None
         self._wait, self._again, self._look = BACKOFF[0], 0.0, 0.0
         self._hotplug = Hotplug()
-        self._memory = np.empty((0, 0), np.uint32)
 
     @property
     def size(self) -> Optional[Tuple[int, int]]:
@@ -64,9 +63,9 @@ class KmsDisplay:
         return self._attempt(lambda: None)
 
     def show(self, frame: Frame) -> bool:
-        """Put `frame`, RGB (H, W, 3) or BGRX (H, W, 4), on the screen. True when it is there, seen from `flipped_at`
-        on; False, at once, when there is no display: then `fault` says why."""
-        return self._attempt(lambda: self._flip(frame.pixels))
+        """Put `frame` on the screen: True when it is seen, from `flipped_at` on. Without a display False, and `fault`
+        says why. It waits for the monitor's next refresh, for a second at most."""
+        return self._attempt(lambda: self._flip(frame))
 
     def finish(self) -> None:
         """Put back what was on the screen at first."""
@@ -97,10 +96,10 @@ class KmsDisplay:
         self.fault, self._wait = self._warning, BACKOFF[0]
         return True
 
-    def _flip(self, pixels: np.ndarray) -> None:
-        self._memory = words = as_words(pixels, self._memory)
+    def _flip(self, frame: Frame) -> None:
+        bgrx = np.ascontiguousarray(converted(frame.pixels, frame.format, "bgrx"))
         # Cards without vertical interrupts may not know the time.
-        self.flipped_at = self._screen.show(words) or time.monotonic()
+        self.flipped_at = self._screen.show(bgrx.view(np.uint32)[..., 0]) or time.monotonic()
 
     def _watch(self, told: bool) -> None:
         """See whether the monitor was unplugged or changed: a card goes on flipping without one."""
@@ -214,26 +213,16 @@ def choose_mode(connector: Connector, size: Optional[Tuple[int, int]]) -> Tuple[
     fitting = [mode for mode in modes if mode.size == size]
     if fitting or not size:
         return (fitting or modes)[0], None
-    sizes = sorted({mode.size for mode in modes}, reverse=True)
+    width, height = size
+    sizes = sorted({mode.size for mode in modes}, key=lambda each: abs(each[0] - width) + abs(each[1] - height))
     return modes[0], "the monitor on {} has no mode {}x{}, so it shows {}x{}: set display.mode to {}".format(
-        connector.name, *size, *modes[0].size, ", ".join("{}x{}".format(*each) for each in sizes))
+        connector.name, *size, *modes[0].size, ", ".join("{}x{}".format(*each) for each in sizes[:_SUGGESTIONS]))
 
 
 def refresh(mode: Mode) -> int:
     """Pictures a second."""
     total = mode.htotal * mode.vtotal
     return round(1000 * mode.clock / total) if total else mode.vrefresh
-
-
-def as_words(pixels: np.ndarray, memory: np.ndarray) -> np.ndarray:
-    """uint8 RGB (H, W, 3) or BGRX (H, W, 4) as uint32 (H, W) of 0x00RRGGBB; `memory` is used for it if it fits."""
-    if pixels.shape[2] == 4:
-        return np.ascontiguousarray(pixels).view(np.uint32)[..., 0]
-    out = memory if memory.shape == pixels.shape[:2] else np.zeros(pixels.shape[:2], np.uint32)
-    octets = out.view(np.uint8).reshape(pixels.shape[:2] + (4,))
-    for channel in range(3):
-        octets[..., channel] = pixels[..., 2 - channel]
-    return out
 
 
 def no_monitor(connectors: List[Connector], path: str) -> NoMonitor:
@@ -247,22 +236,6 @@ def taken(path: str) -> Problem:
     names = "; ".join(f"{name}, process {pid}" for pid, name, _ in owners) or "root sees which"
     units = [unit for _, _, unit in owners if unit]
     return Problem(f"another program ({names}) holds {path}: " + (f"systemctl stop {units[0]}" if units else "end it"))
-
-
-def holders(path: str) -> List[Tuple[int, str, Optional[str]]]:
-    """(process, name, systemd unit) of the others that have `path` open, as far as this process may see."""
-    found, path = [], os.path.realpath(path)
-    for pid in sorted(int(name) for name in os.listdir(_PROC) if name.isdigit() and int(name) != os.getpid()):
-        folder = f"{_PROC}/{pid}"
-        try:
-            if path in map(os.readlink, glob.glob(f"{folder}/fd/*")):
-                with open(f"{folder}/comm") as comm, open(f"{folder}/cgroup") as cgroup:
-                    name, unit = comm.read().strip(), _UNIT.search(cgroup.read())
-                if name != "systemd-logind":  # it opens cards for others
-                    found.append((pid, name, unit.group(1) if unit else _UNITS.get(name)))
-        except OSError:  # it has just ended
-            continue
-    return found
 
 
 @contextlib.contextmanager

@@ -145,9 +145,11 @@ class Screen:
         return Layout(size, place, zoom, None, [self._buffer(self.mode.size), self._buffer(self.mode.size)])
 
     def _flip(self, layout: Layout) -> int:
-        if self._primary:
+        if not self._primary:
+            return self.card.page_flip(self._crtc, layout.pair[0].id)
+        if layout is not self._layout:
             return self.card.commit(self._state(layout))
-        return self.card.page_flip(self._crtc, layout.pair[0].id)
+        return self.card.commit(values(layout.plane or self._primary, FB_ID=layout.pair[0].id))
 
     def _state(self, layout: Layout) -> Dict[Tuple[int, int], int]:
         """All that the card has to know to show `layout`."""

@@ -8,7 +8,8 @@ from typing_extensions import Annotated, Literal
 from ..errors import BundleError
 
 FORMAT = 1
-MAX_BYTES = 1 << 20
+# Thirty times what the trainer writes. Each fault in it costs a kilobyte before the first is told.
+MAX_BYTES = 128 << 10
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
@@ -31,11 +32,14 @@ class Exposure(_Section):
 
 
 class Input(_Section):
-    """What the network sees: width and height in pixels; real value = byte / 255."""
+    """What the network sees: width and height in pixels; real value = byte / 255. It reads `border` more pixels on all
+    four sides, which are black.
+    """
 
     width: Size
     height: Size
     pixels: Literal["rgb", "yuv"]
+    border: Annotated[int, Field(ge=0, le=16)] = 0
     exposure: Optional[Exposure] = None
 
     @property

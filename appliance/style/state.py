@@ -8,13 +8,14 @@ import json
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
-from ..files import replacing
+from ..files import read_small, replacing
 from .bundle import SUFFIX, Bundle, write
 
 NEWEST = "newest"
 LAST_GOOD = ".last_good" + SUFFIX
 _PIN, _STATE = ".use", ".state.json"
 _PROVED = 32
+_MOST_BYTES = 1 << 20
 
 
 class State(NamedTuple):
@@ -30,7 +31,7 @@ class State(NamedTuple):
 def pinned(folder: Path) -> Optional[str]:
     """The style that `reconet use` asked for, or "newest"; None when it was never called."""
     try:
-        return (folder / _PIN).read_text("utf-8").strip() or None
+        return read_small(folder / _PIN, 100).decode().strip() or None
     except (OSError, ValueError):
         return None
 
@@ -44,11 +45,11 @@ def pin(folder: Path, name: str) -> None:
 def read(folder: Path) -> State:
     """What was remembered; nothing when that cannot be read."""
     try:
-        fields = json.loads((folder / _STATE).read_text("utf-8"))
+        fields = json.loads(read_small(folder / _STATE, _MOST_BYTES).decode())
         active, seen, proved = fields["active"], fields["seen"], fields["proved"]
         if isinstance(active, (str, type(None))) and isinstance(seen, dict) and isinstance(proved, list):
             return State(active, seen, proved)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     return State()
 

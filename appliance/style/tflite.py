@@ -15,7 +15,8 @@ DTYPES = ("float32", "float16", "int32", "uint8", "int64", "string", "bool", "in
           "float64", "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4")
 FLOATS = frozenset(("float32", "float16", "float64", "complex64", "complex128"))
 # Real segments have at most a few hundred tensors of rank 4; a hostile file must not cost seconds.
-_MOST_TENSORS = 1024
+_MOST_TENSORS = 512
+_MOST_ENDS = 16
 _HIGHEST_RANK = 8
 
 
@@ -34,9 +35,8 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Model:
-    """The ends of the primary subgraph, and every type its tensors have."""
+    """The ends of the network, and every type its tensors have."""
 
-    subgraphs: int
     inputs: Tuple[Tensor, ...]
     outputs: Tuple[Tensor, ...]
     dtypes: FrozenSet[str]
@@ -48,18 +48,43 @@ def read(data: bytes) -> Model:
         raise BundleError("not a TensorFlow Lite file (no TFL3 identifier)")
     model = _Table(data, _u32(data, 0))
     subgraphs = model.tables(2)
-    if not subgraphs:
-        raise BundleError("a TensorFlow Lite file without a subgraph")
+    if len(subgraphs) != 1:
+        raise BundleError(f"a TensorFlow Lite file with {len(subgraphs)} subgraphs: a network has one")
+    buffers = model.tables(4)
+    for buffer in buffers:
+        buffer.hold(0, "B")
     graph = subgraphs[0]
+    _check_graph(graph, len(buffers), len(model.tables(1)))
     tensors = [_tensor(table) for table in graph.tables(0)]
+    ends = [tuple(tensors[number] for number in graph.numbers(field, "i", _MOST_TENSORS)) for field in (1, 2)]
+    return Model(ends[0], ends[1], frozenset(tensor.dtype for tensor in tensors))
 
-    def ends(field: int) -> Tuple[Tensor, ...]:
-        numbers = graph.numbers(field, "i", _MOST_TENSORS)
-        if any(not 0 <= number < len(tensors) for number in numbers):
+
+def _check_graph(graph: "_Table", buffers: int, codes: int) -> None:
+    """Raise BundleError where something in `graph` leads out of the file or to nothing: old runtimes go there."""
+    tensors = graph.tables(0)
+    _check_references(graph, range(len(tensors)), _MOST_TENSORS)
+    for tensor in tensors:
+        if tensor.scalar(2, "I", 0) >= buffers:
             raise _malformed()
-        return tuple(tensors[number] for number in numbers)
+        tensor.hold(3, "B")
+        quantization = tensor.table(4)
+        if quantization:
+            quantization.hold(2, "f")
+            quantization.hold(3, "q")
+    for operator in graph.tables(3):
+        if operator.scalar(0, "I", 0) >= codes:
+            raise _malformed()
+        _check_references(operator, range(-1, len(tensors)), _MOST_ENDS)
+        operator.table(4)
+        operator.hold(5, "B")
 
-    return Model(len(subgraphs), ends(1), ends(2), frozenset(tensor.dtype for tensor in tensors))
+
+def _check_references(table: "_Table", allowed: range, most: int) -> None:
+    """What goes into a graph or an operator, and what comes out, are numbers of tensors; -1 is none."""
+    for field in (1, 2):
+        if not all(number in allowed for number in table.numbers(field, "i", most)):
+            raise _malformed()
 
 
 def _tensor(table: "_Table") -> Tensor:
@@ -115,6 +140,12 @@ class _Table:
         if count > most or first + count * struct.calcsize("<" + code) > len(self._data):
             raise _malformed()
         return struct.unpack_from("<%d%s" % (count, code), self._data, first)
+
+    def hold(self, number: int, code: str) -> None:
+        """Raise BundleError unless the vector in field `number` lies in the file."""
+        count, first = self._vector(number)
+        if first + count * struct.calcsize("<" + code) > len(self._data):
+            raise _malformed()
 
     def only(self, number: int, code: str):
         """The element of a vector that has exactly one; else None."""

@@ -16,6 +16,12 @@ def tiny():
     return bundle.read(DATA / "tiny.reconet")
 
 
+@pytest.fixture(scope="session")
+def tiny_yuv():
+    """The same networks as tiny's, from YUV to BGRX."""
+    return bundle.read(DATA / "tiny_yuv.reconet")
+
+
 @pytest.fixture
 def parts(tiny):
     """The manifest (as a dict, without "files") and the files of the small style, to be changed at will."""

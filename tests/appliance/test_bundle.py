@@ -175,7 +175,7 @@ def test_manifest_comes_first(tmp_path, tiny):
 
 @pytest.mark.parametrize("text, words", [
     (b"", "Invalid JSON"), (b"{", "Invalid JSON"), (b"\xff\xfe", "Invalid JSON"), (b"[]", "object"),
-    (b"[" * 100000, "recursion"), (b"9" * 100000, "Invalid JSON"), (b" " * (1 << 20) + b"{}", "too large"),
+    (b"[" * 100000, "recursion"), (b"9" * 100000, "Invalid JSON"), (b" " * (128 << 10) + b"{}", "too large"),
 ], ids=["empty", "half", "binary", "list", "deep", "long_number", "large"])
 def test_not_a_manifest(tmp_path, tiny, text, words):
     data = zipped([("manifest.json", text)] + raw_members(tiny.path)[1:])
@@ -266,6 +266,14 @@ def test_scale_of_an_end(tmp_path, parts):
     inner = tflite.read(files[second]).inputs[0]
     wrong = patched(files, second, struct.pack("<f", inner.scale), struct.pack("<f", inner.scale * 1.01))
     assert "gives scale" in refused(put(tmp_path, signed(fields, wrong)))
+
+
+def test_border_and_channels_of_an_end(tmp_path, tiny_yuv):
+    fields, files = manifest_fields(tiny_yuv), tiny_yuv.files
+    fields["input"]["border"] = 0
+    assert "input is 1x34x66x3 but the manifest says 1x32x64x3" in refused(put(tmp_path, signed(fields, files)))
+    fields["input"]["border"], fields["output"]["pixels"] = 1, "rgb"
+    assert "1x32x64x4 but the manifest says 1x32x64x3" in refused(put(tmp_path, signed(fields, files)))
 
 
 # Fuzzing: refused, or the very same style; never anything else

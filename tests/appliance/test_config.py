@@ -163,3 +163,7 @@ def test_without_a_parser_only_a_file_is_a_problem(tmp_path, monkeypatch):
 def test_settings_do_not_change():
     with pytest.raises(ValueError):
         config.Settings().camera.fps = 15
+
+
+def test_a_long_file_is_refused_before_it_is_parsed(tmp_path):
+    assert "longer than 8192 bytes" in refusal(tmp_path, "a." * 32000 + "a = 1\n")

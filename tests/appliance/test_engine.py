@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from appliance.camera.virtual import VirtualCamera
 from appliance.engine import interpreter, stylizer
 from appliance.engine.interpreter import Runtime, runtimes
 from appliance.engine.stages import shuffle_pixels, upsample_nearest
@@ -13,7 +14,7 @@ from appliance.exposure import ExposureMeter, expose
 from appliance.style import bundle
 from appliance.style.manifest import Input, Output
 
-from .conftest import DATA
+from .conftest import DATA, manifest_fields
 
 noise = np.random.RandomState(0)
 
@@ -65,6 +66,28 @@ def test_all_plans_draw_the_same_picture(tiny):
     split, *others = (stylised(Stylizer(tiny, plan=plan.name), pixels).astype(float) for plan in tiny.manifest.plans)
     for other in others:
         assert np.mean((split - other) ** 2) < 10 ** -2 * np.mean((split - 128) ** 2)  # above 20 dB
+
+
+@pytest.mark.parametrize("plan", ["split", "fused", "lowres"])
+def test_from_yuv_to_bgrx_it_is_the_same_style(tiny, tiny_yuv, plan):
+    like, engine = Stylizer(tiny, plan=plan), Stylizer(tiny_yuv, plan=plan)
+    assert (like.input_format, like.output_format, like.channels) == ("rgb", "rgb", 3)
+    assert (engine.input_format, engine.output_format, engine.channels) == ("yuv", "bgrx", 4)
+    picture = VirtualCamera(paced=False).picture(48)
+    away = np.abs(like.draw(picture).astype(int) - engine.draw(picture))
+    assert away.mean() < 2 and np.percentile(away, 99) < 10  # Y, U and V are rounded, and have fewer steps than R, G, B
+
+
+def test_without_exposure_yuv_is_only_copied(tmp_path, tiny_yuv):
+    fields = manifest_fields(tiny_yuv)
+    del fields["input"]["exposure"]
+    engine = Stylizer(bundle.write(tmp_path / "plain.reconet", fields, tiny_yuv.files), plan="fused", reference=True)
+    pixels = frame()
+    out, within_black = np.empty((32, 64, 4), np.uint8), np.full((34, 66, 3), (16, 128, 128), np.uint8)
+    within_black[1:-1, 1:-1] = pixels
+    for _ in range(2):
+        engine.stylize(pixels, out)
+        assert np.array_equal(out, uncut(tiny_yuv.files["fused.tflite"], within_black))
 
 
 def test_segments_and_numpy_are_bit_identical_to_the_uncut_network(tmp_path, parts):

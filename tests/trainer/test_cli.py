@@ -44,21 +44,25 @@ def test_a_painting_becomes_a_bundle_that_the_appliance_runs(trained):
     assert all(abs(snr[plan] - snr["split"]) < 1 for plan in snr)
 
 
-def test_plans_and_size_can_be_chosen(trained, data, tmp_path):
+def test_plans_size_and_pixels_can_be_chosen(trained, data, tmp_path):
     recipe, out = trained
     again = tmp_path / "again"
     again.mkdir()
     for path in out.glob("*.[kj]*"):
         (again / path.name).write_bytes(path.read_bytes())
-    chosen = ["--plans", "lowres,split", "--size", "72x40"]
+    chosen = ["--plans", "lowres,split", "--size", "72x40", "--pixels", "yuv:bgrx"]
     assert main(["export", str(recipe), "--data", str(data), "--out", str(again), *chosen]) == 0
     style = bundle.read(again / "small.reconet")
     assert [plan.name for plan in style.manifest.plans] == ["lowres", "split"]
     assert (style.manifest.input.width, style.manifest.input.height) == (72, 40)
+    assert (style.manifest.input.pixels, style.manifest.output.pixels) == ("yuv", "bgrx")
+    metrics = style.manifest.provenance["metrics"]
+    assert abs(metrics["plan_snr_db"]["lowres"] - metrics["plan_snr_db"]["split"]) < 1
 
 
 @pytest.mark.parametrize(
-    "option", [["--plans", "fast"], ["--plans", "split,split"], ["--size", "70x40"], ["--size", "x"]]
+    "option",
+    [["--plans", "fast"], ["--plans", "split,split"], ["--size", "70x40"], ["--size", "x"], ["--pixels", "bgrx:yuv"]],
 )
 def test_wrong_plans_and_sizes_are_wrong_usage(trained, option, capsys):
     with pytest.raises(SystemExit) as caught:

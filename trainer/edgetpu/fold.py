@@ -24,25 +24,27 @@ def bytes_into_convolution(kernel: np.ndarray) -> np.ndarray:
 
 
 def yuv_into_convolution(
-    kernel: np.ndarray, bias: np.ndarray, full_range: bool = False, zero: int = 128
+    kernel: np.ndarray, bias: np.ndarray, full_range: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """(kernel, bias) of the convolution that takes YUV where the given one takes RGB.
 
-    YUV is BT.601 as (byte - zero) / 255, RGB is 0..1 and not clipped. Inexact within half a kernel of the border: the
-    padding is 0 in both, which is black in RGB and in YUV the byte `zero` three times: grey for 128, and a green
-    outside of all colours for 0.
+    YUV is BT.601 as byte / 255, RGB is 0..1 and not clipped. Within half a kernel of the border it is exact only on a
+    picture with that much of black around it, without padding: zeros are black in RGB, and in YUV a green outside of
+    all colours.
     """
     matrix = _FULL_RANGE if full_range else _LIMITED_RANGE
-    black = (np.array([0 if full_range else 16, 128, 128]) - zero) / 255
+    black = np.array([0 if full_range else 16, 128, 128]) / 255
     folded = np.einsum("hwrc,ry->hwyc", kernel, matrix)
     return folded, bias - np.einsum("hwyc,y->c", folded, black)
 
 
 def bgrx_from_convolution(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(kernel, bias) of the convolution that gives B, G, R and an unused 0 where the given one gives R, G, B."""
-    order = [2, 1, 0]
-    none = np.zeros_like(kernel[..., :1])
-    return np.concatenate([kernel[..., order], none], axis=-1), np.append(bias[order], none[0, 0, 0, 0])
+    """(kernel, bias) of the convolution that gives B, G, R, and G again, where the given one gives R, G, B.
+
+    Nobody looks at the fourth. It is no column of zeros because that would have a scale in int8 unlike all others.
+    """
+    order = [2, 1, 0, 1]
+    return kernel[..., order], bias[order]
 
 
 def nearest_into_transposed(kernel: np.ndarray) -> np.ndarray:

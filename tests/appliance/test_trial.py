@@ -1,0 +1,73 @@
+import sys
+
+import pytest
+
+from appliance import trial
+from appliance.style import bundle
+
+from .test_bundle import put, signed
+
+# A runtime for the child, in the place of the real one.
+RUNTIME = """
+import os, signal
+class OpResolverType:
+    BUILTIN_REF = 1
+class Interpreter:
+    def __init__(self, **options):
+        pass
+    def allocate_tensors(self):
+        {}
+"""
+
+
+@pytest.fixture
+def runtime(tmp_path, monkeypatch):
+    """runtime(statement): the trial's interpreter does `statement`."""
+    def put_runtime(statement):
+        for package in ("ai_edge_litert", "tflite_runtime"):
+            folder = tmp_path / package
+            folder.mkdir()
+            (folder / "__init__.py").write_text("")
+            (folder / "interpreter.py").write_text(RUNTIME.format(statement))
+        monkeypatch.syspath_prepend(str(tmp_path))
+    return put_runtime
+
+
+def test_a_sound_style_passes(tiny):
+    assert trial.passes(tiny.path, plan="lowres") is None
+
+
+def test_why_a_style_fails_is_one_line_that_names_it(tmp_path, tiny):
+    path = put(tmp_path, b"PK\x03\x04 and nothing else")
+    assert trial.passes(path).startswith(f"{path}: its trial run failed: {path}: truncated")
+    assert "has no plan 'none': it has split" in trial.passes(tiny.path, plan="none")
+
+
+@pytest.mark.parametrize("statement, words", [
+    ("os.kill(os.getpid(), signal.SIGSEGV)", "crashed the interpreter (signal 11)"),
+    ("bytearray(1 << 31)", "needed more memory than the 512 MB"),
+    ("os.kill(os.getpid(), signal.SIGKILL)", "needed more memory than the 512 MB"),  # as Linux does
+    ("raise RuntimeError('node 3 failed to prepare')", "node 3 failed to prepare"),
+])
+def test_what_goes_wrong_in_the_interpreter_stays_there(runtime, tiny, statement, words):
+    runtime(statement)
+    reason = trial.passes(tiny.path)
+    assert reason.startswith(f"{tiny.path}: its trial run ") and words in reason and len(reason) < 1000
+
+
+def test_what_never_ends_is_ended(runtime, tiny):
+    runtime("signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32)); print('here', flush=True); signal.pause()")
+    assert "took longer than 1.5 s" in trial.passes(tiny.path, timeout=1.5)
+
+
+def test_a_network_that_crashes_tflite_runtime_takes_only_its_trial_along(tmp_path, parts):
+    """Found by fuzzing tflite_runtime 2.7: one byte of an operator's options. Newer runtimes may take or refuse it."""
+    fields, files = parts
+    name = fields["plans"][0]["stages"][-1]["segment"]
+    data = bytearray(files[name])
+    data[1583] ^= 255
+    path = put(tmp_path, signed(dict(fields, plans=fields["plans"][:1]), {**files, name: bytes(data)}))
+    assert bundle.read(path).name == "tiny"
+    reason = trial.passes(path)
+    if sys.version_info < (3, 8):
+        assert reason == f"{path}: its trial run crashed the interpreter (signal 11)"
