@@ -16,7 +16,7 @@ UNITS = sorted((ROOT / "systemd").iterdir())
 # Newer and so not to be used: OOMPolicy (243), ProtectHostname, RestrictSUIDSGID (242), ProtectKernelLogs (244),
 # ProtectClock (245), ProtectProc, ProcSubset (247), TimeoutAbortSec (243), OnSuccess, Upholds (249).
 KNOWN_TO_241 = set("""
-    After Before Conflicts Description Documentation OnFailure Requires RequiresMountsFor StartLimitIntervalSec
+    After Before Conflicts DefaultDependencies Description Documentation OnFailure Requires RequiresMountsFor StartLimitIntervalSec
     StopWhenUnneeded Wants WantedBy
     ExecReload ExecStart ExecStop ExecStopPost NotifyAccess RemainAfterExit Restart RestartSec TimeoutStartSec
     TimeoutStopSec Type WatchdogSec
