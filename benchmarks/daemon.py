@@ -194,6 +194,9 @@ class Monitor:
         self._screen = np.zeros((SCREEN[1], SCREEN[0]), np.uint32)
         self.times = []
 
+    def connect(self):
+        return True
+
     def show(self, frame):
         if frame.pixels.shape[2] == 4:
             _, zoom, place = _screen((frame.pixels.shape[1], frame.pixels.shape[0]))

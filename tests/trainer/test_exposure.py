@@ -59,5 +59,6 @@ def test_exposure_is_that_of_its_formula(picture, saturation, target):
 def test_pale_and_colourful_frames_look_equally_colourful(picture, saturation):
     frame = Frame(exposure_mean=0.5, exposure_std=0.1, exposure_chroma=0.04)
     grey = luma(picture / 255)[..., None]
-    exposed = np.asarray(expose_in_training((grey + saturation * (picture / 255 - grey))[None].astype("float32"), frame))
+    frames = (grey + saturation * (picture / 255 - grey))[None].astype("float32")
+    exposed = np.asarray(expose_in_training(frames, frame))
     assert chroma(exposed) == pytest.approx(0.04, abs=0.002)
