@@ -12,9 +12,9 @@ from appliance.config import defaults_as_toml
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "systemd").iterdir())
-# All of them are in src/core/load-fragment-gperf.gperf.m4 of systemd 241. Newer and so not to be used: RestrictSUIDSGID,
-# ProtectHostname (242), OOMPolicy (243), ProtectKernelLogs (244), ProtectClock (245), TimeoutAbortSec (243), ProtectProc,
-# ProcSubset (247), OnSuccess, Upholds (249).
+# All of them are in src/core/load-fragment-gperf.gperf.m4 of systemd 241. Newer and so not to be used:
+# RestrictSUIDSGID, ProtectHostname (242), OOMPolicy, TimeoutAbortSec (243), ProtectKernelLogs (244),
+# ProtectClock (245), ProtectProc, ProcSubset (247), OnSuccess, Upholds (249).
 KNOWN_TO_241 = set("""
     After Before Conflicts DefaultDependencies Description Documentation OnFailure Requires RequiresMountsFor
     StartLimitIntervalSec StopWhenUnneeded Wants WantedBy
