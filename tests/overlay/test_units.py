@@ -12,12 +12,12 @@ from appliance.config import defaults_as_toml
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "systemd").iterdir())
-# Looked up in the manual pages of systemd 241 (systemd.unit, .service, .exec, .kill, .resource-control, .mount).
-# Newer and so not to be used: OOMPolicy (243), ProtectHostname, RestrictSUIDSGID (242), ProtectKernelLogs (244),
-# ProtectClock (245), ProtectProc, ProcSubset (247), TimeoutAbortSec (243), OnSuccess, Upholds (249).
+# All of them are in src/core/load-fragment-gperf.gperf.m4 of systemd 241. Newer and so not to be used:
+# RestrictSUIDSGID, ProtectHostname (242), OOMPolicy, TimeoutAbortSec (243), ProtectKernelLogs (244),
+# ProtectClock (245), ProtectProc, ProcSubset (247), OnSuccess, Upholds (249).
 KNOWN_TO_241 = set("""
-    After Before Conflicts Description Documentation OnFailure Requires RequiresMountsFor StartLimitIntervalSec
-    StopWhenUnneeded Wants WantedBy
+    After Before Conflicts DefaultDependencies Description Documentation OnFailure Requires RequiresMountsFor
+    StartLimitIntervalSec StopWhenUnneeded Wants WantedBy
     ExecReload ExecStart ExecStop ExecStopPost NotifyAccess RemainAfterExit Restart RestartSec TimeoutStartSec
     TimeoutStopSec Type WatchdogSec
     CapabilityBoundingSet Environment Group KeyringMode LimitCORE LockPersonality NoNewPrivileges OOMScoreAdjust
