@@ -43,8 +43,8 @@ BOUNDS = {
     "e_stab_cave_2": 0.41,
     "blob_share": 0.005,
 }
-# Students that draw their painting less closely than was asked for; docs/training.md says why.
-TOO_FAR = {"composition_vii": 1.6, "great_wave": 1.92, "starry_night": 1.64, "udnie": 1.88}
+# What a style is known to miss, and by how much; docs/training.md says why.
+MISSED = {"udnie": {"style_ratio": 1.55, "content_ratio": 1.18}}
 
 
 def test_five_styles_ship():
@@ -56,10 +56,10 @@ def test_the_figures_in_the_manifest_are_within_their_bounds(style):
     metrics = style.manifest.provenance["metrics"]
     above = {name: metrics[name] for name, bound in BOUNDS.items() if metrics[name] > bound}
     assert metrics["snr_db"] >= 25
-    if style.name in TOO_FAR:
-        assert above.keys() == {"style_ratio"} and above["style_ratio"] <= TOO_FAR[style.name]
-        pytest.xfail(f"style {above['style_ratio']} times the teacher's, above {BOUNDS['style_ratio']}: known")
-    assert not above
+    missed = MISSED.get(style.name, {})
+    assert above.keys() <= missed.keys() and all(value <= missed[name] for name, value in above.items())
+    if above:
+        pytest.xfail(f"above the bound, as is known: {above}")
 
 
 def test_the_file_is_named_after_its_style_and_says_what_made_it(style):
