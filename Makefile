@@ -64,6 +64,7 @@ fuzz: .venv-fuzz/installed ## 100,000 hostile bundles and settings; LONG=1: ten 
 bench: .venv-test/installed ## what a frame costs on this machine, part by part, beside other ways to do the same
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check opencv-python-headless
 	.venv-test/bin/python -m benchmarks.appliance
+	.venv-test/bin/python -m benchmarks.daemon
 
 .PHONY: lint
 lint: .venv-test/installed ## ruff
