@@ -1,19 +1,24 @@
 """What the daemon remembers about styles from one run to the next, beside them in their folder.
 
 `.use` is what `reconet use` asked for, `.state.json` what ran last and what had been seen by then, and
-`.last_good.reconet` a copy of what ran well, should its file be overwritten with something that does not.
+`.last_good.reconet` a copy of what ran well, should its file be overwritten with something that does not. `.attempt` is
+there while a style is loaded, so that one which takes the daemon down is known afterwards.
 """
 
+import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
+from ..errors import Problem
 from ..files import read_small, replacing
 from .bundle import SUFFIX, Bundle, write
 
 NEWEST = "newest"
 LAST_GOOD = ".last_good" + SUFFIX
-_PIN, _STATE = ".use", ".state.json"
+_PIN, _STATE, _ATTEMPT = ".use", ".state.json", ".attempt"
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _PROVED = 32
 _MOST_BYTES = 1 << 20
 
@@ -63,3 +68,31 @@ def remember(folder: Path, state: State) -> None:
 def keep(folder: Path, bundle: Bundle) -> None:
     """Keep a copy of a bundle that runs well. Raises Problem."""
     write(folder / LAST_GOOD, bundle.manifest, bundle.files)
+
+
+@contextlib.contextmanager
+def attempt(folder: Path, bundle: Bundle):
+    """What is done inside may be the end of this process: if so, `fatal` says so to the next one."""
+    with contextlib.suppress(OSError, Problem), replacing(folder / _ATTEMPT) as temporary:
+        temporary.write_text(_attempted(bundle), "utf-8")
+    try:
+        yield
+    finally:
+        forgive(folder)
+
+
+def fatal(folder: Path, bundle: Bundle) -> bool:
+    """Whether a process ended while it attempted this bundle. What ended with the whole machine is forgiven."""
+    try:
+        return read_small(folder / _ATTEMPT, 1000).decode("utf-8", "replace") == _attempted(bundle)
+    except OSError:
+        return False
+
+
+def forgive(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(str(folder / _ATTEMPT))
+
+
+def _attempted(bundle: Bundle) -> str:
+    return f"{bundle.digest} {_BOOT.read_text().strip()}"
