@@ -27,7 +27,7 @@ from trainer.runs import load_model
 from trainer.training import teacher_run
 
 PLANS = ("split", "fused", "lowres")
-CALIBRATION = 64  # frames
+CALIBRATION = 16  # frames: with more, the rarest values widen the ranges and coarsen all others
 COMPARED = 6  # photos on which the plans are compared
 
 
