@@ -12,7 +12,7 @@ from trainer.edgetpu import gate
 from trainer.edgetpu.convert import bordered, convert, forward
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.flatbuffer import operation, unpack
-from trainer.edgetpu.student import fold, for_pixels
+from trainer.edgetpu.student import fold, for_pixels, keep_zero
 from trainer.metrics import snr_db
 from trainer.network import Network
 
@@ -180,3 +180,18 @@ def test_a_network_with_a_skip_over_an_upsample_is_not_cut(frames):
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
     with pytest.raises(Problem, match="more than one tensor"):
         cut(converter.convert())
+
+
+def test_a_kernel_rounded_beforehand_keeps_what_zero_gives():
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(3, 3, 3, 5)), rng.normal(size=5)
+    kernel[..., 4] = 0
+    zero = np.array([16, 128, 128]) / 255
+    rounded, shifted = keep_zero(kernel, bias, zero)
+
+    def on(pixel, kernel, bias):
+        return np.einsum("hwic,i->c", kernel, pixel) + bias
+
+    assert np.allclose(on(zero, rounded, shifted), on(zero, kernel, bias), atol=1e-12)
+    steps = rounded[..., :4] / np.abs(kernel[..., :4]).max((0, 1, 2)) * 127
+    assert np.allclose(steps, np.round(steps), atol=1e-9) and np.abs(steps).max() <= 127 + 1e-9

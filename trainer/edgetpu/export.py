@@ -12,7 +12,7 @@ import trainer
 from appliance.camera.virtual import VirtualCamera
 from appliance.engine.stylizer import Stylizer
 from appliance.files import replacing
-from appliance.frames import converted
+from appliance.frames import BLACK, converted
 from appliance.style import bundle
 from appliance.style.manifest import build
 from trainer.data import pictures
@@ -20,7 +20,7 @@ from trainer.distillation import student_run
 from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
-from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels
+from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels, keep_zero
 from trainer.evaluation import expose, for_manifest, meter, plan_snr
 from trainer.recipe import Recipe
 from trainer.runs import load_model
@@ -59,6 +59,7 @@ def export(
     with console.status("equalising"):
         peaks = channel_peaks(student, recipe.network, chosen)
         weights = for_pixels(equalise(fold(student, recipe.network), recipe.network, peaks), *pixels)
+        weights["encoder1"] = keep_zero(*weights["encoder1"], np.array(BLACK[pixels[0]]) / 255)
     files, stages, seen = {}, {}, calibration(frames, recipe, pixels[0])
     for plan in plans:
         with console.status(f"quantising for the plan {plan}"):

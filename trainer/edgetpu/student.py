@@ -62,6 +62,18 @@ def for_pixels(folded: dict[str, tuple[np.ndarray, np.ndarray]], takes: str, giv
     return made
 
 
+def keep_zero(kernel: np.ndarray, bias: np.ndarray, zero: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(kernel, bias) with the kernel as int8 will round it, and the same result as before on pixels of value `zero`.
+
+    U and V lie around 128, so what int8 rounds off their kernels would add a constant to every pixel. Taken out here it
+    costs nothing; left in, it costs 1.5 to 2 dB of the whole network's SNR. int8 has one scale for each channel out.
+    """
+    scale = np.maximum(np.abs(kernel).max((0, 1, 2)), 1e-12) / 127
+    rounded = np.round(kernel / scale) * scale
+    kept = bias + np.einsum("hwic,i->c", kernel - rounded, zero)
+    return rounded.astype(kernel.dtype), kept.astype(bias.dtype)
+
+
 def border(spec: Network, takes: str) -> int:
     """The pixels of black around a picture that the network reads: none in RGB, where padding is black already."""
     return spec.first_kernel // 2 if takes == "yuv" else 0
