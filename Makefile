@@ -64,18 +64,19 @@ fuzz: .venv-fuzz/installed ## 100,000 hostile bundles and settings; LONG=1: ten 
 bench: .venv-test/installed ## what a frame costs on this machine, part by part, beside other ways to do the same
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check opencv-python-headless
 	.venv-test/bin/python -m benchmarks.appliance
+	.venv-test/bin/python -m benchmarks.daemon
 
 .PHONY: lint
 lint: .venv-test/installed ## ruff
 	.venv-test/bin/ruff check .
 
 .PHONY: deb
-deb: ## the package for the board, dist/reconet_VERSION_arm64.deb
-	$(or $(PYTHON),python3) firmware_overlay/build_deb.py
+deb: .venv-deb/installed ## the package for the board, dist/reconet_VERSION_arm64.deb
+	.venv-deb/bin/python firmware_overlay/build_deb.py
 
 .PHONY: clean
 clean: ## remove everything that make made
-	rm -rf .venv .venv-test .venv-py37 .venv-fuzz demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-py37 .venv-fuzz .venv-deb demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 .venv/installed: python = $(call first_python,$(or $(PYTHON),$(WORKSTATION_PYTHONS)),(3, 10),(3, 13))
 .venv/installed: pyproject.toml
@@ -98,6 +99,13 @@ clean: ## remove everything that make made
 	$(call need_python,$(python),3.11 to 3.13,$(or $(PYTHON),$(TRAINER_PYTHONS)))
 	$(python) -m venv --clear .venv-fuzz
 	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check -e '.[workstation,test,fuzz]'
+	@touch $@
+
+# Nothing but pip: it fetches the wheels that the package brings along.
+.venv-deb/installed: python = $(call first_python,$(or $(PYTHON),$(WORKSTATION_PYTHONS)),(3, 10),(3, 13))
+.venv-deb/installed: Makefile
+	$(call need_python,$(python),3.10 to 3.13,$(or $(PYTHON),$(WORKSTATION_PYTHONS)))
+	$(python) -m venv --clear .venv-deb
 	@touch $@
 
 .venv-py37/installed: Makefile

@@ -22,6 +22,16 @@ _HINTS = {
 }
 
 
+def read_small(path, most: int) -> bytes:
+    """The first `most` bytes of a file that anyone may have put there: no link is followed, nothing is waited for.
+
+    Raises OSError.
+    """
+    descriptor = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(most)
+
+
 def cannot_write(path, error) -> Problem:
     """The one-line Problem for an OSError met while writing `path`."""
     why = os.strerror(error.errno) if error.errno else str(error)

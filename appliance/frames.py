@@ -13,9 +13,10 @@ from PIL import Image
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of R, G, B in Y
 YUV_BLACK, YUV_STEPS = (16, 128, 128), (219, 224, 224)  # the bytes of black, and from black to white
+BLACK = {"rgb": (0, 0, 0), "yuv": YUV_BLACK}
 _DIFFERENCES = np.array([LUMA, ([0, 0, 1] - LUMA) / 1.772, ([1, 0, 0] - LUMA) / 1.402])  # R, G, B to Y, U, V
-_TO_YUV = _DIFFERENCES * np.array(YUV_STEPS)[:, None] / 255
-_TO_RGB = np.linalg.inv(_TO_YUV)
+RGB_TO_YUV = _DIFFERENCES * np.array(YUV_STEPS)[:, None] / 255
+YUV_TO_RGB = np.linalg.inv(RGB_TO_YUV)
 _ROWS = 24
 
 
@@ -51,9 +52,9 @@ def converted(pixels: np.ndarray, source: str, target: str) -> np.ndarray:
         return _reversed(converted(pixels, source, "rgb"), 4)
     out = np.empty_like(pixels)
     if target == "yuv":
-        mix(pixels, _TO_YUV, np.array(YUV_BLACK), out)
+        mix(pixels, RGB_TO_YUV, np.array(YUV_BLACK), out)
     else:
-        mix(pixels, _TO_RGB, -_TO_RGB @ YUV_BLACK, out)
+        mix(pixels, YUV_TO_RGB, -YUV_TO_RGB @ YUV_BLACK, out)
     return out
 
 

@@ -1,5 +1,6 @@
 """Keeps the right style running: watches the folder, loads the next one beside the running one, swaps."""
 
+import contextlib
 import os
 import threading
 import time
@@ -109,6 +110,7 @@ class Switcher:
                 continue
             if name.endswith(SUFFIX):
                 if signature(path):
+                    state.forgive(self._folder)
                     self._try(path, self._wanted())
                 else:
                     self._gone(name)
@@ -153,9 +155,14 @@ class Switcher:
             self.slate = "Starting", f"{bundle.manifest.title} is being loaded."
         engine = self._settings.engine
         plan = engine.plan if engine.plan in [one.name for one in bundle.manifest.plans] else None
-        stylizer = Stylizer(bundle, plan, None if engine.runtime == "auto" else engine.runtime, engine.threads,
-                            prefer=choice.read(bundle))
         compiled = any(one.compiled for one in bundle.manifest.plans)
+        # The trial was on the CPU: what it proved does not hold for compiled segments.
+        risk = compiled and os.path.exists(interpreter.TPU_DEVICE)
+        if risk and state.fatal(self._folder, bundle):
+            raise BundleError(f"{bundle.path}: it took the daemon down when it was loaded: compile it again")
+        with state.attempt(self._folder, bundle) if risk else contextlib.nullcontext():
+            stylizer = Stylizer(bundle, plan, None if engine.runtime == "auto" else engine.runtime, engine.threads,
+                                prefer=choice.read(bundle))
         if compiled and stylizer.runtime.device != "TPU":
             if engine.tpu_missing == "slate":
                 self._stop("No Edge TPU", f"{bundle.manifest.title} waits for it.")

@@ -202,7 +202,7 @@ def make_bundles(folder: Path):
     for number, (key, pixels) in enumerate(PIXELS.items()):
         files, plans, frames = {"preview.jpg": b"\xff\xd8\xff\xff\xd9"}, [], calibration(pictures, recipe, pixels[0])
         for plan in PLANS:
-            whole = convert(for_pixels(equal, *pixels), recipe.network, frames, plan, pixels=pixels[0])
+            whole = convert(for_pixels(equal, *pixels), recipe.network, frames, plan, takes=pixels[0])
             segments, stages = staged(plan, whole)
             files.update(segments)
             plans.append({"name": plan, "stages": stages})

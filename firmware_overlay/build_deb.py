@@ -214,7 +214,7 @@ def tar(files: dict, empty: list = ()) -> bytes:
                 data, member.mode, member.mtime = file
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
-    return lzma.compress(buffer.getvalue(), preset=6)
+    return lzma.compress(buffer.getvalue(), preset=1)  # 6 takes three times as long for a fifth less
 
 
 if __name__ == "__main__":

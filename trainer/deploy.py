@@ -1,16 +1,24 @@
 """Puts a style, or the package, onto a Coral Dev Board through Google's `mdt`, and sees that it works there.
 
-What mdt 1.5 does shapes this: it hangs up when its standard input ends, mixes its own words with those of the board,
-loses exit codes, and takes the name of the board only from its own settings.
+What mdt 1.5 does shapes this: it wants a terminal, hangs up when its standard input ends, mixes its own words with
+those of the board, loses exit codes, and takes the name of the board only from its own settings.
 """
 
 import contextlib
+import fcntl
 import hashlib
+import io
+import lzma
 import os
+import pty
 import re
+import select
 import shutil
+import struct
 import subprocess
+import tarfile
 import tempfile
+import termios
 import time
 from pathlib import Path
 
@@ -20,7 +28,10 @@ from appliance.style import bundle
 from appliance.style.store import BOARD
 
 _ADDRESS = re.compile(r"\d+(\.\d+){3}")
-_PACKAGE = re.compile(r"reconet_([^_+]+)_arm64\.deb")
+_PACKAGE = re.compile(r"reconet_[^_+]+_arm64\.deb")
+_INSTALLED = "/var/lib/dpkg/info/reconet.md5sums"
+# Where mdt pushes to. A target of our own that exists on this machine as well, it would take for another source.
+_PUSHED = "/home/mendel"
 # An old refusal of the same file stays in status.json until the daemon has looked at the new one.
 _LOOKED_S = 5.0
 
@@ -41,7 +52,7 @@ def deploy(path: Path, device: str | None, timeout: float, say=print) -> None:
     with board.named(device):
         board.find()
         if package:
-            _install(board, path, package.group(1), say)
+            _install(board, path, say)
         else:
             _put(board, path, made, say)
 
@@ -57,17 +68,20 @@ class Board:
 
     def mdt(self, *arguments, timeout: float | None = None) -> str:
         """What it prints. Raises Problem when it takes longer than `timeout`, in seconds."""
-        ours, its = os.pipe()
+        ours, its = pty.openpty()
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, 400, 0, 0))  # 0 columns are too few for some
+        process = subprocess.Popen([self._mdt, *map(str, arguments)], stdin=its, stdout=its, stderr=its)
+        os.close(its)
         try:
-            done = subprocess.run([self._mdt, *map(str, arguments)], stdin=ours, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, timeout=timeout)
-        except subprocess.TimeoutExpired:
+            said = _read(ours, timeout)
+        except TimeoutError:
             raise Problem(f"no answer from the board within {timeout:g} s (mdt {arguments[0]}): is it on and connected "
                           "by USB? mdt devices lists those that are there") from None
         finally:
+            process.kill()
+            process.wait()
             os.close(ours)
-            os.close(its)
-        return done.stdout.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+        return said.decode("utf-8", "replace").replace("\r", "")
 
     @contextlib.contextmanager
     def named(self, device: str | None):
@@ -112,23 +126,36 @@ class Board:
         return status.Status.model_validate_json(said) if fine else _last_line(said)
 
 
+def _read(terminal: int, timeout: float | None) -> bytes:
+    """All that is written to the other end until that is closed. Raises TimeoutError."""
+    deadline, said = timeout and time.monotonic() + timeout, b""
+    while True:
+        left = deadline and max(0.0, deadline - time.monotonic())
+        if not select.select([terminal], [], [], left)[0]:
+            raise TimeoutError
+        try:
+            said += os.read(terminal, 65536)
+        except OSError:  # how Linux says that it is closed
+            return said
+
+
 def _put(board: Board, path: Path, made: bundle.Bundle, say) -> None:
     name, content = f"{made.name}{bundle.SUFFIX}", path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    pushed, new, old = f".reconet-{digest[:12]}", f".{name}.new", f".{name}.old"
+    pushed, new, old = f"{_PUSHED}/.reconet-{digest[:12]}", f".{name}.new", f".{name}.old"
     before = board.status()
     shown = before if isinstance(before, status.Status) else status.Status()
     if board.run(f"sha256sum {BOARD}/{name}")[1].startswith(digest) and shown.style == made.name:
         say(f"{name} is on the board already, and shown")
         return
     say(f"pushing {name}, {len(content) / 1e6:.1f} MB")
-    # To mdt's own folder: a target that exists on this machine as well, it would take for another source.
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / pushed).write_bytes(content)
-        said = board.mdt("push", Path(folder) / pushed)
-    arrived = board.run(f"cd {BOARD} && mv -fT ~/{pushed} {new} && chmod 664 {new} && sha256sum {new}")[1]
+        copy = Path(folder) / Path(pushed).name
+        copy.write_bytes(content)
+        said = board.mdt("push", copy)
+    arrived = board.run(f"cd {BOARD} && mv -fT {pushed} {new} && chmod 664 {new} && sha256sum {new}")[1]
     if not arrived.startswith(digest):
-        board.run(f"rm -f ~/{pushed} {BOARD}/{new}")
+        board.run(f"rm -f {pushed} {BOARD}/{new}")
         raise Problem(f"{name} did not arrive whole: {_last_line(arrived) or _last_line(said)}")
     board.do(f"cd {BOARD} && rm -f {old} && {{ test ! -e {name} || cp -p {name} {old}; }} && mv -fT {new} {name}")
     fault = _watch(board, made.name, shown, say)
@@ -159,11 +186,12 @@ def _watch(board: Board, style: str, before: status.Status, say) -> str | None:
                 "run reconet use --newest there")
 
 
-def _install(board: Board, path: Path, version: str, say) -> None:
+def _install(board: Board, path: Path, say) -> None:
+    digest = hashlib.sha256(_sums(path)).hexdigest()
     say(f"installing {path.name}, {path.stat().st_size / 1e6:.1f} MB")
     said = board.mdt("install", path)
-    fine, installed = board.run("dpkg-query --show --showformat='${Status} ${Version}' reconet")
-    if not fine or installed.split() != ["install", "ok", "installed", version]:
+    installed = board.run(f"dpkg-query --show --showformat='${{Status}} ' reconet && sha256sum {_INSTALLED}")[1]
+    if not installed.startswith(f"install ok installed {digest}"):
         raise Problem(f"{path.name} is not installed: {_last_line(said)}")
     begin, now = time.monotonic(), board.status()
     while isinstance(now, str) and time.monotonic() - begin < board.timeout:
@@ -171,6 +199,18 @@ def _install(board: Board, path: Path, version: str, say) -> None:
     if isinstance(now, str):
         raise Problem(f"{path.name} is installed, but: {now}")
     say("\n".join(status.lines(now)))
+
+
+def _sums(path: Path) -> bytes:
+    """The digests of all files in a Debian package, as dpkg keeps them: deb(5), an ar archive of tar archives."""
+    data, at = path.read_bytes(), 8
+    try:
+        while not data.startswith(b"control.tar.xz", at):
+            at += 60 + int(data[at + 48:at + 58]) + int(data[at + 48:at + 58]) % 2
+        with tarfile.open(fileobj=io.BytesIO(data[at + 60:])) as archive:
+            return archive.extractfile("./md5sums").read()
+    except (ValueError, KeyError, tarfile.TarError, lzma.LZMAError, EOFError) as error:
+        raise Problem(f"{path}: not a whole package: make deb writes it anew") from error
 
 
 def _last_line(text: str) -> str:

@@ -11,6 +11,7 @@ from rich.progress import track
 from appliance import exposure
 from appliance.engine.stylizer import Stylizer
 from appliance.exposure import ExposureMeter
+from appliance.frames import YUV_BLACK, YUV_TO_RGB, converted
 from trainer import flow, losses, perceptual
 from trainer.data import sintel
 from trainer.metrics import blob_share, snr_db, ssim, stability_error
@@ -24,13 +25,14 @@ def painters(recipe: Recipe, networks: dict[str, keras.Model], stylizer: Stylize
     """{name: a function that makes of a run of frames, uint8 (H, W, 3), what is drawn of each, (H, W, 3) in -1..1}.
 
     The stylizer, if any, is "int8". Exposure goes on through a run as it does on the board, and begins anew with it.
+    The student sees what the stylizer sees: where that takes YUV, colours may lie outside of RGB.
     """
+    takes = {"student": stylizer.input_format} if stylizer else {}
 
-    def floating(network):
+    def floating(name, network):
         def paint(frames):
-            one = meter(recipe.frame)
-            exposed = [expose(frame, one)[None].astype("float32") / 255 for frame in frames]
-            return [np.asarray(network(frame)["image"])[0] for frame in exposed]
+            one = meter(recipe.frame, takes.get(name, "rgb"))
+            return [np.asarray(network(seen(frame, one)[None])["image"])[0] for frame in frames]
 
         return paint
 
@@ -38,7 +40,7 @@ def painters(recipe: Recipe, networks: dict[str, keras.Model], stylizer: Stylize
         stylizer.reset()
         return [stylizer.draw(frame) / 128.0 - 1.0 for frame in frames]
 
-    found = {name: floating(network) for name, network in networks.items()}
+    found = {name: floating(name, network) for name, network in networks.items()}
     return {**found, "int8": int8} if stylizer else found
 
 
@@ -141,6 +143,17 @@ def expose(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
     exposed = np.empty_like(frame)
     exposure.expose(frame, meter.update(frame), exposed, meter.pixels)
     return exposed
+
+
+def seen(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
+    """A frame, uint8 RGB (H, W, 3), as a network sees it: exposed in the meter's pixels, then as float32 RGB.
+
+    Black and white are 0 and 1; what comes by way of YUV is not clipped to them.
+    """
+    exposed = expose(converted(frame, "rgb", meter.pixels), meter).astype("float32")
+    if meter.pixels == "yuv":
+        exposed = (exposed - YUV_BLACK) @ YUV_TO_RGB.T
+    return (exposed / 255).astype("float32")
 
 
 def to_bytes(output: np.ndarray) -> np.ndarray:

@@ -28,7 +28,12 @@ def read_picture(path) -> np.ndarray:
     """The picture as uint8 RGB (H, W, 3), turned as its EXIF says. Raises Problem."""
     try:
         with Image.open(str(path)) as picture:
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+            picture = ImageOps.exif_transpose(picture)
+            if picture.mode.startswith("I"):  # grey of 16 bits, which convert would clip to white
+                picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
+            elif picture.mode == "F":
+                raise Problem(f"cannot read the picture {path}: its pixels are real numbers: save it with 8 bits")
+            return np.asarray(picture.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         why = getattr(error, "strerror", None) or "not a picture, or damaged"
         raise Problem(f"cannot read the picture {path}: {why.lower()}: mend or remove it") from error

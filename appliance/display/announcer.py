@@ -8,7 +8,6 @@ from typing import Callable, Optional, Tuple
 from ..frames import Frame
 from .slate import caption, slate
 
-_UNKNOWN = (640, 360)  # of a slate, until a monitor is there
 _LARGEST = 1280  # pixels across a slate: larger ones look no better
 
 
@@ -92,7 +91,9 @@ class Announcer:
     discard = finish
 
     def _say(self, title, text):
-        width, height = self._monitor.size or _UNKNOWN
+        if not self._monitor.connect():
+            return False
+        width, height = self._monitor.size
         shrink = -(-width // _LARGEST)
         wanted = (width // shrink, height // shrink), title, text
         if wanted != self._drawn[0]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import Problem
 from ..exposure import ExposureMeter, expose
-from ..frames import converted, cover
+from ..frames import BLACK, converted, cover
 from .interpreter import Runtime, runtimes
 from .stages import shuffle_pixels, upsample_nearest
 
@@ -42,7 +42,7 @@ class Stylizer:
         self.input_format, self.output_format = manifest.input.pixels, manifest.output.pixels
         self.channels = manifest.output.channels
         self.stage_ms: List[Tuple[str, float]] = []
-        exposure = manifest.input.exposure
+        self._border, exposure = manifest.input.border, manifest.input.exposure
         self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
         self._choose(plans, here)
 
@@ -106,11 +106,13 @@ class Stylizer:
         return converted(out, self.output_format, "rgb")
 
     def _fill(self, frame: np.ndarray, tensor: np.ndarray) -> None:
+        flip = _SIGN_BIT if tensor.dtype == np.int8 else np.uint8(0)
+        if self._border:
+            tensor = _inside(tensor, self._border, np.uint8(BLACK[self.input_format]) ^ flip)
         if self._meter is None:
             _copy_bytes(frame, tensor)
-            return
-        flip = _SIGN_BIT if tensor.dtype == np.int8 else 0
-        expose(frame, self._meter.update(frame), tensor.view(np.uint8), self.input_format, flip)
+        else:
+            expose(frame, self._meter.update(frame), tensor.view(np.uint8), self.input_format, flip)
 
 
 class _Step:
@@ -145,6 +147,14 @@ def _load(plan, runtime: Runtime, files):
         steps.append(_Step(name, factor, runtime.load(files[name])))
         factor = 1
     return steps, shuffle
+
+
+def _inside(tensor: np.ndarray, border: int, colour: np.ndarray) -> np.ndarray:
+    """What is inside the border of a tensor (H, W, C), after the border got its colour (C,), uint8."""
+    pixels = tensor.view(np.uint8)
+    for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
+        pixels[edge] = colour
+    return tensor[border:-border, border:-border]
 
 
 def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:

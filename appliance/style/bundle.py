@@ -36,7 +36,8 @@ class Bundle:
     @property
     def digest(self) -> str:
         """SHA-256, as hexadecimal digits, of the manifest, which has those of the files."""
-        return hashlib.sha256(self.manifest.model_dump_json().encode()).hexdigest()
+        # json's numbers, which are the same in every version, and not pydantic's.
+        return hashlib.sha256(json.dumps(self.manifest.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def read(path: Union[str, Path]) -> Bundle:

@@ -6,10 +6,10 @@ from ..errors import BundleError
 from . import tflite
 from .manifest import Input, Manifest, Output, Plan, Shuffle, Upsample
 
-# Scale and the byte that stands for 0, as uint8. On the way in a picture is padded with that byte: black in RGB, grey
-# in YUV. On the way out it is the middle of a tanh. As int8 all are the byte with its top bit flipped.
-_INPUT_QUANTIZATION = {"rgb": (1 / 255, 0), "yuv": (1 / 255, 128)}
-_OUTPUT_QUANTIZATION = (1 / 128, 128)
+# Real value of a pixel: byte / 255 on the way in; tanh, so (byte - 128) / 128, on the way out.
+# As int8 both are the byte with its top bit flipped.
+_INPUT_QUANTIZATION = {"int8": (1 / 255, -128), "uint8": (1 / 255, 0)}
+_OUTPUT_QUANTIZATION = {"int8": (1 / 128, 0), "uint8": (1 / 128, 128)}
 
 Ends = Tuple[tflite.Tensor, tflite.Tensor]
 
@@ -58,7 +58,7 @@ def _ends(name: str, data: bytes) -> Ends:
 
 def _check_chain(plan: Plan, segments: Dict[str, Ends], manifest: Manifest) -> None:
     first, _ = segments[plan.stages[0].segment]
-    _check_end(plan.name, "input", first, manifest.input, *_INPUT_QUANTIZATION[manifest.input.pixels])
+    _check_end(plan.name, "input", first, manifest.input, _INPUT_QUANTIZATION, manifest.input.border)
     tensor, before = first, "input"
     for number, stage in enumerate(plan.stages, 1):
         if isinstance(stage, Upsample):
@@ -81,16 +81,16 @@ def _check_chain(plan: Plan, segments: Dict[str, Ends], manifest: Manifest) -> N
                 raise BundleError(f"plan {plan.name}: {before} gives {what.replace('_', '-')} {gives} but "
                                   f"{stage.segment} takes {takes}: cut the segments from one network")
         tensor, before = gives_tensor, stage.segment
-    _check_end(plan.name, "output", tensor, manifest.output, *_OUTPUT_QUANTIZATION)
+    _check_end(plan.name, "output", tensor, manifest.output, _OUTPUT_QUANTIZATION)
 
 
-def _check_end(plan: str, end: str, tensor: tflite.Tensor, promised: Union[Input, Output], scale: float,
-               zero_point: int) -> None:
-    shape = (1, promised.height, promised.width, promised.channels)
+def _check_end(plan: str, end: str, tensor: tflite.Tensor, promised: Union[Input, Output], quantization,
+               border: int = 0) -> None:
+    shape = (1, promised.height + 2 * border, promised.width + 2 * border, promised.channels)
     if tensor.shape != shape:
         raise BundleError(f"plan {plan}: the network's {end} is {_shape(tensor.shape)} but the manifest says "
                           f"{_shape(shape)} ({promised.pixels})")
-    zero_point -= 128 * (tensor.dtype == "int8")
+    scale, zero_point = quantization[tensor.dtype]
     if abs(tensor.scale - scale) > 1e-4 * scale or tensor.zero_point != zero_point:
         raise BundleError(f"plan {plan}: the network's {end} is quantised with scale {tensor.scale:.7g} and zero-point "
                           f"{tensor.zero_point}: pixels need {scale:.7g} and {zero_point} as {tensor.dtype}")

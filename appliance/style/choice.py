@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Optional
 
 from ..errors import Problem
-from ..files import replacing
+from ..files import read_small, replacing
 from .bundle import Bundle
+
+_MOST_BYTES = 500
 
 
 def path_of(bundle: Bundle) -> Path:
@@ -16,9 +18,9 @@ def path_of(bundle: Bundle) -> Path:
 def read(bundle: Bundle) -> Optional[str]:
     """The plan chosen for exactly this bundle; None when none was, or when another file was meant."""
     try:
-        fields = json.loads(path_of(bundle).read_text("utf-8"))
+        fields = json.loads(read_small(path_of(bundle), _MOST_BYTES).decode())
         plan = fields["plan"] if fields["bundle"] == bundle.digest else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return plan if plan in [one.name for one in bundle.manifest.plans] else None
 

@@ -32,11 +32,14 @@ class Exposure(_Section):
 
 
 class Input(_Section):
-    """What the network sees: width and height in pixels; real value = byte / 255."""
+    """What the network sees: width and height in pixels; real value = byte / 255. It reads `border` more pixels on all
+    four sides, which are black.
+    """
 
     width: Size
     height: Size
     pixels: Literal["rgb", "yuv"]
+    border: Annotated[int, Field(ge=0, le=16)] = 0
     exposure: Optional[Exposure] = None
 
     @property

@@ -9,8 +9,11 @@ from appliance.frames import Frame
 
 
 class Monitor:
-    def __init__(self, size=None):
+    def __init__(self, size=(640, 360)):
         self.size, self.mode, self.fault, self.seen, self.finished = size, None, None, [], 0
+
+    def connect(self):
+        return not self.fault
 
     def show(self, frame):
         if self.fault:

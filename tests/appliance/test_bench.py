@@ -1,5 +1,7 @@
 """reconet bench: every plan timed, the fastest remembered for exactly this bundle."""
 
+import os
+
 import pytest
 
 from appliance import bench as module
@@ -56,10 +58,20 @@ def test_a_chosen_plan_that_does_not_load_gives_way_to_the_next(tiny, monkeypatc
     assert Stylizer(tiny, prefer="fused").plan == "split"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"plan": "fused"}', '{"plan": 1, "bundle": 2}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"plan": "fused"}', '{"plan": 1, "bundle": 2}', "[" * 100000])
 def test_a_damaged_choice_is_no_choice(styles, text):
     style = store.find("tiny")
     choice.path_of(style).write_text(text)
+    assert choice.read(style) is None
+
+
+def test_a_choice_is_a_file_of_its_own(styles):
+    style = store.find("tiny")
+    choice.write(style, "lowres").rename(styles / "elsewhere")
+    choice.path_of(style).symlink_to(styles / "elsewhere")
+    assert choice.read(style) is None
+    choice.path_of(style).unlink()
+    os.mkfifo(str(choice.path_of(style)))  # which would keep a reader waiting
     assert choice.read(style) is None
 
 

@@ -268,15 +268,12 @@ def test_scale_of_an_end(tmp_path, parts):
     assert "gives scale" in refused(put(tmp_path, signed(fields, wrong)))
 
 
-def test_a_network_for_rgb_is_not_one_for_yuv(tmp_path, parts, tiny_yuv):
-    fields, files = parts
-    fields["input"]["pixels"] = "yuv"
-    assert "zero-point -128: pixels need 0.003921569 and 0 as int8" in refused(put(tmp_path, signed(fields, files)))
-    fields = manifest_fields(tiny_yuv)
-    fields["input"]["pixels"] = "rgb"
-    assert "zero-point 0: pixels need" in refused(put(tmp_path, signed(fields, tiny_yuv.files)))
-    fields["output"]["pixels"], fields["input"]["pixels"] = "rgb", "yuv"
-    assert "1x32x64x4 but the manifest says 1x32x64x3" in refused(put(tmp_path, signed(fields, tiny_yuv.files)))
+def test_border_and_channels_of_an_end(tmp_path, tiny_yuv):
+    fields, files = manifest_fields(tiny_yuv), tiny_yuv.files
+    fields["input"]["border"] = 0
+    assert "input is 1x34x66x3 but the manifest says 1x32x64x3" in refused(put(tmp_path, signed(fields, files)))
+    fields["input"]["border"], fields["output"]["pixels"] = 1, "rgb"
+    assert "1x32x64x4 but the manifest says 1x32x64x3" in refused(put(tmp_path, signed(fields, files)))
 
 
 # Fuzzing: refused, or the very same style; never anything else

@@ -71,6 +71,14 @@ def test_pictures_of_all_kinds_become_rgb(tmp_path):
     assert [frame.pixels.shape for frame in take(open_camera(str(tmp_path)))] == [(7, 9, 3)] * 3
 
 
+def test_grey_of_16_bits_keeps_its_tones_and_real_numbers_are_refused(tmp_path):
+    Image.fromarray(np.full((7, 9), 100 * 257, np.uint16)).save(str(tmp_path / "a.png"))
+    assert np.all(take(open_camera(str(tmp_path)))[0].pixels == 100)
+    Image.fromarray(np.full((7, 9), 0.5, np.float32)).save(str(tmp_path / "b.tif"))
+    with pytest.raises(Problem, match="b.tif: its pixels are real numbers"):
+        take(open_camera(str(tmp_path)))
+
+
 def test_a_picture_on_its_side_is_turned(tmp_path):
     image = Image.new("RGB", (20, 10))
     exif = image.getexif()

@@ -29,6 +29,9 @@ class Monitor:
         self.fault, self.seen, self.finished = None, [], False
         self.changed = threading.Condition()
 
+    def connect(self):
+        return not self.fault
+
     def show(self, frame):
         with self.changed:
             if self.fault:

@@ -74,9 +74,8 @@ def test_from_yuv_to_bgrx_it_is_the_same_style(tiny, tiny_yuv, plan):
     assert (like.input_format, like.output_format, like.channels) == ("rgb", "rgb", 3)
     assert (engine.input_format, engine.output_format, engine.channels) == ("yuv", "bgrx", 4)
     picture = VirtualCamera(paced=False).picture(48)
-    away = np.abs(like.draw(picture).astype(int) - engine.draw(picture))[4:-4, 4:-4]
-    assert away.mean() < 6  # the grey padding of one and the black one of the other reach far into so small a picture
-    assert np.median(away) <= 3
+    away = np.abs(like.draw(picture).astype(int) - engine.draw(picture))
+    assert away.mean() < 2 and np.percentile(away, 99) < 10  # Y, U and V are rounded, and have fewer steps than R, G, B
 
 
 def test_without_exposure_yuv_is_only_copied(tmp_path, tiny_yuv):
@@ -84,9 +83,11 @@ def test_without_exposure_yuv_is_only_copied(tmp_path, tiny_yuv):
     del fields["input"]["exposure"]
     engine = Stylizer(bundle.write(tmp_path / "plain.reconet", fields, tiny_yuv.files), plan="fused", reference=True)
     pixels = frame()
-    out = np.empty((32, 64, 4), np.uint8)
-    engine.stylize(pixels, out)
-    assert np.array_equal(out, uncut(tiny_yuv.files["fused.tflite"], pixels))
+    out, within_black = np.empty((32, 64, 4), np.uint8), np.full((34, 66, 3), (16, 128, 128), np.uint8)
+    within_black[1:-1, 1:-1] = pixels
+    for _ in range(2):
+        engine.stylize(pixels, out)
+        assert np.array_equal(out, uncut(tiny_yuv.files["fused.tflite"], within_black))
 
 
 def test_segments_and_numpy_are_bit_identical_to_the_uncut_network(tmp_path, parts):

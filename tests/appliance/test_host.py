@@ -215,7 +215,8 @@ def test_a_file_that_the_driver_fails_to_give_is_unknown(apex, tmp_path):
     assert apex().temperature is None
 
 
-FULL = dict(style="starry_night", plan="lowres", runtime="pycoral 2.0.0 (TPU)", fps=14.84,
+FULL = dict(style="starry_night", digest="ab" * 32, plan="lowres", runtime="pycoral 2.0.0 (TPU)",
+            fps=14.84,
             ms={"input": 0.4, "lowres": 61.5}, dropped=3, longest_gap_ms=95.2,
             camera="/dev/video0, 1280x720 at 30 fps", display="HDMI-A-1 1920x1080", config=None,
             temperature=90.1, clock_mhz=125, hot=True,

@@ -265,6 +265,29 @@ def test_without_an_edge_tpu_a_compiled_style_runs_on_the_cpu_or_waits(folder, s
     assert waiting.runs() == "b" and waiting.switcher.slate is None
 
 
+def test_a_compiled_style_that_took_the_daemon_down_is_refused_until_it_is_copied_anew(
+        folder, style, start, monkeypatch, tmp_path):
+    style(folder / "good.reconet")
+    bad = style(folder / "bad.reconet", compiled=True)
+    (tmp_path / "apex_0").write_text("")
+    monkeypatch.setattr(interpreter, "TPU_DEVICE", str(tmp_path / "apex_0"))
+    one = start(folder, tpu_missing="cpu")
+    assert one.runs() == "bad"  # it came through
+    one.close()
+    fatal = state.attempt(folder, bad)
+    fatal.__enter__()  # and now it does not
+    two = start(folder)
+    assert "took the daemon down" in two.tells("bad.reconet") and two.runs() == "good"
+    style(folder / "bad.reconet", compiled=True)
+    assert two.runs() == "bad"
+    two.close()
+    fatal = state.attempt(folder, bad)
+    fatal.__enter__()
+    monkeypatch.setattr(state, "_BOOT", tmp_path / "boot_id")
+    (tmp_path / "boot_id").write_text("another one: the power was cut")
+    assert start(folder).runs() == "bad"
+
+
 def test_a_folder_that_cannot_be_written_is_no_hindrance(folder, style, start, monkeypatch):
     def refuse(*_):
         raise Problem("the disk is full")

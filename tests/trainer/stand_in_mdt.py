@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
 """NOT mdt: a stand-in that keeps a board in the folder $STAND_IN_BOARD, for tests of those who call mdt.
 
-It talks like mdt 1.5: its own words among those of the board, lines that end in CR LF; it hangs up when its standard
-input ends and loses exit codes. What the board is like is told by files in that folder: absent, full, deaf (no daemon),
-dislikes (the SHA-256 of a bundle that the daemon refuses), pinned (the style that it shows whatever is newest).
+It talks like mdt 1.5: its own words among those of the board, lines that end in CR LF; it wants a terminal, hangs up
+when its standard input ends and loses exit codes. What the board is like is told by files in that folder: absent, full,
+deaf (no daemon), dislikes (the SHA-256 of a bundle that the daemon refuses), pinned (the style that it shows whatever
+is newest).
 """
 
 import hashlib
 import json
 import os
-import re
 import select
 import subprocess
 import sys
 from pathlib import Path
 
 BOARD = Path(os.environ["STAND_IN_BOARD"])
-HOME, STYLES = BOARD / "home", BOARD / "var/lib/reconet"
+HOME, STYLES, SUMS = BOARD / "home/mendel", BOARD / "var/lib/reconet", BOARD / "var/lib/dpkg/info/reconet.md5sums"
 PREFERRED = BOARD.parent / "preferred-device"
 DAEMON = """#!/bin/sh
 exec {python} -IS {me} daemon "$@"
@@ -77,20 +77,22 @@ def execute(script):
     tools.mkdir(exist_ok=True)
     for name in ("reconet", "dpkg-query"):
         (tools / name).write_text(DAEMON.format(python=sys.executable, me=Path(__file__)) if name == "reconet"
-                                  else f"#!/bin/sh\ncat {BOARD}/installed\n")
+                                  else f"#!/bin/sh\ntest -e {SUMS} && printf 'install ok installed '\n")
         (tools / name).chmod(0o755)
-    done = subprocess.run(["sh", "-c", script.replace("/var/lib/reconet", str(STYLES))], capture_output=True, text=True,
-                          env={**os.environ, "HOME": str(HOME), "PATH": f"{tools}:{os.environ['PATH']}"})
+    os.get_terminal_size()
+    for path in ("/var/lib/", "/home/mendel"):
+        script = script.replace(path, f"{BOARD}{path}")
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True,
+                          env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"})
     print(done.stdout.replace("\n", "\r\n"), end="\r\n")
     say("Connection to tidy-zebra at 192.168.100.2 closed")
 
 
 def install(package):
-    version = re.search(r"_(.+)_", Path(package).name).group(1)
     if (BOARD / "full").exists():
         say("dpkg: error processing archive: No space left on device")
-    else:
-        (BOARD / "installed").write_text(f"install ok installed {version}")
+    else:  # as if it had unpacked the package
+        SUMS.write_bytes(Path(package).with_suffix(".md5sums").read_bytes())
     say("Connection to tidy-zebra at 192.168.100.2 closed with exit code 0")
 
 

@@ -26,6 +26,7 @@ def test_photographs_are_covered_and_cropped_in_order_of_name(tmp_path):
         picture.paste(colour, (*corner, corner[0] + middle[0], corner[1] + middle[1]))
         picture.save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "._a.jpg").write_text("not one either: macOS leaves them")
     photos = pictures.photographs(tmp_path, (32, 64))
     assert photos.shape == (2, 40, 80, 3) and photos.dtype == np.uint8
     assert [int(np.median(photo)) for photo in photos] == [100, 200]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.style import bundle
+from firmware_overlay import build_deb
 from trainer.cli import main
 
 from .conftest import ROOT
@@ -18,7 +19,7 @@ def board(tmp_path, monkeypatch):
     """The folder of a board that shows `old`, with mdt on the PATH."""
     tools, folder = tmp_path / "tools", tmp_path / "board"
     tools.mkdir()
-    for part in ("home", "var/lib/reconet"):
+    for part in ("home/mendel", "var/lib/reconet", "var/lib/dpkg/info"):
         (folder / part).mkdir(parents=True)
     mdt = tools / "mdt"
     mdt.write_text(f"#!{sys.executable} -IS\n" + Path(__file__).with_name("stand_in_mdt.py").read_text())
@@ -34,7 +35,7 @@ def styles(board):
 
 
 def names(board):
-    return sorted(path.name for path in [*styles(board).iterdir(), *(board / "home").iterdir()])
+    return sorted(path.name for path in [*styles(board).iterdir(), *(board / "home/mendel").iterdir()])
 
 
 def style(path, name, title="Tiny"):
@@ -124,29 +125,38 @@ def test_a_damaged_style_does_not_leave_the_workstation(board, tmp_path, capsys)
     assert str(path) in capsys.readouterr().err and not (board.parent / "calls").exists()
 
 
+def package(folder, content, name="reconet_0.1.0_arm64.deb"):
+    """A package with one file, and beside it what dpkg would note of it."""
+    path = folder / name
+    path.write_bytes(build_deb.deb("Package: reconet\n", {"usr/file": (content, 0o644, 0)}))
+    path.with_suffix(".md5sums").write_text(f"{hashlib.md5(content).hexdigest()}  usr/file\n")
+    return path
+
+
 def test_a_package_is_installed(board, tmp_path, capsys):
-    package = tmp_path / "reconet_0.1.0_arm64.deb"
-    assert deploy(package) == 1
-    assert "make deb" in capsys.readouterr().err
-    package.touch()
-    assert deploy(package) == 0
+    assert deploy(package(tmp_path, b"1")) == 0
     assert "daemon   0.1.0" in capsys.readouterr().out
-    (board / "installed").unlink()
+
+
+def test_a_package_that_cannot_be_installed_is_reported(board, tmp_path, capsys):
+    assert deploy(package(tmp_path, b"1")) == 0
     (board / "full").touch()
-    assert deploy(package) == 1
+    assert deploy(package(tmp_path, b"2")) == 1  # of the same version
     assert "No space left on device" in capsys.readouterr().err
 
 
 def test_a_package_whose_daemon_does_not_start_is_reported(board, tmp_path, capsys):
-    package = tmp_path / "reconet_0.1.0_arm64.deb"
-    package.touch()
     (board / "deaf").touch()
-    assert deploy(package, timeout=1) == 1
+    assert deploy(package(tmp_path, b"1"), timeout=1) == 1
     assert "is installed, but: reconet: the daemon is not running" in capsys.readouterr().err
 
 
-def test_a_package_for_another_python_stays_here(board, tmp_path, capsys):
-    package = tmp_path / "reconet_0.1.0+python3.11_arm64.deb"
-    package.touch()
-    assert deploy(package) == 1
-    assert "not a package for the board" in capsys.readouterr().err
+def test_what_is_no_package_for_the_board_stays_here(board, tmp_path, capsys):
+    whole = package(tmp_path, b"1")
+    for path in (tmp_path / "reconet_0.2.0_arm64.deb", package(tmp_path, b"1", "reconet_0.1.0+python3.11_arm64.deb")):
+        assert deploy(path) == 1
+        assert "make deb writes dist/reconet_VERSION_arm64.deb" in capsys.readouterr().err
+    whole.write_bytes(whole.read_bytes()[:100])
+    assert deploy(whole) == 1
+    assert "not a whole package" in capsys.readouterr().err
+    assert "install" not in (board.parent / "calls").read_text()

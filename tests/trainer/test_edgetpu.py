@@ -9,7 +9,7 @@ from appliance.errors import Problem
 from appliance.frames import converted
 from trainer import network
 from trainer.edgetpu import gate
-from trainer.edgetpu.convert import convert, forward
+from trainer.edgetpu.convert import bordered, convert, forward
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.flatbuffer import operation, unpack
 from trainer.edgetpu.student import fold, for_pixels
@@ -116,14 +116,16 @@ def test_from_yuv_to_bgrx_int8_is_as_close_as_from_rgb_to_rgb(student, frames):
     folded, rgb = fold(student, SPEC), np.round(frames * 255).astype("uint8")
     weights, yuv = for_pixels(folded, "yuv", "bgrx"), np.stack([converted(frame, "rgb", "yuv") for frame in rgb])
     plain = run(convert(folded, SPEC, rgb / 255), (rgb[:1] ^ 0x80).view("int8")) / 128
-    least = snr_db(np.asarray(student(rgb[:1].astype("float32") / 255)["image"]), plain) - 1
-    expected = forward(weights, SPEC, tf.constant((yuv[:1] - np.float32(128)) / 255)).numpy()
+    expected = np.asarray(student(rgb[:1].astype("float32") / 255)["image"])
+    least = snr_db(expected, plain) - 1
+    shown = np.round(255 * bordered(yuv[:1] / 255, 1)).astype("uint8")
     for plan in PLANS:
-        data = convert(weights, SPEC, yuv / 255, plan, pixels="yuv")
+        floating = forward(weights, SPEC, tf.constant(shown / np.float32(255)), plan, takes="yuv").numpy()
+        assert snr_db(expected, unshuffled(floating, plan)[..., 2::-1]) > 35, plan  # but for Y, U and V being rounded
+        data = convert(weights, SPEC, yuv / 255, plan, takes="yuv")
         assert gate.faults(data) == []
-        made = unshuffled(run(data, (yuv[:1] ^ 0x80).view("int8")) / 128, plan)
-        assert made.shape[-1] == 4
-        assert snr_db(expected[..., :3], made[..., :3]) > least, plan
+        made = unshuffled(run(data, (shown ^ 0x80).view("int8")) / 128, plan)
+        assert made.shape[-1] == 4 and snr_db(expected, made[..., 2::-1]) > least, plan
 
 
 def test_segments_hold_only_what_they_need_and_no_resize(whole):

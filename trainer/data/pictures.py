@@ -29,7 +29,7 @@ def photographs(folder: Path, size: tuple[int, int]) -> np.ndarray:
     """
     if not folder.is_dir():
         raise Problem(f"photos {folder}: no such folder; put photographs there or set data.photos in the recipe")
-    paths = sorted(path for path in folder.iterdir() if is_picture(path))
+    paths = sorted(path for path in folder.iterdir() if is_picture(path) and not path.name.startswith("."))
     if not paths:
         raise Problem(f"photos {folder}: no pictures in it; put JPEG or PNG photographs there")
     height, width = size[0] * 5 // 4, size[1] * 5 // 4

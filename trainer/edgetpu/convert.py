@@ -4,20 +4,19 @@ import keras
 import numpy as np
 
 from appliance.errors import Problem
+from appliance.frames import YUV_BLACK
 from trainer.edgetpu.flatbuffer import operation, pack, unpack
 from trainer.edgetpu.fold import at_low_resolution, nearest_into_transposed
+from trainer.edgetpu.student import border
 from trainer.network import EPSILON, convolutions
 from trainer.quiet import quiet
 from trainer.recipe import Network
 
-# The byte of the input that stands for 0, which is also what a convolution's padding stands for.
-ZERO = {"rgb": 0, "yuv": 128}
 
-
-def forward(weights: dict, spec: Network, pixels, plan: str = "split", normalise=lambda x, name: x):
+def forward(weights: dict, spec: Network, picture, plan: str = "split", normalise=lambda x, name: x, takes="rgb"):
     """The folded network in TensorFlow operations that an Edge TPU knows: (1, H, W, 3) in 0..1 -> (1, H, W, C) in
     -1..1, or in the plan lowres (1, H/4, W/4, 16 C), the image shuffled by 4. What comes out of a convolution but the
-    last goes through normalise(x, its name), nothing when folded.
+    last goes through normalise(x, its name), nothing when folded. A network that takes "yuv" wants a bordered() one.
     """
     import tensorflow as tf
 
@@ -25,7 +24,8 @@ def forward(weights: dict, spec: Network, pixels, plan: str = "split", normalise
 
     def conv(x, name):
         kernel, bias = weights[name]
-        x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, strides[name], "SAME"), bias)
+        padding = "VALID" if name == "encoder1" and border(spec, takes) else "SAME"
+        x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, strides[name], padding), bias)
         return x if name == "image" else normalise(x, name)
 
     def upsample(x):
@@ -45,7 +45,7 @@ def forward(weights: dict, spec: Network, pixels, plan: str = "split", normalise
         kernel, bias = at_low_resolution(*weights[name], factor, upsample)
         return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
 
-    x = pixels
+    x = picture
     for name in ("encoder1", "encoder2", "encoder3"):
         x = tf.nn.relu(conv(x, name))
     for i in range(1, spec.blocks + 1):
@@ -61,26 +61,25 @@ def convert(
     frames: np.ndarray,
     plan: str = "split",
     normalise=lambda x, name: x,
-    pixels: str = "rgb",
+    takes: str = "rgb",
 ) -> bytes:
     """The whole network, in the form of a plan (see edgetpu.cost), as int8 TFLite, batch 1.
 
-    Its ranges are calibrated on frames (N, H, W, 3), bytes of the input's pixels over 255.
+    Its ranges are calibrated on frames (N, H, W, 3) in 0..1, of the pixels that it takes, "rgb" or "yuv".
 
-    A byte b of the input, as uint8, stands for (b - ZERO[pixels]) / 255, and one of the output for (b - 128) / 128.
-    Raises Problem when frames cannot calibrate it.
+    The input's byte b stands for (b + 128) / 255 and the output's for b / 128. Raises Problem when frames cannot
+    calibrate it.
     """
     import tensorflow as tf
 
     if not np.isfinite(frames).all() or frames.min() < 0 or frames.max() > 1:
         raise Problem("calibration frames: values outside 0..1")
-    pinned = frames.astype("float32").copy()
-    pinned[0, 0, :2] = [[0.0], [1.0]]  # two pixels that pin the input's range to all bytes
-    pinned -= np.float32(ZERO[pixels] / 255)
+    pinned = bordered(frames.astype("float32"), border(spec, takes))
+    pinned[0, 0, :2] = [[0.0], [1.0]]  # two pixels that pin the input's range to 0..1
 
-    @tf.function(input_signature=[tf.TensorSpec([1, *frames.shape[1:]], tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec([1, *pinned.shape[1:]], tf.float32)])
     def network(picture):
-        return forward(weights, spec, picture, plan, normalise)
+        return forward(weights, spec, picture, plan, normalise, takes)
 
     with quiet():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
@@ -89,6 +88,15 @@ def convert(
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
         return with_plain_activations(converter.convert())
+
+
+def bordered(frames: np.ndarray, width: int) -> np.ndarray:
+    """A copy of YUV frames (N, H, W, 3) in 0..1 with `width` pixels of black around each; of any frames with 0."""
+    count, height, columns, channels = frames.shape
+    made = np.empty((count, height + 2 * width, columns + 2 * width, channels), frames.dtype)
+    made[:] = np.array(YUV_BLACK) / 255
+    made[:, width : width + height, width : width + columns] = frames
+    return made
 
 
 def with_plain_activations(data: bytes) -> bytes:

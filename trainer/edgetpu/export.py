@@ -20,7 +20,7 @@ from trainer.distillation import student_run
 from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
-from trainer.edgetpu.student import channel_peaks, equalise, fold, for_pixels
+from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels
 from trainer.evaluation import expose, for_manifest, meter, plan_snr
 from trainer.recipe import Recipe
 from trainer.runs import load_model
@@ -62,7 +62,7 @@ def export(
     files, stages, seen = {}, {}, calibration(frames, recipe, pixels[0])
     for plan in plans:
         with console.status(f"quantising for the plan {plan}"):
-            whole = convert(weights, recipe.network, seen, plan, pixels=pixels[0])
+            whole = convert(weights, recipe.network, seen, plan, takes=pixels[0])
         gate.check(f"{recipe.name}, plan {plan}", whole)
         segments, stages[plan] = staged(plan, whole)
         files.update(segments)
@@ -106,7 +106,7 @@ def ends(recipe: Recipe, pixels: tuple[str, str]) -> dict:
     targets = {"mean": recipe.frame.exposure_mean, "std": recipe.frame.exposure_std}
     if recipe.frame.exposure_chroma is not None:
         targets["chroma"] = recipe.frame.exposure_chroma
-    return {"input": {**takes, "exposure": targets}, "output": gives}
+    return {"input": {**takes, "border": border(recipe.network, pixels[0]), "exposure": targets}, "output": gives}
 
 
 def staged(plan: str, whole: bytes) -> tuple[dict[str, bytes], list[dict]]:

@@ -24,16 +24,16 @@ def bytes_into_convolution(kernel: np.ndarray) -> np.ndarray:
 
 
 def yuv_into_convolution(
-    kernel: np.ndarray, bias: np.ndarray, full_range: bool = False, zero: int = 128
+    kernel: np.ndarray, bias: np.ndarray, full_range: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """(kernel, bias) of the convolution that takes YUV where the given one takes RGB.
 
-    YUV is BT.601 as (byte - zero) / 255, RGB is 0..1 and not clipped. Inexact within half a kernel of the border: the
-    padding is 0 in both, which is black in RGB and in YUV the byte `zero` three times: grey for 128, and a green
-    outside of all colours for 0.
+    YUV is BT.601 as byte / 255, RGB is 0..1 and not clipped. Within half a kernel of the border it is exact only on a
+    picture with that much of black around it, without padding: zeros are black in RGB, and in YUV a green outside of
+    all colours.
     """
     matrix = _FULL_RANGE if full_range else _LIMITED_RANGE
-    black = (np.array([0 if full_range else 16, 128, 128]) - zero) / 255
+    black = np.array([0 if full_range else 16, 128, 128]) / 255
     folded = np.einsum("hwrc,ry->hwyc", kernel, matrix)
     return folded, bias - np.einsum("hwyc,y->c", folded, black)
 

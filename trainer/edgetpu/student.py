@@ -52,7 +52,7 @@ def equalise(
 def for_pixels(folded: dict[str, tuple[np.ndarray, np.ndarray]], takes: str, gives: str) -> dict:
     """The network that takes "rgb" or "yuv" and gives "rgb" or "bgrx", out of one from RGB to RGB.
 
-    YUV is as edgetpu.fold.yuv_into_convolution() has it, with 128 for 0.
+    YUV needs black around it, see border(), and the first convolution then no padding.
     """
     made = dict(folded)
     if takes == "yuv":
@@ -60,6 +60,11 @@ def for_pixels(folded: dict[str, tuple[np.ndarray, np.ndarray]], takes: str, giv
     if gives == "bgrx":
         made["image"] = bgrx_from_convolution(*folded["image"])
     return made
+
+
+def border(spec: Network, takes: str) -> int:
+    """The pixels of black around a picture that the network reads: none in RGB, where padding is black already."""
+    return spec.first_kernel // 2 if takes == "yuv" else 0
 
 
 def channel_peaks(student: keras.Model, spec: Network, frames: np.ndarray) -> dict[str, np.ndarray]:

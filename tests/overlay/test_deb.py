@@ -1,0 +1,233 @@
+"""The package: what is in it, that it is the same bytes everywhere, and what installing it does."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from firmware_overlay import build_deb
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / "build/wheels"
+STYLES = "usr/share/reconet/styles/"
+COMMANDS = ("dpkg", "systemd-sysusers", "systemd-tmpfiles", "deb-systemd-helper", "usermod", "userdel")
+LACKING = [name for name in COMMANDS if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
+needs_dpkg = pytest.mark.skipif(bool(LACKING) or os.geteuid() != 0,
+                                reason=f"installing into a scratch root needs root, {', '.join(LACKING or COMMANDS)}")
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """The package, built twice at once: here, and in a copy elsewhere, later, by a user with other habits."""
+    folder = tmp_path_factory.mktemp("deb")
+    try:
+        build_deb.wheels("3.7", build_deb.requirements(build_deb.OVERLAY / "python3.7.txt"), CACHE / "3.7")
+    except build_deb.Failure as failure:
+        pytest.skip(str(failure))
+    copy = folder / "copy"
+    for part in ("appliance", "firmware_overlay", "systemd"):
+        shutil.copytree(ROOT / part, copy / part, copy_function=shutil.copy, ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copy(ROOT / "LICENSE", copy)
+    habits = {**os.environ, "TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
+    builds = [subprocess.Popen([sys.executable, root / "firmware_overlay/build_deb.py", "--out", folder / name,
+                                "--wheels", CACHE], env=env, stdout=subprocess.PIPE, text=True,
+                               preexec_fn=lambda mask=mask: os.umask(mask) and None)
+              for name, root, env, mask in (("one", ROOT, os.environ, 0o022), ("two", copy, habits, 0o077))]
+    paths = [Path(build.communicate()[0].strip()) for build in builds]
+    assert all(path.is_file() for path in paths)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def files(packages):
+    """{path: tarfile member} of the package's content, and a function that reads one."""
+    archive = tarfile.open(fileobj=io.BytesIO(member(packages[0], "data.tar.xz")))
+    return {one.name[2:]: one for one in archive}, lambda path: archive.extractfile("./" + path).read()
+
+
+def member(package, wanted):
+    """The bytes of a member of an ar archive."""
+    data, at = package.read_bytes(), 8
+    while at < len(data):
+        name, size = data[at:at + 16].decode().strip(), int(data[at + 48:at + 58])
+        if name == wanted:
+            return data[at + 60:at + 60 + size]
+        at += 60 + size + size % 2
+    raise KeyError(wanted)
+
+
+def test_it_is_the_same_bytes_wherever_and_whenever_it_is_built(packages):
+    one, two = packages
+    assert one.name == two.name
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_every_wheel_is_for_the_board(files):
+    members, read = files
+    tags = {path: re.findall(rb"^Tag: (\S+)", read(path), re.MULTILINE)
+            for path in members if path.endswith(".dist-info/WHEEL")}
+    assert len(tags) == len(build_deb.requirements(build_deb.OVERLAY / "python3.7.txt"))
+    for path, found in tags.items():
+        pure = rb"(py2\.py3|py3)-none-any"
+        assert any(re.fullmatch(rb"cp37-cp37m-manylinux\S+_aarch64|" + pure, tag) for tag in found), (path, found)
+
+
+def test_every_library_is_for_its_processor(files):
+    members, read = files
+    heads = {path: read(path)[:20] for path, one in members.items() if one.isfile()}
+    libraries = {path: head for path, head in heads.items() if head.startswith(b"\x7fELF")}
+    assert len(libraries) > 20
+    for path, head in libraries.items():
+        assert int.from_bytes(head[18:20], "little") == 183, path  # EM_AARCH64
+
+
+def test_everything_is_there_and_belongs_to_root(files):
+    members, read = files
+    assert {(one.uid, one.gid, one.uname, one.gname) for one in members.values()} == {(0, 0, "root", "root")}
+    assert not [path for path, one in members.items() if one.mode & 0o022 or one.mode & 0o7000]
+    for source in (ROOT / "appliance").rglob("*.py"):
+        assert read(build_deb.LIBRARY + source.relative_to(ROOT).as_posix()) == source.read_bytes()
+    for unit in (ROOT / "systemd").iterdir():
+        assert f"lib/systemd/system/{unit.name}" in members
+    dates = {path: one.mtime for path, one in members.items() if path.startswith(STYLES) and one.isfile()}
+    assert len(dates) == 5 and max(dates, key=dates.get) == STYLES + build_deb.FIRST_STYLE
+
+
+def test_every_licence_is_named(files):
+    text = files[1]("usr/share/doc/reconet/copyright").decode()
+    for line in (build_deb.OVERLAY / "python3.7.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            name, licence = re.match(r"([\w-]+)==.*# (\S+)$", line).groups()
+            line = f"\nLicense: {licence}-{name.replace('-', '_')}\n"
+            assert line.lower() in text.lower()
+
+
+@pytest.mark.skipif(not shutil.which("lintian"), reason="lintian is not on this machine")
+def test_lintian_finds_no_error(packages):
+    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error", packages[0]], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not on this machine")
+def test_the_scripts_are_plain_shell():
+    scripts = [build_deb.OVERLAY / "DEBIAN" / name for name in ("postinst", "postrm", "prerm")]
+    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture
+def board(tmp_path):
+    """A root with nothing but users in it, and a function that runs dpkg on it."""
+    root = tmp_path / "root"
+    for folder in ("etc", "var/lib/dpkg/info", "var/lib/dpkg/updates"):
+        (root / folder).mkdir(parents=True)
+    (root / "var/lib/dpkg/status").touch()
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nmendel:x:1000:1000::/home/mendel:/bin/bash\n")
+    (root / "etc/group").write_text("root:x:0:\nvideo:x:44:mendel\nsystemd-journal:x:101:\nmendel:x:1000:\n")
+    (root / "etc/shadow").write_text("root:*::0:::::\nmendel:*::0:::::\n")
+    (root / "etc/gshadow").touch()
+
+    def dpkg(*arguments):
+        done = subprocess.run(
+            ["dpkg", f"--root={root}", "--log=/dev/null", "--force-script-chrootless", "--force-architecture",
+             "--force-depends", "--force-confold", *map(str, arguments)], capture_output=True, text=True,
+            env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C"})
+        assert done.returncode == 0, done.stderr
+        return root
+
+    return dpkg
+
+
+def package(path, version, **styles):
+    """A small package of that version, with these as its styles."""
+    files = build_deb.tree([]).items()
+    files = {name: file for name, file in files if not name.startswith((STYLES, build_deb.LIBRARY))}
+    for age, (name, content) in enumerate(styles.items()):
+        files[f"{STYLES}{name}.reconet"] = (content.encode(), 0o644, build_deb.STYLES_DATE + age)
+    control = (build_deb.OVERLAY / "DEBIAN/control").read_text().format(version=version, depends="python3", size=1)
+    path.write_bytes(build_deb.deb(control, dict(sorted(files.items()))))
+    return path
+
+
+def groups(root):
+    lines = (line.split(":") for line in (root / "etc/group").read_text().splitlines())
+    return {name: set(filter(None, members.split(","))) for name, _, _, members in lines}
+
+
+def styles(root):
+    return {path.stem: path.read_text() for path in (root / "var/lib/reconet").glob("[!.]*")}
+
+
+@needs_dpkg
+def test_installing(board, tmp_path):
+    root = board("--install", package(tmp_path / "a.deb", "1.0", udnie="u1", starry_night="s1"))
+    assert styles(root) == {"udnie": "u1", "starry_night": "s1"}
+    folder = root / "var/lib/reconet"
+    gid = next(int(line.split(":")[2]) for line in (root / "etc/group").read_text().splitlines()
+               if line.startswith("reconet:"))
+    assert (folder.stat().st_mode & 0o7777, folder.stat().st_gid) == (0o2775, gid)
+    assert all(path.stat().st_gid == gid and path.stat().st_mode & 0o060 == 0o060 for path in folder.iterdir())
+    assert max(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime).stem == "starry_night"
+    members = groups(root)
+    assert all("reconet" in members[name] for name in ("video", "render", "apex"))
+    assert members["reconet"] == {"mendel"}
+    assert (root / "etc/systemd/system/multi-user.target.wants/reconet.service").is_symlink()
+
+
+@needs_dpkg
+def test_without_a_user_mendel_none_is_made(board, tmp_path):
+    made = package(tmp_path / "a.deb", "1.0", udnie="u1")
+    root = tmp_path / "root"
+    for name in ("passwd", "shadow"):
+        path = root / "etc" / name
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+    board("--install", made)
+    assert "mendel" not in (root / "etc/passwd").read_text()
+
+
+@needs_dpkg
+def test_upgrading_keeps_what_the_user_changed(board, tmp_path):
+    root = board("--install", package(tmp_path / "a.deb", "1.0", great_wave="g1", scream="c1", udnie="u1",
+                                      starry_night="s1"))
+    folder, config = root / "var/lib/reconet", root / "etc/reconet/config.toml"
+    (folder / "udnie.reconet").write_text("mine")
+    (folder / "own.reconet").write_text("mine")
+    (folder / "scream.reconet").unlink()
+    config.write_text("[camera]\nfps = 15\n")
+    board("--install", package(tmp_path / "b.deb", "2.0", great_wave="g1", scream="c2", udnie="u2", starry_night="s2",
+                               own="o2", fresh="f2"))
+    kept = {"great_wave": "g1", "udnie": "mine", "starry_night": "s2", "own": "mine", "fresh": "f2"}
+    assert styles(root) == kept
+    assert config.read_text() == "[camera]\nfps = 15\n"
+    board("--install", tmp_path / "b.deb")
+    assert styles(root) == kept
+
+
+@needs_dpkg
+def test_what_a_user_left_in_the_folder_is_not_followed(board, tmp_path):
+    root = board("--install", package(tmp_path / "a.deb", "1.0", udnie="u1"))
+    target = root / "etc/important"
+    target.write_text("u1")
+    (root / "var/lib/reconet/udnie.reconet").unlink()
+    (root / "var/lib/reconet/udnie.reconet").symlink_to(target)
+    board("--install", package(tmp_path / "b.deb", "2.0", udnie="u2"))
+    assert target.read_text() == "u1" and target.stat().st_mode & 0o022 == 0
+
+
+@needs_dpkg
+def test_removing_leaves_what_is_the_users_and_purging_leaves_nothing(board, tmp_path):
+    root = board("--install", package(tmp_path / "a.deb", "1.0", udnie="u1"))
+    before = {path for path in root.rglob("*") if "reconet" in path.name}
+    board("--remove", "reconet")
+    assert styles(root) == {"udnie": "u1"} and (root / "etc/reconet/config.toml").exists()
+    assert not (root / "usr").exists() and "reconet" in groups(root)
+    board("--purge", "reconet")
+    assert before and not [path for path in before if path.exists() or path.is_symlink()]
+    assert "reconet" not in groups(root) and "reconet" not in (root / "etc/passwd").read_text()

@@ -1,0 +1,84 @@
+"""The units: what systemd 241 would make of them, as far as a newer systemd can tell."""
+
+import configparser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from appliance.config import defaults_as_toml
+
+ROOT = Path(__file__).parents[2]
+UNITS = sorted((ROOT / "systemd").iterdir())
+# All of them are in src/core/load-fragment-gperf.gperf.m4 of systemd 241. Newer and so not to be used:
+# RestrictSUIDSGID, ProtectHostname (242), OOMPolicy, TimeoutAbortSec (243), ProtectKernelLogs (244),
+# ProtectClock (245), ProtectProc, ProcSubset (247), OnSuccess, Upholds (249).
+KNOWN_TO_241 = set("""
+    After Before Conflicts DefaultDependencies Description Documentation OnFailure Requires RequiresMountsFor
+    StartLimitIntervalSec StopWhenUnneeded Wants WantedBy
+    ExecReload ExecStart ExecStop ExecStopPost NotifyAccess RemainAfterExit Restart RestartSec TimeoutStartSec
+    TimeoutStopSec Type WatchdogSec
+    CapabilityBoundingSet Environment Group KeyringMode LimitCORE LockPersonality NoNewPrivileges OOMScoreAdjust
+    PrivateNetwork PrivateTmp ProtectControlGroups ProtectHome ProtectKernelModules ProtectKernelTunables ProtectSystem
+    ReadWritePaths RemoveIPC RestrictAddressFamilies RestrictNamespaces RestrictRealtime RuntimeDirectory
+    SystemCallArchitectures SystemCallErrorNumber SystemCallFilter UMask User
+    DeviceAllow DevicePolicy IPAddressDeny MemoryMax TasksMax
+    LazyUnmount Options What Where
+""".split())
+
+needs_analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not on this machine")
+
+
+def options(path):
+    """(section, name, value) of every line; names may come more than once."""
+    text = path.read_text().replace("\\\n", " ")
+    section = None
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif "=" in line and not line.startswith("#"):
+            name, value = line.split("=", 1)
+            yield section, name, value
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_only_options_of_systemd_241(path):
+    assert {name for _, name, _ in options(path)} <= KNOWN_TO_241
+
+
+@needs_analyze
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_units_are_sound(path, tmp_path):
+    # Of a copy, because the command is not installed here.
+    for unit in UNITS:
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/bin/reconet", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / path.name],
+                          capture_output=True, text=True)
+    assert str(tmp_path) not in done.stderr and path.name not in done.stderr, done.stderr
+
+
+@needs_analyze
+def test_the_service_is_exposed_little():
+    done = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--threshold=20",
+                           ROOT / "systemd/reconet.service"], capture_output=True, text=True)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze cannot look at files (--offline, since 250)")
+    level = re.search(r"exposure level for reconet.service: ([0-9.]+)", done.stdout)
+    assert level, done.stderr
+    assert float(level.group(1)) <= 2.0
+
+
+def test_the_configuration_file_has_every_key_at_its_default():
+    assert (ROOT / "firmware_overlay/etc/reconet/config.toml").read_text() == defaults_as_toml()
+
+
+def test_the_journal_of_the_board_is_kept_and_stays_small():
+    journald = configparser.ConfigParser()
+    journald.optionxform = str
+    journald.read(ROOT / "firmware_overlay/usr/lib/systemd/journald.conf.d/reconet.conf")
+    assert journald["Journal"]["Storage"] == "persistent" and journald["Journal"]["SystemMaxUse"] == "64M"
+    mount = {name: value for _, name, value in options(ROOT / "systemd/var-log-journal.mount")}
+    # systemd names a mount unit after its path, and waits for the mount point's own file system.
+    assert mount["Where"] == "/var/log/journal" and mount["What"].startswith("/var/lib/")
