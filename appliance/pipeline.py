@@ -15,6 +15,7 @@ from .memory import Memory
 _REMEMBER = 600
 _LATELY = 5.0  # seconds that `recent_fps` looks back
 _MINUTE = 60.0
+_UNSEEN = (16, 16)  # pixels of frames that are dropped: converting whole ones would hold up the loading of a style
 
 
 class Counters:
@@ -91,7 +92,7 @@ class Pipeline:
         self._stylizer = stylizer
         if hasattr(self._camera, "yuv_size"):
             wants_yuv = stylizer is not None and stylizer.input_format == "yuv"
-            self._camera.yuv_size = stylizer.input_size if wants_yuv else None
+            self._camera.yuv_size = stylizer.input_size if wants_yuv else None if stylizer else _UNSEEN
 
     def stop(self) -> None:
         """End after the frames under way. Safe in a signal handler."""
@@ -191,4 +192,5 @@ class Pipeline:
             self.counters.took("show", 1000 * (time.perf_counter() - begin))
             self.counters.show()
             if getattr(self._camera, "clock", None) is time.monotonic:
-                self.counters.took("latency", 1000 * (time.monotonic() - frame.timestamp))
+                # Some drivers say when a frame will have been taken.
+                self.counters.took("latency", max(0.0, 1000 * (time.monotonic() - frame.timestamp)))

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -183,7 +184,14 @@ def test_a_camera_is_told_what_the_network_takes():
     pipeline.stylizer = Yuv()
     assert camera.yuv_size == (8, 8)
     pipeline.stylizer = None
-    assert camera.yuv_size is None
+    assert camera.yuv_size == (16, 16)
+
+
+def test_no_frame_is_shown_before_it_was_taken():
+    class Early(Camera):
+        clock, fps = time.monotonic, 1e-9  # stamped years ahead
+
+    assert Pipeline(Early(3), Style(), Display()).run().median_ms["latency"] == 0
 
 
 def test_without_a_style_frames_are_dropped():
