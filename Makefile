@@ -21,7 +21,7 @@ endef
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 .PHONY: demo
 demo: .venv/installed ## a stylised film of the virtual camera, demo/starry_night.mp4, and a sheet of stills beside it
@@ -73,6 +73,14 @@ lint: .venv-test/installed ## ruff
 .PHONY: deb
 deb: .venv-deb/installed ## the package for the board, dist/reconet_VERSION_arm64.deb
 	.venv-deb/bin/python firmware_overlay/build_deb.py
+
+.PHONY: test-board
+test-board: .venv-test/installed ## boot an emulated board and go through what can happen to one; LONG=1: an hour more
+	.venv-test/bin/python -m pytest tests/board $(if $(LONG),--long)
+
+.PHONY: board
+board: .venv-test/installed ## boot an emulated board to look around in: see tests/board/README.md
+	.venv-test/bin/python -m tests.board start
 
 .PHONY: clean
 clean: ## remove everything that make made

@@ -1,0 +1,158 @@
+"""The board as a whole: a guest with the appliance in it, and what it should show."""
+
+import json
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import numpy as np
+
+from appliance.style.bundle import Bundle, read, write
+
+from . import expected, qemu
+from .build import ROOT, Image
+from .guest import ACT, BOOT, Guest, wait_for
+
+FOLDER = "/var/lib/reconet"
+STATUS = "/run/reconet/status.json"
+DROP_IN = "/run/systemd/system/reconet.service.d/test.conf"
+SQUARES, BARS = 4, 1  # two of vivid's test patterns
+STYLE = ROOT / "tests/data/tiny_yuv.reconet"
+# Exposures before the same networks make styles that are told apart on the screen.
+STYLES = {"plain": {"mean": 0.45, "std": 0.25}, "bright": {"mean": 0.9, "std": 0.1}}
+_VIVID = "/sys/bus/platform/drivers/vivid"
+_RAW = "/root/picture.yuyv"
+
+
+def small_styles(folder: Path) -> List[Path]:
+    """Styles for emulated boards, which take seconds for a frame of full size."""
+    bundle = read(STYLE)
+    made = []
+    for name, exposure in STYLES.items():
+        manifest = bundle.manifest.model_dump(exclude_none=True)
+        manifest.update(name=name, title=f"The {name} one", input={**manifest["input"], "exposure": exposure})
+        made.append(write(folder / f"{name}.reconet", manifest, bundle.files).path)
+    return made
+
+
+class Board(Guest):
+    """`styles`: the small styles in its folder, by name, oldest first."""
+
+    def __init__(self, folder: Path, image: Image, styles: List[Path]):
+        super().__init__(folder, image)
+        self.files = {path.stem: path.read_bytes() for path in styles}
+        self.styles: Dict[str, Bundle] = {path.stem: read(path) for path in styles}
+        self._pictures: Dict[tuple, np.ndarray] = {}
+
+    # What it says
+
+    def status(self) -> Optional[dict]:
+        """What the daemon wrote, or None when there is nothing; `reconet status` takes seconds here."""
+        found = self.run(f"cat {STATUS}", check=False)
+        return json.loads(found.out) if found.code == 0 and found.out else None
+
+    def pid(self) -> int:
+        """Of the daemon; 0 while there is none."""
+        return int(self.run("systemctl show --value --property MainPID reconet").out)
+
+    def now(self) -> str:
+        """A place in the journal."""
+        return self.run("journalctl --quiet --lines 0 --show-cursor").out.rpartition("-- cursor: ")[2].strip()
+
+    def journal(self, after: str = "", unit: str = "reconet") -> List[str]:
+        """What the service and systemd about it said after that place."""
+        since = f"--after-cursor '{after}'" if after else "--boot"
+        lines = self.run(f"journalctl --quiet --unit {unit} --output json {since}").out.splitlines()
+        return [str(json.loads(line)["MESSAGE"]) for line in lines]
+
+    def logged(self, words: str, after: str = "") -> str:
+        """Wait for a line with these words in the journal, after that place."""
+        def look():
+            return next((line for line in self.journal(after) if words in line), None)
+        return wait_for(look, lambda: f"{words!r} in the journal: {self.journal(after)}")
+
+    # What it shows
+
+    def learn(self) -> None:
+        """Take both test patterns from the camera, which has to be free, and work out what they look like stylised."""
+        if self._pictures:
+            return
+        for pattern in (BARS, SQUARES):
+            self.run(f"v4l2-ctl -d /dev/video0 -c test_pattern={pattern} && rm -f {_RAW} && "
+                     "v4l2-ctl -d /dev/video0 --set-fmt-video=width=1280,height=720,pixelformat=YUYV "
+                     f"--stream-mmap --stream-count=1 --stream-to={_RAW}")
+            yuyv = np.frombuffer(self.get(_RAW), np.uint8).reshape(720, 1280, 2)
+            for name, bundle in self.styles.items():
+                self._pictures[name, pattern] = expected.stylised(bundle, yuyv)
+
+    def likeness(self, style: str, pattern: int, screen: Optional[np.ndarray] = None) -> float:
+        """How much the screen is like that test pattern in that style, in dB."""
+        picture = self._pictures[style, pattern]
+        screen = self.screen() if screen is None else screen
+        return expected.likeness(expected.picture_on(screen, picture.shape[1::-1]), picture)
+
+    def film(self, pattern: int) -> None:
+        """Point the camera at another test pattern."""
+        self.run(f"v4l2-ctl -d /dev/video0 -c test_pattern={pattern}")
+
+    def shows(self, style: str, seconds: float = ACT) -> None:
+        """Wait until the screen has what the camera sees in that style, twice: it follows the camera."""
+        for pattern in (BARS, SQUARES):
+            self.film(pattern)
+            self._wait_for_picture(style, pattern, seconds)
+        status = wait_for(self.status, "a status")
+        assert (status["style"], status["slate"]) == (style, None), status
+
+    def _wait_for_picture(self, style: str, pattern: int, seconds: float) -> None:
+        wait_for(lambda: self.likeness(style, pattern) > expected.ALIKE,
+                 lambda: f"pattern {pattern} in style {style}: {self.likeness(style, pattern):.1f} dB, {self.status()}",
+                 seconds)
+
+    def says(self, words: str, seconds: float = ACT) -> str:
+        """Wait for a slate with these words, in the status and on the screen. Gives all of it."""
+        def look():
+            slate = (self.status() or {}).get("slate") or ""
+            title, _, text = slate.partition(": ")
+            likeness = expected.likeness(self.screen(), expected.slate_of(title, text))
+            return words in slate and likeness > expected.SAID and slate
+        return wait_for(look, lambda: f"a slate with {words!r}: {self.status()}", seconds)
+
+    # Bringing it about
+
+    def wait_until_running(self, seconds: float = BOOT) -> dict:
+        """Wait for a picture, by the status alone."""
+        def look():
+            status = self.status()
+            return status and status["style"] and status["fps"] > 0 and not status["slate"] and status
+        return wait_for(look, lambda: f"a running style: {self.status()}", seconds)
+
+    def drop(self, name: str) -> None:
+        """Put a style into the folder as `mdt push` does: as mendel, writing to the file itself."""
+        self.run(f"runuser -u mendel -- sh -c 'cat > {FOLDER}/{name}.reconet'", data=self.files[name])
+
+    def unplug(self) -> None:
+        """Take the camera away while it is in use."""
+        self.run(f"echo vivid.0 > {_VIVID}/unbind")
+
+    def plug(self) -> None:
+        self.run(f"echo vivid.0 > {_VIVID}/bind")
+
+    def override(self, text: str) -> None:
+        """Lay more settings over the unit, until the next boot; "" takes them away."""
+        self.run(f"mkdir -p $(dirname {DROP_IN}) && cat > {DROP_IN} && systemctl daemon-reload",
+                 data=f"[Service]\n{text}\n".encode())
+
+    def settle(self) -> None:
+        """Have it on with a picture; from a new disk, if nothing else helps."""
+        if qemu.pid(self.folder):
+            try:
+                self.wait_until_running(ACT)
+                return
+            except AssertionError:
+                self.power_cut()
+                (self.folder / "disk.qcow2").unlink()
+        self.boot()
+        self.wait_until_running()
+        self.run("systemctl stop reconet")
+        self.learn()
+        self.run("systemctl start reconet")
+        self.wait_until_running()
