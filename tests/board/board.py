@@ -84,11 +84,12 @@ class Board(Guest):
             for name, bundle in self.styles.items():
                 self._pictures[name, pattern] = expected.stylised(bundle, yuyv)
 
-    def likeness(self, style: str, pattern: int, screen: Optional[np.ndarray] = None) -> float:
-        """How much the screen is like that test pattern in that style, in dB."""
+    def likeness(self, style: str, pattern: int, screen: Optional[np.ndarray] = None, part: float = 1.0) -> float:
+        """How much the upper `part` of the screen is like that test pattern in that style, in dB."""
         picture = self._pictures[style, pattern]
         screen = self.screen() if screen is None else screen
-        return expected.likeness(expected.picture_on(screen, picture.shape[1::-1]), picture)
+        rows = round(part * len(picture))
+        return expected.likeness(expected.picture_on(screen, picture.shape[1::-1])[:rows], picture[:rows])
 
     def film(self, pattern: int) -> None:
         """Point the camera at another test pattern."""

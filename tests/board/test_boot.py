@@ -25,7 +25,8 @@ def test_power_on_gives_a_stylised_picture(machine, number):
     machine.run("systemctl stop reconet")
     machine.learn()
     machine.run("systemctl start reconet")
-    assert machine.likeness(status["style"], SQUARES, screen) > 20
+    # Its lower part was behind the title.
+    assert machine.likeness(status["style"], SQUARES, screen, 0.5) > 20
     machine.shows(status["style"])
 
 

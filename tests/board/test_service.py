@@ -53,6 +53,32 @@ def test_shutting_down_is_said(board):
     board.shows(board.wait_until_running()["style"])
 
 
+def test_the_desktop_makes_room(board):
+    """A stand-in for Weston, which takes the display as that does, is away while the service runs."""
+    unit = textwrap.dedent("""
+        [Service]
+        ExecStart=/usr/bin/python3 -c 'import time; card = open("/dev/dri/card0"); time.sleep(1e6)'
+        [Install]
+        WantedBy=multi-user.target
+    """)
+
+    def desktop():
+        return board.run("systemctl is-active weston", check=False).out
+    board.run("systemctl stop reconet", BOOT)
+    board.run("cat > /etc/systemd/system/weston.service && systemctl enable --now weston", BOOT, unit.encode())
+    try:
+        assert desktop() == "active"
+        board.run("systemctl start reconet", BOOT)
+        board.shows(board.wait_until_running()["style"])
+        assert desktop() == "inactive"
+        board.run("systemctl stop reconet", BOOT)
+        wait_for(lambda: desktop() == "active", "the desktop back")
+    finally:
+        board.run("systemctl disable --now weston; rm /etc/systemd/system/weston.service; systemctl daemon-reload; "
+                  "systemctl start reconet", BOOT)
+    board.wait_until_running()
+
+
 def test_killed(board):
     pid, style, since = board.pid(), board.status()["style"], board.now()
     board.run(f"kill -KILL {pid}")
