@@ -7,7 +7,6 @@ import pytest
 
 from appliance.camera.virtual import VirtualCamera
 from appliance.engine.stylizer import Stylizer
-from appliance.frames import cover
 from appliance.style import bundle
 
 SHIPPED = sorted((Path(__file__).parents[2] / "firmware_overlay/var/lib/reconet").glob("*.reconet"))
@@ -30,10 +29,7 @@ def picture(stylizer):
 
 
 def drawn(stylizer):
-    width, height = stylizer.output_size
-    out = np.empty((height, width, stylizer.channels), np.uint8)
-    stylizer.stylize(cover(VirtualCamera(paced=False).picture(48), stylizer.input_size), out)
-    return out
+    return stylizer.draw(VirtualCamera(paced=False).picture(48))
 
 
 BOUNDS = {
