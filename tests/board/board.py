@@ -130,6 +130,11 @@ class Board(Guest):
         """Put a style into the folder as `mdt push` does: as mendel, writing to the file itself."""
         self.run(f"runuser -u mendel -- sh -c 'cat > {FOLDER}/{name}.reconet'", data=self.files[name])
 
+    def restore(self) -> None:
+        """Put the small styles back as they were installed."""
+        for name, data in self.files.items():
+            self.run(f"install -o mendel -g reconet -m 664 /dev/stdin {FOLDER}/{name}.reconet", data=data)
+
     def unplug(self) -> None:
         """Take the camera away while it is in use."""
         self.run(f"echo vivid.0 > {_VIVID}/unbind")
