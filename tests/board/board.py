@@ -135,7 +135,8 @@ class Board(Guest):
     def restore(self) -> None:
         """Put the small styles back as they were installed."""
         for name, data in self.files.items():
-            self.run(f"install -o mendel -g reconet -m 664 /dev/stdin {FOLDER}/{name}.reconet", data=data)
+            self.run(f"cd {FOLDER} && install -o mendel -g reconet -m 664 /dev/stdin .restored && "
+                     f"mv .restored {name}.reconet", data=data)
 
     def unplug(self) -> None:
         """Take the camera away while it is in use."""
