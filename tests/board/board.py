@@ -56,11 +56,13 @@ class Board(Guest):
 
     def now(self) -> str:
         """A place in the journal."""
-        return self.run("journalctl --quiet --lines 0 --show-cursor").out.rpartition("-- cursor: ")[2].strip()
+        mark = "systemd-cat --identifier=board echo here && journalctl --sync && "
+        return self.run(mark + "journalctl --quiet --lines 0 --show-cursor").out.rpartition("-- cursor: ")[2].strip()
 
     def journal(self, after: str = "", unit: str = "reconet") -> List[str]:
         """What the service and systemd about it said after that place."""
-        since = f"--after-cursor '{after}'" if after else "--boot"
+        # Not --after-cursor, which also skips the first line of the unit when the cursor is another's.
+        since = f"--cursor '{after}'" if after else "--boot"
         lines = self.run(f"journalctl --quiet --unit {unit} --output json {since}").out.splitlines()
         return [str(json.loads(line)["MESSAGE"]) for line in lines]
 
@@ -129,6 +131,12 @@ class Board(Guest):
     def drop(self, name: str) -> None:
         """Put a style into the folder as `mdt push` does: as mendel, writing to the file itself."""
         self.run(f"runuser -u mendel -- sh -c 'cat > {FOLDER}/{name}.reconet'", data=self.files[name])
+
+    def restore(self) -> None:
+        """Put the small styles back as they were installed."""
+        for name, data in self.files.items():
+            self.run(f"cd {FOLDER} && install -o mendel -g reconet -m 664 /dev/stdin .restored && "
+                     f"mv .restored {name}.reconet", data=data)
 
     def unplug(self) -> None:
         """Take the camera away while it is in use."""

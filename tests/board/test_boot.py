@@ -77,8 +77,7 @@ def test_power_cut_while_styles_are_dropped_and_switched(board, number):
         number(f"after a power cut: power-on to the picture of {status['style']}",
                f"{time.monotonic() - board.powered_on:.1f} s")
         assert status["style"] in board.files
-        for name, data in board.files.items():
-            board.put(data, f"{FOLDER}/{name}.reconet")
+        board.shows(status["style"])
+        board.restore()
         board.run(f"rm -f {FOLDER}/.use")
-        board.shows(wait_for(board.status, "a status")["style"])
     assert int(board.run("journalctl --list-boots | wc -l").out) > 3, "the journal of the boots before is lost"

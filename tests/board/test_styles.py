@@ -46,25 +46,26 @@ def test_bad_bundles_are_refused_and_the_old_style_goes_on(board):
     style, pid, since = _style(board), board.pid(), board.now()
     secret = board.run("cat /etc/shadow").out
     bundles = bad.bundles(board.files[style])
-    for name, data in bundles.items():
-        board.put(data, f"/root/{name}")
-        board.run(f"cp /root/{name} {FOLDER}/{name}.reconet")
-    board.run(f"mkdir {FOLDER}/folder.reconet && ln -s /etc/shadow {FOLDER}/link.reconet")
-    expected = [*bundles, "folder", "link"]
+    names = [*bundles, "folder", "link"]
 
     def missing():
         refused = " ".join((board.status() or {}).get("refused", []))
-        return [name for name in expected if f"{name}.reconet" not in refused]
-    wait_for(lambda: not missing(), lambda: f"refusal of {missing()}: {board.status()}", BOOT)
-    journal = board.journal(since)
-    for name in expected:
-        reasons = [line for line in journal if line.startswith("refused: ") and f"/{name}.reconet" in line]
-        assert reasons, f"nothing in the journal about {name}"
-        assert len(reasons[0].split(f"{name}.reconet: ")[-1]) > 10, reasons
-    assert not any(line in "\n".join(journal) for line in secret.splitlines())
-    assert board.run("ls /etc/slipped", check=False).code
-    assert board.pid() == pid and _style(board) == style
-    board.run(f"cd {FOLDER} && rm -r {' '.join(name + '.reconet' for name in expected)}")
+        return [name for name in names if f"{name}.reconet" not in refused]
+    try:
+        for name, data in bundles.items():
+            board.put(data, f"/root/{name}")
+            board.run(f"cp /root/{name} {FOLDER}/{name}.reconet")
+        board.run(f"mkdir {FOLDER}/folder.reconet && ln -s /etc/shadow {FOLDER}/link.reconet")
+        wait_for(lambda: not missing(), lambda: f"refusal of {missing()}: {board.status()}", BOOT)
+        for name in names:
+            reason = board.logged(f"refused: {FOLDER}/{name}.reconet: ", since)
+            assert len(reason.split(f"{name}.reconet: ")[-1]) > 10, reason
+        journal = "\n".join(board.journal(since))
+        assert not any(line in journal for line in secret.splitlines())
+        assert board.run("ls /etc/slipped", check=False).code
+        assert board.pid() == pid and _style(board) == style
+    finally:
+        board.run(f"cd {FOLDER} && rm -rf {' '.join(name + '.reconet' for name in names)}")
     wait_for(lambda: not board.status()["refused"], lambda: board.status())
     board.shows(style)
 
