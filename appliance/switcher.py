@@ -17,7 +17,7 @@ from .style.bundle import SUFFIX, Bundle
 from .style.watch import Watch, signature, signatures
 
 _LOOK_S = 0.5
-_TRIAL_S = 60.0
+_TRIAL_S = 180.0
 _STEADY_S = 10.0  # that a style has to run until it counts as good
 _REFUSED = 16  # reasons that are remembered
 _TITLE_S, _REASON_S = 3.0, 8.0
@@ -56,7 +56,7 @@ class Switcher:
             try:
                 self._begin()
                 while not stop.is_set() and self._next is settings:
-                    self._notice(watch.wait(_LOOK_S))
+                    self._notice(*watch.wait(_LOOK_S))
             finally:
                 watch.close()
 
@@ -72,7 +72,7 @@ class Switcher:
     def _begin(self, again: bool = False) -> None:
         """Choose among all that is there; `again`: without regard to what ran before."""
         self._pinned, self._waiting = state.pinned(self._folder), False
-        self._proved = self._proved or state.read(self._folder).proved
+        self._proved = self._proved or list(state.read(self._folder).proved)
         wanted = self._wanted()
         paths = self._candidates(wanted, again)
         if any(self._try(path, wanted) for path in paths):
@@ -98,13 +98,13 @@ class Switcher:
         # Where the best one is refused, what is known to run comes before what is not.
         return paths[:1] + [path for path in [self._folder / state.LAST_GOOD] if path.exists()] + paths[1:]
 
-    def _notice(self, names) -> None:
+    def _notice(self, names, allowed) -> None:
         """Act on what happened in the folder, and on what time brings."""
         pinned = state.pinned(self._folder)
         if pinned != self._pinned or "" in names:
             self._begin(again=pinned != self._pinned)
             return
-        for name in sorted(names):
+        for name in sorted(names | allowed & self.refused.keys()):
             path = self._folder / name
             if name.startswith("."):
                 continue
@@ -146,7 +146,7 @@ class Switcher:
         if bundle.digest not in self._proved:
             reason = trial.passes(bundle.path, _TRIAL_S)
             if reason:
-                raise BundleError(f"{bundle.path}: {reason}")
+                raise BundleError(reason)
             self._proved.append(bundle.digest)
 
     def _run(self, bundle: Bundle) -> bool:

@@ -27,6 +27,7 @@ from .errors import Problem
 
 # Of data, not of addresses. The largest shipped style takes 340 MB of it on tflite_runtime 2.7, 200 on ai_edge_litert.
 MOST_MEGABYTES = 512
+MOST_CPU_S = 90  # of the processor, which others may keep busy: the time on the wall says little
 _MEMORY = re.compile(r"bad_alloc|MemoryError|nable to allocate|ailed to allocate")
 _TAIL = 4000
 _THREADS = 4  # each has a stack, which counts as data
@@ -84,6 +85,7 @@ def _stand_back() -> None:
     """Bound this process, and let it come after all others for the CPU and first when memory is short."""
     most = MOST_MEGABYTES << 20
     for bound in (lambda: resource.setrlimit(resource.RLIMIT_DATA, (most, most)),
+                  lambda: resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_S, MOST_CPU_S + 5)),
                   lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
                   lambda: os.nice(10),
                   lambda: Path("/proc/self/oom_score_adj").write_text("1000")):
@@ -107,6 +109,8 @@ def _last_words(stream, deadline: float) -> str:
 def _reason(code: int, said: str) -> str:
     if _MEMORY.search(said) or code == -signal.SIGKILL:
         return f"its trial run needed more memory than the {MOST_MEGABYTES} MB that a style may take"
+    if code == -signal.SIGXCPU:
+        return f"its trial run took more than {MOST_CPU_S} s of the processor's time"
     if code < 0:
         return f"its trial run crashed the interpreter (signal {-code})"
     lines = said.strip().splitlines() or [f"exit code {code}"]

@@ -4,7 +4,7 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Dict, Optional, Set
+from typing import Dict, Optional, Set, Tuple
 
 from ..errors import Problem
 
@@ -25,23 +25,27 @@ class Watch:
         self._watched: Optional[int] = None
         self._look()
 
-    def wait(self, seconds: float) -> Set[str]:
-        """The names of files that were closed after writing, moved here, or taken away meanwhile; "" is the folder.
+    def wait(self, seconds: float) -> Tuple[Set[str], Set[str]]:
+        """The names of files that were closed after writing, moved here or taken away meanwhile, "" being the folder;
+        and those of files that were given other rights.
 
         Returns as soon as there is one, at the latest after `seconds`.
         """
-        names = self._look()
+        names, allowed = self._look(), set()
         if self._watched is None:
             time.sleep(0 if names else min(seconds, _LOOK_S))
-            return names
+            return names, allowed
         flags = self._api.flags
         for event in self._inotify.read(timeout=0 if names else int(1000 * seconds)):
             if event.mask & (flags.IGNORED | flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT):
                 self._forget()
             if event.mask & flags.CREATE and not self._is_whole(event.name):
                 continue  # until it is closed
-            names.add("" if event.mask & flags.Q_OVERFLOW else event.name)
-        return names
+            if event.mask & flags.ATTRIB:
+                allowed.add(event.name)
+            else:
+                names.add("" if event.mask & flags.Q_OVERFLOW else event.name)
+        return names, allowed
 
     def close(self) -> None:
         self._inotify.close()
@@ -53,8 +57,8 @@ class Watch:
         flags = self._api.flags
         try:
             self._watched = self._inotify.add_watch(
-                self._folder, flags.CREATE | flags.CLOSE_WRITE | flags.MOVED_TO | flags.MOVED_FROM |
-                flags.DELETE | flags.DELETE_SELF | flags.MOVE_SELF | flags.ONLYDIR)
+                self._folder, flags.CREATE | flags.CLOSE_WRITE | flags.ATTRIB | flags.MOVED_TO |
+                flags.MOVED_FROM | flags.DELETE | flags.DELETE_SELF | flags.MOVE_SELF | flags.ONLYDIR)
         except OSError:  # not there, or not allowed
             return set()
         return {""}

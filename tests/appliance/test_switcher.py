@@ -10,8 +10,8 @@ import pytest
 from appliance import config, trial
 from appliance.engine import interpreter
 from appliance.engine.stylizer import Stylizer
-from appliance.errors import Problem
-from appliance.style import bundle, choice, state
+from appliance.errors import BundleError, Problem
+from appliance.style import bundle, choice, state, store
 from appliance.style.watch import signature
 from appliance.switcher import Switcher
 
@@ -135,9 +135,24 @@ def test_a_bad_bundle_is_refused_and_the_old_style_keeps_running(folder, style, 
     assert one.runs() == "flipped" and "flipped.reconet" not in one.switcher.refused
 
 
+def test_a_refused_file_is_tried_again_when_its_rights_change(folder, style, start, monkeypatch):
+    refused = [BundleError("a.reconet: cannot be read: Permission denied")]  # root may read everything
+    load = store.load
+    monkeypatch.setattr(store, "load", lambda path: load(path) if not refused else raised(refused.pop()))
+    one = start(folder)
+    path = style(folder / "a.reconet").path
+    one.tells("Permission denied")
+    path.chmod(0o644)
+    assert one.runs() == "a"
+
+
+def raised(error):
+    raise error
+
+
 def test_a_style_that_fails_its_trial_is_refused(folder, style, start, monkeypatch):
     monkeypatch.setattr(trial, "passes",
-                        lambda path, timeout: "crashed the interpreter" if path.stem == "bad" else None)
+                        lambda path, timeout: f"{path}: crashed the interpreter" if path.stem == "bad" else None)
     style(folder / "good.reconet")
     one = start(folder)
     assert one.runs() == "good"
