@@ -14,11 +14,11 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
+SUITE = "bookworm"
 # Those after python3 are what the project's package depends on, and what the tests look with.
 PACKAGES = ("systemd systemd-sysv udev dbus kmod procps init-system-helpers python3 python3-systemd "
             "libdrm2 libstdc++6 zlib1g fonts-dejavu-core v4l-utils").split()
@@ -115,9 +115,15 @@ def _install(root: Path, deb: Path, styles: Sequence[Path]) -> None:
         (root / "tmp" / path.name).unlink()
 
 
+def _mirror() -> List[str]:
+    """Where this machine's own apt gets this Debian from; nothing, where it is another: then mmdebstrap knows."""
+    told = _run("apt-get", "indextargets", "--format", "$(CODENAME) $(SITE)", "Created-By: Packages")
+    return [line.split()[1] for line in told.splitlines() if line.split()[0] == SUITE][:1]
+
+
 def _base() -> Path:
     script = HERE / "initrd/init"
-    inputs = " ".join([SUITE, MIRROR, SETTLE, DOWNLOAD, *PACKAGES, *MODULES, *MASKED, script.read_text()])
+    inputs = " ".join([SUITE, SETTLE, DOWNLOAD, *PACKAGES, *MODULES, *MASKED, script.read_text()])
     with _cached("base", inputs.encode()) as folder:
         if folder.temporary:
             with tempfile.TemporaryDirectory(dir=cache()) as scratch:
@@ -132,7 +138,7 @@ def _bootstrap(scratch: Path, target: Path) -> None:
     _run("mmdebstrap", "--quiet", "--architectures=arm64", "--variant=minbase", "--mode=root",
          f"--include={','.join(PACKAGES)}", "--dpkgopt=path-exclude=/usr/share/doc/*",
          "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
-         f"--customize-hook={DOWNLOAD}", SUITE, root, MIRROR, env={**os.environ, "KERNEL": str(kernel)})
+         f"--customize-hook={DOWNLOAD}", SUITE, root, *_mirror(), env={**os.environ, "KERNEL": str(kernel)})
     for package in kernel.glob("*.deb"):
         _run("dpkg-deb", "-x", package, kernel)
     version = next((kernel / "lib/modules").iterdir()).name
