@@ -78,7 +78,7 @@ class Switcher:
         if any(self._try(path, wanted) for path in paths):
             return
         if wanted and any(self._try(path, None) for path in paths):
-            self._say(f"no style {wanted!r} in {self._folder}: {self.bundle.name} is shown instead", systemd.WARNING)
+            self._say(f"no style {wanted!r} in {self._folder}: another one is shown instead", systemd.WARNING)
             return
         if self.stylizer is None and not self._waiting:
             self.slate = ("Style refused", list(self.refused.values())[-1]) if self.refused else (

@@ -276,8 +276,13 @@ def test_without_an_edge_tpu_a_compiled_style_runs_on_the_cpu_or_waits(folder, s
     assert start(folder).runs() == "a"
     waiting = start(folder, tpu_missing="slate")
     assert waiting.runs() is None and waiting.switcher.slate[0] == "No Edge TPU"
+    state.pin(folder, "guernica")  # which is not there: the one that waits is what there is
+    assert "guernica" in waiting.tells("guernica")
+    state.pin(folder, "newest")
     style(folder / "b.reconet")  # needs none
-    assert waiting.runs() == "b" and waiting.switcher.slate is None
+    while waiting.runs() != "b":
+        pass
+    assert waiting.switcher.bundle.name == "b" and waiting.switcher.slate is None
 
 
 def test_a_compiled_style_that_took_the_daemon_down_is_refused_until_it_is_copied_anew(
