@@ -102,6 +102,17 @@ def convolutions(spec: Network) -> list[tuple[str, int, int, int]]:
     ]
 
 
+def reach(spec: Network) -> int:
+    """How far from a border, in pixels, its padding is felt in the image; a multiple of 4."""
+    pixels, step = 0, 1
+    for name, kernel, _, stride in convolutions(spec):
+        if name.startswith("decoder"):
+            step //= 2
+        pixels += kernel // 2 * step
+        step *= stride
+    return -(-pixels // 4) * 4
+
+
 def build(spec: Network, norm: str, precision: str = "float32") -> keras.Model:
     """A network (B, H, W, 3) in 0..1 -> {"image": (B, H, W, 3) in -1..1, "encoded": (B, H/4, W/4, C), "residual":
     likewise}.

@@ -96,6 +96,7 @@ class Weights(_Section):
     frame_difference: float = Field(5.0, ge=0, description="pairs without flow only")
     teacher_output: float = Field(0.0, ge=0, description="students only")
     teacher_features: float = Field(0.0, ge=0, description="students only")
+    border: float = Field(0.0, ge=0, description="students only")
 
 
 class Phase(_Section):
@@ -113,6 +114,10 @@ class Teacher(Phase):
     norm: Literal["frn", "instance", "none"] = "frn"
 
 
+class Student(Phase):
+    pixels: Literal["rgb", "yuv"] = Field("rgb", description="what it will take on the board: exposure clips that")
+
+
 class Recipe(_Section):
     """Everything about a style. Raises Problem with file, key and reason when loaded from a bad file."""
 
@@ -126,7 +131,7 @@ class Recipe(_Section):
     motion: Motion = Motion()
     network: Network = Network()
     teacher: Teacher
-    student: Phase
+    student: Student
 
     @property
     def size(self) -> tuple[int, int]:

@@ -100,18 +100,24 @@ def _sources(recipe, data, photos):
     return found
 
 
-def expose(frames, frame: Frame):
+def expose(frames, frame: Frame, pixels: str = "rgb"):
     """Brings frames (B, H, W, 3) in 0..1 to the recipe's exposure, and their chroma to the recipe's RMS where it names
     one, all of them by the same curve.
 
-    The curve is appliance.exposure's, which smooths it over time; here the two frames of a pair share one.
+    The curve is appliance.exposure's, which smooths it over time; here the two frames of a pair share one. It clips
+    "rgb" to 0..1; of "yuv" each of Y, U and V to its own range, which leaves some of RGB outside of 0..1.
     """
     y = losses.luma(frames)
     mean, deviation = ops.mean(y), ops.std(y)
     gain = colour = ops.clip(frame.exposure_std / ops.maximum(deviation, 1e-3), 0.5, 3.0)
     if frame.exposure_chroma is not None:
         colour = ops.clip(frame.exposure_chroma / ops.maximum(losses.chroma(frames), 1e-3), 0.2, 4.0)
-    return ops.clip(gain * (y - mean) + frame.exposure_mean + colour * (frames - y), 0, 1)
+    y, differences = gain * (y - mean) + frame.exposure_mean, colour * (frames - y)
+    if pixels == "rgb":
+        return ops.clip(y + differences, 0, 1)
+    red, blue = ops.clip(differences[..., :1], -0.701, 0.701), ops.clip(differences[..., 2:], -0.886, 0.886)
+    green = -(losses.LUMA[0] * red + losses.LUMA[2] * blue) / losses.LUMA[1]
+    return ops.clip(y, 0, 1) + ops.concatenate([red, green, blue], axis=-1)
 
 
 def still_frames(photos: np.ndarray, recipe: Recipe) -> np.ndarray:
@@ -120,17 +126,23 @@ def still_frames(photos: np.ndarray, recipe: Recipe) -> np.ndarray:
     return np.concatenate([ops.convert_to_numpy(expose(frame[None], recipe.frame)) for frame in frames])
 
 
-def make_batch(pair_sources, stores, draws, key, recipe: Recipe) -> dict:
+def make_batch(pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "rgb") -> dict:
     """Renders, lights and exposes B pairs: "clean" and "noisy" frames (2B, H, W, 3), the two of a pair side by side,
-    the previous one first; "flow", "mask" and "plain" as in data.source.Pairs.
+    the previous one first; "flow", "mask" and "plain" as in data.source.Pairs. The noisy ones are RGB of `pixels`.
     """
     pairs = sources.render(pair_sources, stores, draws)
     frames = [augment.relight(frame, draws["light"][:, i]) for i, frame in enumerate(pairs[:2])]
-    exposed = ops.vectorized_map(lambda pair: expose(pair, recipe.frame), ops.stack(frames, axis=1))
     # Pair by pair, so that both frames of one are on one device.
-    clean = ops.reshape(exposed, (-1, *exposed.shape[2:]))
+    lit = ops.stack(frames, axis=1)
+
+    def exposed(pixels):
+        made = ops.vectorized_map(lambda pair: expose(pair, recipe.frame, pixels), lit)
+        return ops.reshape(made, (-1, *made.shape[2:]))
+
+    clean = exposed("rgb")
     sigma = ops.repeat(draws["noise"], 2)[:, None, None, None]
-    noisy = ops.clip(clean + sigma * jax.random.normal(key, clean.shape), 0, 1)
+    noise = sigma * jax.random.normal(key, clean.shape)
+    noisy = ops.clip(clean + noise, 0, 1) if pixels == "rgb" else exposed(pixels) + noise
     return {"clean": clean, "noisy": noisy, "flow": pairs.flow, "mask": pairs.mask, "plain": pairs.plain}
 
 

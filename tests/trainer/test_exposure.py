@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.evaluation import expose, meter
+from trainer.evaluation import expose, meter, seen
 from trainer.recipe import Frame
 from trainer.training import expose as expose_in_training
 from trainer.training import still_frames
@@ -62,3 +62,19 @@ def test_pale_and_colourful_frames_look_equally_colourful(picture, saturation):
     frames = (grey + saturation * (picture / 255 - grey))[None].astype("float32")
     exposed = np.asarray(expose_in_training(frames, frame))
     assert chroma(exposed) == pytest.approx(0.04, abs=0.002)
+
+
+@pytest.mark.parametrize("saturation, target", [(1.0, 0.05), (3.0, 0.3)])
+def test_students_for_yuv_train_on_what_the_appliance_makes_of_it(recipe, picture, saturation, target):
+    frame = with_chroma(recipe, target).frame
+    grey = luma(picture)[..., None]
+    photo = np.clip(grey + saturation * (picture - grey), 0, 255).astype("uint8")
+    # Repeated, so that the appliance, which looks at every fourth row and column, sees every pixel.
+    photo = photo.repeat(4, 0).repeat(4, 1)
+    trained = np.asarray(expose_in_training(photo[None].astype("float32") / 255, frame, "yuv"))[0]
+    np.testing.assert_allclose(trained, seen(photo, meter(frame, "yuv")), atol=0.05)
+    y = luma(trained)
+    u, v = (trained[..., 2] - y) / 1.772, (trained[..., 0] - y) / 1.402
+    assert -1e-6 < y.min() and y.max() < 1 + 1e-6
+    assert max(np.abs(u).max(), np.abs(v).max()) < 0.5 + 1e-6
+    assert trained.min() < 0 or trained.max() > 1  # and it is not what is clipped as RGB

@@ -4,6 +4,7 @@ import pytest
 
 from trainer import network
 from trainer.edgetpu.student import channel_peaks, equalise, fold
+from trainer.recipe import Network
 
 
 def random_thresholds(model, rng):
@@ -78,3 +79,19 @@ def test_equalising_changes_ranges_and_not_the_function(spec, rng):
     np.testing.assert_allclose(made, student(frame)["image"], atol=1e-5)
     spread = [np.abs(weights["encoder2"][0]).max((0, 1, 2)) for weights in (folded, equal)]
     assert spread[1].max() / spread[1].min() < 0.2 * spread[0].max() / spread[0].min()
+
+
+@pytest.mark.parametrize("blocks, kernel", [(1, 3), (2, 3), (2, 9)])
+def test_a_border_is_felt_as_far_as_said_and_no_further(blocks, kernel, rng):
+    spec = Network(widths=(4, 8, 8), blocks=blocks, first_kernel=kernel, last_kernel=kernel)
+    model = network.build(spec, "affine")
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(0, 0.3, variable.shape))
+    drawn = keras.Model(model.input, model.get_layer("image").output)
+    frame = rng.uniform(size=(1, 144, 160, 3)).astype("float32")
+    reach = network.reach(spec)
+    middle = slice(reach, -reach)
+    whole, alone = np.asarray(drawn(frame))[0, middle, middle], np.asarray(drawn(frame[:, middle, middle]))[0]
+    scale = np.abs(whole).max()
+    np.testing.assert_allclose(alone[middle, middle] / scale, whole[middle, middle] / scale, atol=1e-6)
+    assert np.abs(alone - whole).max() > 1e-3 * scale
