@@ -163,4 +163,13 @@ def load(path: Path) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise Problem(f"recipe {path}: {key}: {first['msg']}") from error
+        reason = _allowed(first["loc"]) if first["type"] == "extra_forbidden" else first["msg"]
+        raise Problem(f"recipe {path}: {key}: {reason}") from error
+
+
+def _allowed(place: tuple) -> str:
+    """Why a key that does not exist at this place of a recipe is refused."""
+    section = Recipe
+    for part in place[:-1]:
+        section = section.model_fields[part].annotation
+    return f"no such key; there are {', '.join(section.model_fields)}"
