@@ -13,7 +13,8 @@ TPU_DEVICE = "/dev/apex_0"
 
 @dataclass(frozen=True)
 class Runtime:
-    """A way to run models: `load(data)` gives an interpreter with its tensors allocated.
+    """A way to run models: `load(data)` gives an interpreter with its tensors allocated, and `load(data, height)` one
+    whose input has as many rows, where the model allows it.
 
     `name` and `version` are the package's, `device` is "TPU" or "CPU".
     """
@@ -21,7 +22,7 @@ class Runtime:
     name: str
     version: str
     device: str
-    load: Callable[[bytes], Any]
+    load: Callable[..., Any]
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}".strip()
@@ -67,7 +68,8 @@ def _pycoral() -> Runtime:
     if not edgetpu.list_edge_tpus():
         raise ImportError("no Edge TPU")
     version = getattr(importlib.import_module("pycoral"), "__version__", "")
-    return Runtime("pycoral", version, "TPU", lambda data: _allocated(edgetpu.make_interpreter(data)))
+    return Runtime("pycoral", version, "TPU",
+                   lambda data, height=0: _allocated(edgetpu.make_interpreter(data), height))
 
 
 def _on_cpu(package: str, threads: int, reference: bool) -> Runtime:
@@ -77,9 +79,12 @@ def _on_cpu(package: str, threads: int, reference: bool) -> Runtime:
         options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_REF
     version = getattr(importlib.import_module(package), "__version__", "")
     return Runtime(package, version, "CPU",
-                   lambda data: _allocated(module.Interpreter(model_content=data, **options)))
+                   lambda data, height=0: _allocated(module.Interpreter(model_content=data, **options), height))
 
 
-def _allocated(interpreter):
+def _allocated(interpreter, height: int):
+    if height:
+        end = interpreter.get_input_details()[0]
+        interpreter.resize_tensor_input(end["index"], [1, height, *end["shape"][2:]])
     interpreter.allocate_tensors()
     return interpreter

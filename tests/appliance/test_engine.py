@@ -49,6 +49,13 @@ def test_upsample_repeats_each_pixel(factor):
     assert np.array_equal(out, source.repeat(factor, 0).repeat(factor, 1))
 
 
+def test_upsample_of_some_rows():
+    source = noise.randint(-128, 128, (4, 5, 6)).astype(np.int8)
+    out = np.empty((7, 15, 6), np.int8)
+    upsample_nearest(source, 3, out, 4)
+    assert np.array_equal(out, source.repeat(3, 0).repeat(3, 1)[4:11])
+
+
 @pytest.mark.parametrize("factor, channels", [(2, 3), (4, 3), (4, 4), (3, 1)])
 def test_shuffle_spreads_channels_over_cells_of_pixels(factor, channels):
     source = noise.randint(0, 256, (4, 5, factor * factor * channels)).astype(np.uint8)
@@ -99,6 +106,21 @@ def test_segments_and_numpy_are_bit_identical_to_the_uncut_network(tmp_path, par
     for _ in range(3):
         pixels = frame()
         assert np.array_equal(stylised(engine, pixels), uncut(whole, pixels))
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_strips_are_bit_identical_to_the_whole(tiny, monkeypatch, reference):
+    """But for a few rows at the edges of each strip, which are not kept, a convolution sees the same."""
+    def heights(engine):
+        return [step.input().shape[0] for step in engine._steps]
+
+    in_strips = Stylizer(tiny, plan="split", reference=reference)
+    monkeypatch.setattr(stylizer, "strips_of", lambda height, reach: (0, []))
+    whole = Stylizer(tiny, plan="split", reference=reference)
+    assert heights(whole) == [32, 16, 32] and heights(in_strips)[2] < 32
+    for _ in range(3):
+        pixels = frame()
+        assert np.array_equal(stylised(in_strips, pixels), stylised(whole, pixels))
 
 
 @pytest.mark.parametrize("chroma", [None, 0.05])
@@ -224,7 +246,7 @@ def test_nothing_as_large_as_a_frame_is_allocated(monkeypatch):
     manifest = SimpleNamespace(
         name="stub", plans=[plan], output=Output(width=512, height=216, pixels="rgb"),
         input=Input(width=256, height=108, pixels="rgb", exposure={"mean": 0.45, "std": 0.25}))
-    engine = Stylizer(SimpleNamespace(manifest=manifest, files={"a": b"first", "b": b"last"}))
+    engine = Stylizer(SimpleNamespace(manifest=manifest, files={"a": b"first", "b": b"last"}, reach=lambda name: None))
     pixels, out = frame(256, 108), np.empty((216, 512, 3), np.uint8)
     engine.stylize(pixels, out)
     tracemalloc.start()
