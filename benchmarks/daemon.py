@@ -22,13 +22,14 @@ from appliance.camera.yuyv import yuyv_to_yuv
 from appliance.display.screen import Place, enlarge
 from appliance.frames import Frame
 from appliance.memory import Memory
-from appliance.style import bundle
+from appliance.style import bundle, state
 
 ROOT = Path(__file__).parents[1]
 STYLES = ROOT / "firmware_overlay/var/lib/reconet"
 BOARD_PYTHON = ROOT / ".venv-py37/bin/python"
 CAMERA = SCREEN = (1280, 720)
 FPS = 30
+MOST_MB = 150
 
 
 def main(argv=None) -> int:
@@ -43,7 +44,7 @@ def main(argv=None) -> int:
     style = bundle.read(STYLES / "starry_night.reconet")
     outside_inference(style, arguments.repeats)
     latency(style, arguments.repeats)
-    rss(style)
+    rss()
     switches(arguments.switches, arguments.memory_switches)
     return 0
 
@@ -249,13 +250,14 @@ def latency(style, frames: int) -> None:
 
 
 def print_rss(path: Path) -> int:
-    """Run the daemon until it has shown two frames, and print its resident memory in bytes."""
+    """Run the daemon until it has shown two frames and kept a copy of the style, and print its resident memory."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(str(path), folder)
         with Running(Path(folder)) as running:
             running.until(lambda: running.daemon.pipeline.counters.shown >= 2)
-            runtime = str(running.daemon.switcher.stylizer.runtime)
-            print(runtime, resident(), flush=True)
+            running.until((Path(folder) / state.LAST_GOOD).exists)
+            stylizer = running.daemon.switcher.stylizer
+            print(f"{stylizer.runtime}, plan {stylizer.plan}", resident(), flush=True)
             os._exit(0)
 
 
@@ -265,18 +267,20 @@ def resident() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def rss(style) -> None:
-    print("\nResident memory of the whole daemon, one style")
+def rss() -> None:
+    """Each shipped style by each runtime, in a process of its own."""
+    print(f"\nResident memory of the whole daemon, one style: at most {MOST_MB} MB")
     for python in (Path(sys.executable), BOARD_PYTHON):
         if not python.exists():
             print(f"  {python}: not there (make .venv-py37/installed)")
             continue
-        ran = subprocess.run([str(python), "-m", "benchmarks.daemon", "--rss", str(style.path)], cwd=ROOT,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-        if ran.returncode:
-            raise SystemExit(f"benchmarks.daemon: {python}: {ran.stderr.strip().splitlines()[-1]}")
-        runtime, count = ran.stdout.strip().splitlines()[-1].rsplit(" ", 1)
-        print(f"  {runtime:28} {int(count) / 1e6:6.0f} MB")
+        for path in sorted(STYLES.glob("*.reconet")):
+            ran = subprocess.run([str(python), "-m", "benchmarks.daemon", "--rss", str(path)], cwd=ROOT,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+            if ran.returncode:
+                raise SystemExit(f"benchmarks.daemon: {python}: {ran.stderr.strip().splitlines()[-1]}")
+            how, count = ran.stdout.strip().splitlines()[-1].rsplit(" ", 1)
+            print(f"  {path.stem:16} {how:36} {int(count) / 1e6:6.1f} MB", flush=True)
 
 
 def switches(count: int, most: int) -> None:
