@@ -30,10 +30,12 @@ BOARD_PYTHON = ROOT / ".venv-py37/bin/python"
 CAMERA = SCREEN = (1280, 720)
 FPS = 30
 MOST_MB = 150
+PARTS = ("outside_inference", "latency", "rss", "switches")
 
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.daemon", description=__doc__.split("\n")[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--switches", type=int, default=50)
     parser.add_argument("--memory-switches", type=int, default=500)
@@ -41,11 +43,18 @@ def main(argv=None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.rss:
         return print_rss(arguments.rss)
+    wanted = set(arguments.parts or PARTS)
+    if not wanted <= set(PARTS):
+        parser.error(f"the parts are {', '.join(PARTS)}")
     style = bundle.read(STYLES / "starry_night.reconet")
-    outside_inference(style, arguments.repeats)
-    latency(style, arguments.repeats)
-    rss()
-    switches(arguments.switches, arguments.memory_switches)
+    if "outside_inference" in wanted:
+        outside_inference(style, arguments.repeats)
+    if "latency" in wanted:
+        latency(style, arguments.repeats)
+    if "rss" in wanted:
+        rss()
+    if "switches" in wanted:
+        switches(arguments.switches, arguments.memory_switches)
     return 0
 
 
@@ -54,14 +63,18 @@ def main(argv=None) -> int:
 
 def outside_inference(style, repeats: int) -> None:
     """Milliseconds of one core for each frame, from the camera's bytes to the screen's, without the network."""
-    import cv2
-
-    cv2.setNumThreads(1)
+    try:
+        import cv2
+        cv2.setNumThreads(1)
+    except ImportError:  # on the board's Python
+        cv2 = None
     size = style.manifest.input.width, style.manifest.input.height
     yuyv = np.random.default_rng(0).integers(0, 256, (CAMERA[1], CAMERA[0], 2), np.uint8)
     measured = {}
     for name, make in (("plain NumPy conversion", plain_numpy), ("OpenCV cvtColor + resize + copy", opencv),
                        ("ours, copies alone", ours), ("ours, with exposure and chroma", lambda size: exposed(style))):
+        if make is opencv and cv2 is None:
+            continue
         work = make(size)
         work(yuyv)
         times = []
