@@ -12,6 +12,7 @@ from .engine import interpreter
 from .engine.stylizer import Stylizer
 from .errors import BundleError, Problem
 from .host import systemd
+from .memory import return_the_rest
 from .style import choice, state, store
 from .style.bundle import SUFFIX, Bundle
 from .style.watch import Watch, signature, signatures
@@ -121,6 +122,7 @@ class Switcher:
         if self._steady and time.monotonic() >= self._steady:
             self._steady = None
             self._write(state.keep, self.bundle)
+            return_the_rest()  # of the style before
 
     def _gone(self, name: str) -> None:
         self.refused.pop(name, None)
