@@ -80,10 +80,10 @@ def reach(data: bytes) -> Optional[int]:
             options = operator.table(4)
             kept = options and (options.scalar(0, "b", 0), *(options.scalar(n, "i", 0) for n in (1, 2)),
                                 *(options.scalar(n, "i", 1) for n in (4, 5))) == (0, 1, 1, 1, 1)
-            if not kept:
+            taken = [tensors[number].numbers(0, "i", _HIGHEST_RANK) for number in operator.numbers(1, "i", _MOST_ENDS)]
+            if not kept or len(taken) < 2 or len(taken[1]) != 4:
                 return None
-            kernel = tensors[operator.numbers(1, "i", _MOST_ENDS)[1]]
-            rows += kernel.numbers(0, "i", _HIGHEST_RANK)[1] // 2
+            rows += taken[1][1] // 2  # the kernel's height
         elif code not in _POINTWISE:
             return None
     return rows
