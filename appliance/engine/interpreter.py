@@ -13,16 +13,18 @@ TPU_DEVICE = "/dev/apex_0"
 
 @dataclass(frozen=True)
 class Runtime:
-    """A way to run models: `load(data)` gives an interpreter with its tensors allocated, and `load(data, height)` one
-    whose input has as many rows, where the model allows it.
+    """A way to run models: `load(data)` gives an interpreter with its tensors allocated.
 
-    `name` and `version` are the package's, `device` is "TPU" or "CPU".
+    `name` and `version` are the package's, `device` is "TPU" or "CPU". One that `unrolls` takes for a convolution
+    twice the memory of its input times the size of its kernel; its `load(data, height)` gives an interpreter whose
+    input has as many rows, where the model allows for it.
     """
 
     name: str
     version: str
     device: str
     load: Callable[..., Any]
+    unrolls: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}".strip()
@@ -68,8 +70,7 @@ def _pycoral() -> Runtime:
     if not edgetpu.list_edge_tpus():
         raise ImportError("no Edge TPU")
     version = getattr(importlib.import_module("pycoral"), "__version__", "")
-    return Runtime("pycoral", version, "TPU",
-                   lambda data, height=0: _allocated(edgetpu.make_interpreter(data), height))
+    return Runtime("pycoral", version, "TPU", lambda data: _allocated(edgetpu.make_interpreter(data)))
 
 
 def _on_cpu(package: str, threads: int, reference: bool) -> Runtime:
@@ -79,10 +80,11 @@ def _on_cpu(package: str, threads: int, reference: bool) -> Runtime:
         options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_REF
     version = getattr(importlib.import_module(package), "__version__", "")
     return Runtime(package, version, "CPU",
-                   lambda data, height=0: _allocated(module.Interpreter(model_content=data, **options), height))
+                   lambda data, height=0: _allocated(module.Interpreter(model_content=data, **options), height),
+                   unrolls=package == "tflite_runtime")
 
 
-def _allocated(interpreter, height: int):
+def _allocated(interpreter, height: int = 0):
     if height:
         end = interpreter.get_input_details()[0]
         interpreter.resize_tensor_input(end["index"], [1, height, *end["shape"][2:]])

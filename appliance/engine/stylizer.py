@@ -157,7 +157,7 @@ def _load(plan, runtime: Runtime, bundle):
             factor *= stage.factor
             continue
         name = stage.edgetpu if runtime.device == "TPU" else stage.segment
-        reach = bundle.reach(name) if steps and runtime.device == "CPU" else None
+        reach = bundle.reach(name) if steps and runtime.unrolls else None
         height = steps[-1].output().shape[0] * factor if steps else 0
         rows, strips = (0, ()) if reach is None else strips_of(height, reach)
         interpreter = runtime.load(bundle.files[name], rows) if strips else runtime.load(bundle.files[name])

@@ -1,4 +1,5 @@
 import tracemalloc
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -114,9 +115,12 @@ def test_strips_are_bit_identical_to_the_whole(tiny, monkeypatch, reference):
     def heights(engine):
         return [step.input().shape[0] for step in engine._steps]
 
-    in_strips = Stylizer(tiny, plan="split", reference=reference)
-    monkeypatch.setattr(stylizer, "strips_of", lambda height, reach: (0, []))
-    whole = Stylizer(tiny, plan="split", reference=reference)
+    def engine(unrolls):
+        here = [replace(one, unrolls=unrolls) for one in runtimes(1, reference)]
+        monkeypatch.setattr(stylizer, "runtimes", lambda threads, reference: here)
+        return Stylizer(tiny, plan="split")
+
+    in_strips, whole = engine(True), engine(False)
     assert heights(whole) == [32, 16, 32] and heights(in_strips)[2] < 32
     for _ in range(3):
         pixels = frame()
@@ -246,7 +250,7 @@ def test_nothing_as_large_as_a_frame_is_allocated(monkeypatch):
     manifest = SimpleNamespace(
         name="stub", plans=[plan], output=Output(width=512, height=216, pixels="rgb"),
         input=Input(width=256, height=108, pixels="rgb", exposure={"mean": 0.45, "std": 0.25}))
-    engine = Stylizer(SimpleNamespace(manifest=manifest, files={"a": b"first", "b": b"last"}, reach=lambda name: None))
+    engine = Stylizer(SimpleNamespace(manifest=manifest, files={"a": b"first", "b": b"last"}))
     pixels, out = frame(256, 108), np.empty((216, 512, 3), np.uint8)
     engine.stylize(pixels, out)
     tracemalloc.start()
