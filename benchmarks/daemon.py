@@ -22,7 +22,7 @@ from appliance.camera.yuyv import yuyv_to_yuv
 from appliance.display.screen import Place, enlarge
 from appliance.frames import Frame
 from appliance.memory import Memory
-from appliance.style import bundle, state
+from appliance.style import bundle
 
 ROOT = Path(__file__).parents[1]
 STYLES = ROOT / "firmware_overlay/var/lib/reconet"
@@ -263,13 +263,15 @@ def latency(style, frames: int) -> None:
 
 
 def print_rss(path: Path) -> int:
-    """Run the daemon until it has shown two frames and kept a copy of the style, and print its resident memory."""
+    """Run the daemon until the style has settled, and two frames more, and print its resident memory."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(str(path), folder)
         with Running(Path(folder)) as running:
-            running.until(lambda: running.daemon.pipeline.counters.shown >= 2)
-            running.until((Path(folder) / state.LAST_GOOD).exists)
-            stylizer = running.daemon.switcher.stylizer
+            switcher, counters = running.daemon.switcher, running.daemon.pipeline.counters
+            running.until(lambda: not switcher.bundle.files)
+            shown = counters.shown
+            running.until(lambda: counters.shown >= shown + 2)
+            stylizer = switcher.stylizer
             print(f"{stylizer.runtime}, plan {stylizer.plan}", resident(), flush=True)
             os._exit(0)
 
