@@ -18,6 +18,7 @@ from .display.announcer import Announcer
 from .display.kms import KmsDisplay
 from .errors import Problem
 from .host import status, systemd, tpu
+from .memory import return_large_blocks
 from .pipeline import Pipeline
 from .switcher import Switcher
 
@@ -59,6 +60,7 @@ class Daemon:
 
     def run(self) -> None:
         """Run until `stop`. Raises what a thread raised."""
+        return_large_blocks()
         threads = [threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
                    for name, work in (("pipeline", self.pipeline.run), ("styles", self._keep_styles))]
         try:

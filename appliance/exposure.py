@@ -4,12 +4,14 @@ It gives back, outside the network, much of what instance normalisation did insi
 unless they are called bytes; Y is luma, U = (B - Y) / 1.772 and V = (R - Y) / 1.402, within -0.5..0.5 (BT.601).
 """
 
+import math
 from typing import NamedTuple, Optional
 
 import numpy as np
 
 from .frames import LUMA, YUV_BLACK, YUV_STEPS, mix
 
+_BYTES = np.arange(256)
 _STRIDE = 4
 _ROWS = 24
 
@@ -32,15 +34,27 @@ class Curve(NamedTuple):
 
 def statistics(frame: np.ndarray, pixels: str = "rgb") -> Statistics:
     """Of every 4th row and column of a uint8 frame (H, W, 3), "rgb" or "yuv"."""
-    sample = frame[::_STRIDE, ::_STRIDE].astype(np.float32)
     if pixels == "yuv":
-        luma, u, v = ((sample[..., i] - YUV_BLACK[i]) / YUV_STEPS[i] for i in range(3))
-    else:
-        sample /= 255
-        luma = sample @ LUMA
-        u, v = (sample[..., 2] - luma) / np.float32(1.772), (sample[..., 0] - luma) / np.float32(1.402)
+        return _yuv_statistics(frame[::_STRIDE, ::_STRIDE])
+    sample = frame[::_STRIDE, ::_STRIDE].astype(np.float32)
+    sample /= 255
+    luma = sample @ LUMA
+    u, v = (sample[..., 2] - luma) / np.float32(1.772), (sample[..., 0] - luma) / np.float32(1.402)
     chroma = float(np.sqrt((np.square(u).mean() + np.square(v).mean()) / 2))
     return Statistics(float(luma.mean()), float(luma.std()), chroma)
+
+
+def _yuv_statistics(sample: np.ndarray) -> Statistics:
+    """In whole numbers, so exactly, and a third of the time that floating point takes."""
+    count, sums, squares = sample.shape[0] * sample.shape[1], [], []
+    for channel, black in enumerate(YUV_BLACK):
+        values = sample[..., channel].astype(np.int64).ravel()
+        values -= black
+        sums.append(int(values.sum()))
+        squares.append(int(values.dot(values)))
+    mean, variance = sums[0] / count, (count * squares[0] - sums[0] ** 2) / count ** 2
+    u, v = (square / count / step ** 2 for square, step in zip(squares[1:], YUV_STEPS[1:]))
+    return Statistics(mean / YUV_STEPS[0], math.sqrt(variance) / YUV_STEPS[0], math.sqrt((u + v) / 2))
 
 
 def exposure_curve(now: Statistics, target: Statistics) -> Curve:
@@ -74,25 +88,27 @@ def expose(frame: np.ndarray, curve: Curve, out: np.ndarray, pixels: str = "rgb"
 
 def _table(gain: float, zero: float, offset: float, lowest: int, highest: int, flip: int) -> bytes:
     """table[byte] = gain * (byte - zero) + offset, rounded to nearest and clipped, ^ flip."""
-    values = np.clip(np.rint(gain * (np.arange(256) - zero) + offset), lowest, highest)
+    values = np.rint(gain * (_BYTES - zero) + offset)
+    np.minimum(np.maximum(values, lowest, out=values), highest, out=values)
     return (values.astype(np.uint8) ^ np.uint8(flip)).tobytes()
 
 
-# bytes.translate beats np.take (which widens its indices to 64 bits) two- to fivefold, most on old NumPy; and slices of
-# bytes beat those of arrays.
+# bytearray.translate is twice as fast as that of bytes, and up to eight times as np.take, which widens its indices.
+def _translated(pixels: np.ndarray, table: bytes) -> np.ndarray:
+    return np.frombuffer(bytearray(np.ascontiguousarray(pixels)).translate(table), np.uint8).reshape(pixels.shape)
+
+
 def _apply_table(frame: np.ndarray, table: bytes, out: np.ndarray) -> None:
     for row in range(0, frame.shape[0], _ROWS):
-        rows = frame[row:row + _ROWS]
-        out[row:row + _ROWS] = np.frombuffer(rows.tobytes().translate(table), np.uint8).reshape(rows.shape)
+        out[row:row + _ROWS] = _translated(frame[row:row + _ROWS], table)
 
 
 def _apply_tables(frame: np.ndarray, luma: bytes, chroma: bytes, out: np.ndarray) -> None:
     for row in range(0, frame.shape[0], _ROWS):
-        rows = frame[row:row + _ROWS]
-        data = rows.tobytes()
-        made = bytearray(data.translate(chroma))
-        made[::3] = data[::3].translate(luma)
-        out[row:row + _ROWS] = np.frombuffer(made, np.uint8).reshape(rows.shape)
+        rows, made = frame[row:row + _ROWS], out[row:row + _ROWS]
+        first = _translated(rows[..., 0], luma)
+        made[...] = _translated(rows, chroma)
+        made[..., 0] = first
 
 
 class ExposureMeter:

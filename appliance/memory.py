@@ -1,9 +1,33 @@
-"""Frames without allocation: memory that goes round."""
+"""Frames without allocation: memory that goes round. And what is freed goes back to the system."""
 
+import contextlib
+import ctypes
 import weakref
 from typing import List, Tuple
 
 import numpy as np
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+def return_large_blocks() -> None:
+    """From now on let large blocks of memory, of this process, go back to the system as soon as they are freed.
+
+    By itself glibc serves blocks of up to 32 MB from its heaps, one a thread, as soon as one such block has been freed
+    once, and there they stay: a bundle's files while it is checked, a network's buffers before its first run.
+    """
+    _libc("mallopt", _MMAP_THRESHOLD, 1 << 20)
+    _libc("mallopt", _TRIM_THRESHOLD, 2 << 20)
+
+
+def return_the_rest() -> None:
+    """Let go back to the system what of smaller blocks is free just now, some milliseconds' work."""
+    _libc("malloc_trim", 0)
+
+
+def _libc(name: str, *arguments: int) -> None:
+    with contextlib.suppress(AttributeError):  # another C library than glibc
+        getattr(ctypes.CDLL(None), name)(*arguments)
 
 
 class Memory:

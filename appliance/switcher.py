@@ -4,6 +4,7 @@ import contextlib
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple
 
@@ -12,6 +13,7 @@ from .engine import interpreter
 from .engine.stylizer import Stylizer
 from .errors import BundleError, Problem
 from .host import systemd
+from .memory import return_the_rest
 from .style import choice, state, store
 from .style.bundle import SUFFIX, Bundle
 from .style.watch import Watch, signature, signatures
@@ -28,7 +30,8 @@ STARTING = ("Starting", "The style is being loaded.")
 class Switcher:
     """`swap(stylizer)` puts a style into the pipeline, None takes it out; `tell(text, seconds)` reaches the screen.
 
-    `slate`, (title, text), says why no style runs, and is None while one does. `bundle` and `stylizer` are what runs.
+    `slate`, (title, text), says why no style runs, and is None while one does. `bundle` and `stylizer` are what runs;
+    once that has run for a while, the bundle is without its files.
     `refused` has the reason of each refused file, by its name.
     """
 
@@ -115,12 +118,18 @@ class Switcher:
                 else:
                     self._gone(name)
             elif self.bundle and path == choice.path_of(self.bundle):
-                self._run(self.bundle)
+                self._try(self.bundle.path, None)
         if self._waiting and os.path.exists(interpreter.TPU_DEVICE):
             self._begin()
         if self._steady and time.monotonic() >= self._steady:
-            self._steady = None
-            self._write(state.keep, self.bundle)
+            self._settle()
+
+    def _settle(self) -> None:
+        """The style runs well: keep a copy of it, and let go of what is not needed any more."""
+        self._steady = None
+        self._write(state.keep, self.bundle)
+        self.bundle = self.stylizer.bundle = replace(self.bundle, files={})  # the network holds its own
+        return_the_rest()
 
     def _gone(self, name: str) -> None:
         self.refused.pop(name, None)
@@ -182,7 +191,7 @@ class Switcher:
         return True
 
     def _stop(self, title: str, text: str) -> None:
-        self._waiting, self.stylizer, self.bundle = True, None, None
+        self._waiting, self.stylizer, self.bundle, self._steady = True, None, None, None
         self.slate = title, text
         self._swap(None)
         self._warn(f"{title}: {text}")

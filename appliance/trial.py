@@ -25,7 +25,8 @@ from typing import List, Optional, Union
 
 from .errors import Problem
 
-# Of data, not of addresses. The largest shipped style takes 340 MB of it on tflite_runtime 2.7, 200 on ai_edge_litert.
+# Of data, not of addresses. The shipped styles take 170 MB of it on tflite_runtime 2.7, 200 on ai_edge_litert; where a
+# network does not allow for strips (engine/strips.py), 340 on the former.
 MOST_MEGABYTES = 512
 MOST_CPU_S = 90  # of the processor, which others may keep busy: the time on the wall says little
 _MEMORY = re.compile(r"bad_alloc|MemoryError|nable to allocate|ailed to allocate")

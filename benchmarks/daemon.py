@@ -29,10 +29,13 @@ STYLES = ROOT / "firmware_overlay/var/lib/reconet"
 BOARD_PYTHON = ROOT / ".venv-py37/bin/python"
 CAMERA = SCREEN = (1280, 720)
 FPS = 30
+MOST_MB = 150
+PARTS = ("outside_inference", "latency", "rss", "switches")
 
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.daemon", description=__doc__.split("\n")[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--switches", type=int, default=50)
     parser.add_argument("--memory-switches", type=int, default=500)
@@ -40,11 +43,18 @@ def main(argv=None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.rss:
         return print_rss(arguments.rss)
+    wanted = set(arguments.parts or PARTS)
+    if not wanted <= set(PARTS):
+        parser.error(f"the parts are {', '.join(PARTS)}")
     style = bundle.read(STYLES / "starry_night.reconet")
-    outside_inference(style, arguments.repeats)
-    latency(style, arguments.repeats)
-    rss(style)
-    switches(arguments.switches, arguments.memory_switches)
+    if "outside_inference" in wanted:
+        outside_inference(style, arguments.repeats)
+    if "latency" in wanted:
+        latency(style, arguments.repeats)
+    if "rss" in wanted:
+        rss()
+    if "switches" in wanted:
+        switches(arguments.switches, arguments.memory_switches)
     return 0
 
 
@@ -53,14 +63,18 @@ def main(argv=None) -> int:
 
 def outside_inference(style, repeats: int) -> None:
     """Milliseconds of one core for each frame, from the camera's bytes to the screen's, without the network."""
-    import cv2
-
-    cv2.setNumThreads(1)
+    try:
+        import cv2
+        cv2.setNumThreads(1)
+    except ImportError:  # on the board's Python
+        cv2 = None
     size = style.manifest.input.width, style.manifest.input.height
     yuyv = np.random.default_rng(0).integers(0, 256, (CAMERA[1], CAMERA[0], 2), np.uint8)
     measured = {}
     for name, make in (("plain NumPy conversion", plain_numpy), ("OpenCV cvtColor + resize + copy", opencv),
                        ("ours, copies alone", ours), ("ours, with exposure and chroma", lambda size: exposed(style))):
+        if make is opencv and cv2 is None:
+            continue
         work = make(size)
         work(yuyv)
         times = []
@@ -249,13 +263,16 @@ def latency(style, frames: int) -> None:
 
 
 def print_rss(path: Path) -> int:
-    """Run the daemon until it has shown two frames, and print its resident memory in bytes."""
+    """Run the daemon until the style has settled, and two frames more, and print its resident memory."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(str(path), folder)
         with Running(Path(folder)) as running:
-            running.until(lambda: running.daemon.pipeline.counters.shown >= 2)
-            runtime = str(running.daemon.switcher.stylizer.runtime)
-            print(runtime, resident(), flush=True)
+            switcher, counters = running.daemon.switcher, running.daemon.pipeline.counters
+            running.until(lambda: not switcher.bundle.files)
+            shown = counters.shown
+            running.until(lambda: counters.shown >= shown + 2)
+            stylizer = switcher.stylizer
+            print(f"{stylizer.runtime}, plan {stylizer.plan}", resident(), flush=True)
             os._exit(0)
 
 
@@ -265,18 +282,20 @@ def resident() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def rss(style) -> None:
-    print("\nResident memory of the whole daemon, one style")
+def rss() -> None:
+    """Each shipped style by each runtime, in a process of its own."""
+    print(f"\nResident memory of the whole daemon, one style: at most {MOST_MB} MB")
     for python in (Path(sys.executable), BOARD_PYTHON):
         if not python.exists():
             print(f"  {python}: not there (make .venv-py37/installed)")
             continue
-        ran = subprocess.run([str(python), "-m", "benchmarks.daemon", "--rss", str(style.path)], cwd=ROOT,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-        if ran.returncode:
-            raise SystemExit(f"benchmarks.daemon: {python}: {ran.stderr.strip().splitlines()[-1]}")
-        runtime, count = ran.stdout.strip().splitlines()[-1].rsplit(" ", 1)
-        print(f"  {runtime:28} {int(count) / 1e6:6.0f} MB")
+        for path in sorted(STYLES.glob("*.reconet")):
+            ran = subprocess.run([str(python), "-m", "benchmarks.daemon", "--rss", str(path)], cwd=ROOT,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+            if ran.returncode:
+                raise SystemExit(f"benchmarks.daemon: {python}: {ran.stderr.strip().splitlines()[-1]}")
+            how, count = ran.stdout.strip().splitlines()[-1].rsplit(" ", 1)
+            print(f"  {path.stem:16} {how:36} {int(count) / 1e6:6.1f} MB", flush=True)
 
 
 def switches(count: int, most: int) -> None:

@@ -52,7 +52,7 @@ class Announcer:
             text = self._caption if time.monotonic() < self._until else self.notice
             seen = self._monitor.show(replace(frame, pixels=caption(frame.pixels.copy(), text)) if text else frame)
             if seen:
-                self.said, self._last_picture = None, time.monotonic()
+                self.said, self._last_picture, self._drawn = None, time.monotonic(), (None, None)
         if seen:
             self._shown()
         return seen

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+from functools import lru_cache
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -221,8 +222,14 @@ def enlarge(picture: np.ndarray, zoom: int, out: np.ndarray, place: Place) -> No
     wide = picture
     if zoom > 1:
         # Rows are put together in ordinary memory: a card's is quick only when written from left to right.
-        wide = np.empty((picture.shape[0], place.width), picture.dtype)
+        wide = _rows(picture.shape[0], place.width)
         for column in range(zoom):
             wide[:, column::zoom] = picture
     for row in range(zoom):
         out[row::zoom] = wide
+
+
+@lru_cache(maxsize=1)
+def _rows(height: int, width: int) -> np.ndarray:
+    """Memory for a picture, the same each time: one screen shows one picture at a time."""
+    return np.empty((height, width), np.uint32)

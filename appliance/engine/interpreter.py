@@ -15,13 +15,16 @@ TPU_DEVICE = "/dev/apex_0"
 class Runtime:
     """A way to run models: `load(data)` gives an interpreter with its tensors allocated.
 
-    `name` and `version` are the package's, `device` is "TPU" or "CPU".
+    `name` and `version` are the package's, `device` is "TPU" or "CPU". One that `unrolls` takes for a convolution
+    twice the memory of its input times the size of its kernel; its `load(data, height)` gives an interpreter whose
+    input has as many rows, where the model allows for it.
     """
 
     name: str
     version: str
     device: str
-    load: Callable[[bytes], Any]
+    load: Callable[..., Any]
+    unrolls: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}".strip()
@@ -77,9 +80,13 @@ def _on_cpu(package: str, threads: int, reference: bool) -> Runtime:
         options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_REF
     version = getattr(importlib.import_module(package), "__version__", "")
     return Runtime(package, version, "CPU",
-                   lambda data: _allocated(module.Interpreter(model_content=data, **options)))
+                   lambda data, height=0: _allocated(module.Interpreter(model_content=data, **options), height),
+                   unrolls=package == "tflite_runtime")
 
 
-def _allocated(interpreter):
+def _allocated(interpreter, height: int = 0):
+    if height:
+        end = interpreter.get_input_details()[0]
+        interpreter.resize_tensor_input(end["index"], [1, height, *end["shape"][2:]])
     interpreter.allocate_tensors()
     return interpreter

@@ -9,14 +9,17 @@ from functools import lru_cache
 import numpy as np
 
 
-def upsample_nearest(source: np.ndarray, factor: int, out: np.ndarray) -> None:
-    """Repeat each pixel of `source` (h, w, c) factor x factor times into `out` (h * factor, w * factor, c).
+def upsample_nearest(source: np.ndarray, factor: int, out: np.ndarray, top: int = 0) -> None:
+    """Repeat each pixel of `source` (h, w, c) factor x factor times, into `out` (rows, w * factor, c).
 
-    Both have to be contiguous. Factor 1 is a copy.
+    Both have to be contiguous. Factor 1 is a copy. Where `out` has fewer than h * factor rows, it gets those from `top`
+    on.
     """
     height, width, channels = source.shape
-    np.take(source.reshape(-1, channels), _repeated(height, width, factor), axis=0, out=out.reshape(-1, channels),
-            mode="clip")
+    pixels = out.reshape(-1, channels)
+    first = top * width * factor
+    np.take(source.reshape(-1, channels), _repeated(height, width, factor)[first:first + len(pixels)], axis=0,
+            out=pixels, mode="clip")
 
 
 def shuffle_pixels(source: np.ndarray, factor: int, out: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """A style at work: frame in, stylised frame out, on buffers that are allocated once."""
 
 import time
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from ..exposure import ExposureMeter, expose
 from ..frames import BLACK, converted, cover
 from .interpreter import Runtime, runtimes
 from .stages import shuffle_pixels, upsample_nearest
+from .strips import Strip, strips_of
 
 _SIGN_BIT = np.uint8(0x80)
 
@@ -53,7 +54,7 @@ class Stylizer:
                 if runtime.device == "TPU" and not plan.compiled:
                     continue
                 try:
-                    self._steps, self._shuffle = _load(plan, runtime, self.bundle.files)
+                    self._steps, self._shuffle = _load(plan, runtime, self.bundle)
                     self._trial_run()
                 except Exception as error:  # whatever a runtime raises on a model that it cannot run
                     failures.append(f"plan {plan.name} on {runtime}: {str(error) or repr(error)}")
@@ -83,11 +84,7 @@ class Stylizer:
         clock.lap("input")
         before = None
         for step in self._steps:
-            if before is not None:
-                upsample_nearest(before.output(), step.factor, step.input())
-                clock.lap(f"x{step.factor}")
-            step.interpreter.invoke()
-            clock.lap(step.name)
+            step.run(before, clock)
             before = step
         if self._shuffle:
             last, factor = self._shuffle
@@ -96,7 +93,7 @@ class Stylizer:
         else:
             _copy_bytes(self._steps[-1].output(), out)
         clock.lap("output")
-        self.stage_ms = clock.laps
+        self.stage_ms = list(clock.laps.items())
 
     def draw(self, picture: np.ndarray) -> np.ndarray:
         """What it makes of a picture, both uint8 RGB: `stylize` with all that has to come before and after it."""
@@ -119,21 +116,37 @@ class _Step:
     """A segment, and by how much the tensor before it is enlarged (1: not at all).
 
     `input()` and `output()` are views (H, W, C) of the interpreter's own tensors. It refuses to run while one is alive.
+    With `strips` its input is a strip, and its output `height` rows of our own that all of them made.
     """
 
-    def __init__(self, name: str, factor: int, interpreter):
+    def __init__(self, name: str, factor: int, interpreter, strips: Sequence[Strip] = (), height: int = 0):
         self.name, self.factor, self.interpreter = name, factor, interpreter
         self._input = interpreter.tensor(interpreter.get_input_details()[0]["index"])
         self._output = interpreter.tensor(interpreter.get_output_details()[0]["index"])
+        self._strips, self._whole = strips or (Strip(0, 0, 0),), None
+        if strips:
+            strip = self.output()
+            self._whole = np.empty((height,) + strip.shape[1:], strip.dtype)
 
     def input(self) -> np.ndarray:
         return self._input()[0]
 
     def output(self) -> np.ndarray:
-        return self._output()[0]
+        return self._output()[0] if self._whole is None else self._whole
+
+    def run(self, before: "Optional[_Step]", clock: "_Laps") -> None:
+        """Take the output of `before`, or None where the input has been filled, and make the own output of it."""
+        for top, first, end in self._strips:
+            if before is not None:
+                upsample_nearest(before.output(), self.factor, self.input(), top)
+                clock.lap(f"x{self.factor}")
+            self.interpreter.invoke()
+            if self._whole is not None:
+                self._whole[top + first:top + end] = self._output()[0, first:end]
+            clock.lap(self.name)
 
 
-def _load(plan, runtime: Runtime, files):
+def _load(plan, runtime: Runtime, bundle):
     """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, its factor)."""
     steps, factor, shuffle = [], 1, None
     for stage in plan.stages:
@@ -144,7 +157,11 @@ def _load(plan, runtime: Runtime, files):
             factor *= stage.factor
             continue
         name = stage.edgetpu if runtime.device == "TPU" else stage.segment
-        steps.append(_Step(name, factor, runtime.load(files[name])))
+        reach = bundle.reach(name) if steps and runtime.unrolls else None
+        height = steps[-1].output().shape[0] * factor if steps else 0
+        rows, strips = (0, ()) if reach is None else strips_of(height, reach)
+        interpreter = runtime.load(bundle.files[name], rows) if strips else runtime.load(bundle.files[name])
+        steps.append(_Step(name, factor, interpreter, strips, height))
         factor = 1
     return steps, shuffle
 
@@ -166,13 +183,13 @@ def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:
 
 
 class _Laps:
-    """Milliseconds between one lap and the next."""
+    """Milliseconds between one lap and the next, summed by the laps' names."""
 
     def __init__(self):
-        self.laps: List[Tuple[str, float]] = []
+        self.laps: Dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self.laps.append((name, 1000 * (now - self._last)))
+        self.laps[name] = self.laps.get(name, 0.0) + 1000 * (now - self._last)
         self._last = now

@@ -9,11 +9,11 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Union
+from typing import Any, BinaryIO, Dict, Optional, Union
 
 from ..errors import BundleError
 from ..files import replacing
-from . import archive
+from . import archive, tflite
 from .check import check_files
 from .manifest import Manifest, build, parse
 
@@ -38,6 +38,10 @@ class Bundle:
         """SHA-256, as hexadecimal digits, of the manifest, which has those of the files."""
         # json's numbers, which are the same in every version, and not pydantic's.
         return hashlib.sha256(json.dumps(self.manifest.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+    def reach(self, segment: str) -> Optional[int]:
+        """From how many rows above and below it a row of the segment's output is made, see tflite.reach."""
+        return tflite.reach(self.files[segment])
 
 
 def read(path: Union[str, Path]) -> Bundle:

@@ -18,6 +18,8 @@ FLOATS = frozenset(("float32", "float16", "float64", "complex64", "complex128"))
 _MOST_TENSORS = 512
 _MOST_ENDS = 16
 _HIGHEST_RANK = 8
+_CONV_2D = 3
+_POINTWISE = (14, 19, 21, 28, 114)  # LOGISTIC, RELU, RELU6, TANH, QUANTIZE
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,33 @@ def read(data: bytes) -> Model:
     tensors = [_tensor(table) for table in graph.tables(0)]
     ends = [tuple(tensors[number] for number in graph.numbers(field, "i", _MOST_TENSORS)) for field in (1, 2)]
     return Model(ends[0], ends[1], frozenset(tensor.dtype for tensor in tensors))
+
+
+def reach(data: bytes) -> Optional[int]:
+    """From how many rows above and below it, at most, a row of the output is made, in the checked network `data`.
+
+    None unless it is made of convolutions that keep the size, with zeros around the picture, and of what acts on each
+    value alone: only such a network makes the same of a part of a picture as of the whole, but near the part's edges.
+    """
+    model = _Table(data, _u32(data, 0))
+    graph = model.tables(2)[0]
+    codes = [max(code.scalar(0, "b", 0), code.scalar(3, "i", 0)) for code in model.tables(1)]
+    tensors = graph.tables(0)
+    rows = 0
+    for operator in graph.tables(3):
+        code = codes[operator.scalar(0, "I", 0)]
+        if code == _CONV_2D:
+            # padding (0 is SAME), strides, and a dilation that is 1 where it is left out
+            options = operator.table(4)
+            kept = options and (options.scalar(0, "b", 0), *(options.scalar(n, "i", 0) for n in (1, 2)),
+                                *(options.scalar(n, "i", 1) for n in (4, 5))) == (0, 1, 1, 1, 1)
+            taken = [tensors[number].numbers(0, "i", _HIGHEST_RANK) for number in operator.numbers(1, "i", _MOST_ENDS)]
+            if not kept or len(taken) < 2 or len(taken[1]) != 4:
+                return None
+            rows += taken[1][1] // 2  # the kernel's height
+        elif code not in _POINTWISE:
+            return None
+    return rows
 
 
 def _check_graph(graph: "_Table", buffers: int, codes: int) -> None:

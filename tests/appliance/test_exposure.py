@@ -36,6 +36,13 @@ def test_yuv_has_the_statistics_of_its_rgb():
     assert statistics(converted(grey(51), "rgb", "yuv"), "yuv") == pytest.approx((0.2, 0.0, 0.0), abs=3e-3)
 
 
+def test_statistics_of_yuv_are_exact():
+    y, u, v = np.moveaxis((noise[::4, ::4] - np.array([16.0, 128, 128])) / [219, 224, 224], -1, 0)
+    wanted = y.mean(), y.std(), np.sqrt((u ** 2 + v ** 2).mean() / 2)
+    assert statistics(noise, "yuv") == pytest.approx(wanted, rel=1e-12)
+    assert statistics(np.full((9, 9, 3), (77, 128, 128), np.uint8), "yuv") == (61 / 219, 0.0, 0.0)
+
+
 def test_the_curve_brings_a_frame_to_the_targets():
     curve = exposure_curve(Statistics(0.2, 0.1, 0.02), Statistics(0.45, 0.25, 0.05))
     assert curve.gain == pytest.approx(2.5) and curve.chroma_gain == pytest.approx(2.5)
@@ -83,6 +90,17 @@ def test_yuv_is_two_tables(curve):
     y = 16 + 219 * np.clip(curve.gain * (noise[..., :1] - 16.0) / 219 + curve.offset, 0, 1)
     uv = np.clip(128 + curve.chroma_gain * (noise[..., 1:] - 128.0), 16, 240)
     assert np.abs(exposed(noise, curve, "yuv") - np.concatenate([y, uv], -1)).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_yuv_is_bit_for_bit_the_rounded_formula(curve):
+    y = np.clip(np.rint(curve.gain * (noise[..., :1].astype(int) - 16) + (16 + 219 * curve.offset)), 16, 235)
+    uv = np.clip(np.rint(curve.chroma_gain * (noise[..., 1:].astype(int) - 128) + 128), 16, 240)
+    wanted = np.concatenate([y, uv], -1)
+    assert np.array_equal(exposed(noise, curve, "yuv"), wanted)
+    in_place = noise.copy()
+    expose(in_place, curve, in_place, "yuv")
+    assert np.array_equal(in_place, wanted)
 
 
 @pytest.mark.parametrize("curve", [Curve(1.2, -0.05, 0.6), Curve(0.8, 0.1, 0.8)])

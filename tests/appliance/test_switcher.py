@@ -3,6 +3,7 @@
 import os
 import queue
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -252,10 +253,14 @@ def test_a_removed_style_makes_room_for_the_next(folder, style, start):
     assert one.switcher.stylizer is not None  # the picture never goes black
 
 
-def test_the_plan_that_bench_chose_is_taken_at_once(folder, style, start):
+@pytest.mark.parametrize("settled", [False, True])
+def test_the_plan_that_bench_chose_is_taken_at_once(folder, style, start, monkeypatch, settled):
+    monkeypatch.setattr("appliance.switcher._STEADY_S", 0.0 if settled else 1e9)
     made = style(folder / "a.reconet")
     one = start(folder)
     assert one.swapped.get(timeout=30).plan == made.manifest.plans[0].name
+    while settled and one.switcher.bundle.files:
+        one.thread.join(0.05)
     choice.write(made, "lowres")
     assert one.swapped.get(timeout=30).plan == "lowres"
 
@@ -283,6 +288,19 @@ def test_without_an_edge_tpu_a_compiled_style_runs_on_the_cpu_or_waits(folder, s
     while waiting.runs() != "b":
         pass
     assert waiting.switcher.bundle.name == "b" and waiting.switcher.slate is None
+
+
+def test_a_style_that_stops_before_it_has_settled_is_not_kept(folder, style, start, monkeypatch, tmp_path):
+    style(folder / "a.reconet", compiled=True)
+    monkeypatch.setattr(interpreter, "TPU_DEVICE", str(tmp_path / "apex_0"))
+    one = start(folder, tpu_missing="cpu")
+    assert one.runs() == "a"
+    one.switcher.configure(one.settings(folder, tpu_missing="slate"))
+    assert one.runs() is None
+    one.close()
+    monkeypatch.setattr("appliance.switcher.time", SimpleNamespace(monotonic=lambda: float("inf")))
+    one.switcher._notice(set(), set())
+    assert not (folder / state.LAST_GOOD).exists()
 
 
 def test_a_compiled_style_that_took_the_daemon_down_is_refused_until_it_is_copied_anew(

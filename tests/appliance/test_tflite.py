@@ -30,6 +30,21 @@ def test_ends_of_a_real_segment(segment):
     assert not model.dtypes & tflite.FLOATS
 
 
+def test_reach_of_convolutions_that_keep_the_size(tiny):
+    """The first decoder is one convolution of 3x3, the second two; the others scale, or leave the picture's edge."""
+    reaches = {name: tflite.reach(data) for name, data in tiny.files.items() if name.endswith(".tflite")}
+    assert reaches == {"encoder.tflite": None, "decoder1.tflite": 1, "decoder2.tflite": 2, "fused.tflite": None,
+                       "lowres.tflite": None}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_no_reach_with_a_stride(tiny, stride):
+    data = tiny.files["decoder1.tflite"]
+    graph = tflite._Table(data, tflite._u32(data, 0)).tables(2)[0]
+    place = graph.tables(3)[0].table(4)._field(stride)  # in Conv2DOptions: across, down
+    assert tflite.reach(data[:place] + struct.pack("<i", 2) + data[place + 4:]) is None
+
+
 @pytest.mark.parametrize("data", [b"", b"TFL3", b"\0\0\0\0TFL3", b"\xff\xff\xff\x7fTFL3",
                                   bytes(4) + b"TFL3" + bytes(99)])
 def test_nonsense(data):

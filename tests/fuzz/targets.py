@@ -24,7 +24,7 @@ _LONGEST_LINE = 1000
 
 def read_bundle(data: bytes):
     """The Bundle in `data`, or None when it is refused. Raises anything else when a promise is broken."""
-    return _kept(bundle.read, data, BundleError)
+    return _kept(_read, data, BundleError)
 
 
 def load_settings(data: bytes):
@@ -35,6 +35,14 @@ def load_settings(data: bytes):
 def peak_megabytes() -> int:
     """The most memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def _read(path: Path):
+    style = bundle.read(path)
+    for plan in style.manifest.plans:
+        for stage in plan.segments:
+            style.reach(stage.segment)
+    return style
 
 
 def _kept(reader, data: bytes, refusal):
