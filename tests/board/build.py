@@ -30,8 +30,9 @@ MASKED = ("getty@.service serial-getty@.service systemd-timesyncd.service system
           "dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service systemd-firstboot.service").split()
 DISK_BYTES = 1 << 30
 KEPT = 3  # of each layer
-TOOLS = {"mmdebstrap": "mmdebstrap", "qemu-aarch64-static": "qemu-user-static", "mke2fs": "e2fsprogs", "cpio": "cpio",
-         "depmod": "kmod", "qemu-system-aarch64": "qemu-system-arm", "qemu-img": "qemu-utils"}
+TOOLS = {"mmdebstrap": "mmdebstrap", "arch-test": "arch-test", "qemu-aarch64-static": "qemu-user-static",
+         "mke2fs": "e2fsprogs", "cpio": "cpio", "depmod": "kmod", "qemu-system-aarch64": "qemu-system-arm",
+         "qemu-img": "qemu-utils"}
 
 # The board's user, in the groups that Mendel puts it in.
 SETTLE = r"""
