@@ -15,6 +15,7 @@ from .guest import ACT, BOOT, Guest, wait_for
 FOLDER = "/var/lib/reconet"
 STATUS = "/run/reconet/status.json"
 DROP_IN = "/run/systemd/system/reconet.service.d/test.conf"
+SOAK = "board-soak@{}"  # the unit in overlay/, for so many seconds
 SQUARES, BARS = 4, 1  # two of vivid's test patterns
 STYLE = ROOT / "tests/data/tiny_yuv.reconet"
 # Exposures before the same networks make styles that are told apart on the screen.
@@ -37,8 +38,8 @@ def small_styles(folder: Path) -> List[Path]:
 class Board(Guest):
     """`styles`: the small styles in its folder, by name, oldest first."""
 
-    def __init__(self, folder: Path, image: Image, styles: List[Path]):
-        super().__init__(folder, image)
+    def __init__(self, folder: Path, image: Image, styles: List[Path], aside: bool = False):
+        super().__init__(folder, image, aside)
         self.files = {path.stem: path.read_bytes() for path in styles}
         self.styles: Dict[str, Bundle] = {path.stem: read(path) for path in styles}
         self._pictures: Dict[tuple, np.ndarray] = {}
