@@ -75,7 +75,7 @@ deb: .venv-deb/installed ## the package for the board, dist/reconet_VERSION_arm6
 	.venv-deb/bin/python firmware_overlay/build_deb.py
 
 .PHONY: test-board
-test-board: .venv-test/installed ## boot an emulated board and go through what can happen to one; LONG=1: an hour more
+test-board: .venv-test/installed ## boot an emulated board and go through what can happen to one; LONG=1: soak an hour
 	.venv-test/bin/python -m pytest tests/board $(if $(LONG),--long)
 
 .PHONY: board

@@ -15,6 +15,7 @@ from .guest import ACT, BOOT, Guest, wait_for
 FOLDER = "/var/lib/reconet"
 STATUS = "/run/reconet/status.json"
 DROP_IN = "/run/systemd/system/reconet.service.d/test.conf"
+SOAK = "board-soak@{}"  # the unit in overlay/, for so many seconds
 SQUARES, BARS = 4, 1  # two of vivid's test patterns
 STYLE = ROOT / "tests/data/tiny_yuv.reconet"
 # Exposures before the same networks make styles that are told apart on the screen.
@@ -37,8 +38,8 @@ def small_styles(folder: Path) -> List[Path]:
 class Board(Guest):
     """`styles`: the small styles in its folder, by name, oldest first."""
 
-    def __init__(self, folder: Path, image: Image, styles: List[Path]):
-        super().__init__(folder, image)
+    def __init__(self, folder: Path, image: Image, styles: List[Path], aside: bool = False):
+        super().__init__(folder, image, aside)
         self.files = {path.stem: path.read_bytes() for path in styles}
         self.styles: Dict[str, Bundle] = {path.stem: read(path) for path in styles}
         self._pictures: Dict[tuple, np.ndarray] = {}
@@ -54,6 +55,10 @@ class Board(Guest):
         """Of the daemon; 0 while there is none."""
         return int(self.run("systemctl show --value --property MainPID reconet").out)
 
+    def clock(self) -> float:
+        """Seconds from power-on, on the guest's own clock."""
+        return float(self.run("cat /proc/uptime").out.split()[0])
+
     def now(self) -> str:
         """A place in the journal."""
         mark = "systemd-cat --identifier=board echo here && journalctl --sync && "
@@ -61,15 +66,25 @@ class Board(Guest):
 
     def journal(self, after: str = "", unit: str = "reconet") -> List[str]:
         """What the service and systemd about it said after that place."""
+        return [str(entry["MESSAGE"]) for entry in self._entries(after, unit)]
+
+    def _entries(self, after: str, unit: str = "reconet") -> List[dict]:
         # Not --after-cursor, which also skips the first line of the unit when the cursor is another's.
         since = f"--cursor '{after}'" if after else "--boot"
         lines = self.run(f"journalctl --quiet --unit {unit} --output json {since}").out.splitlines()
-        return [str(json.loads(line)["MESSAGE"]) for line in lines]
+        return [json.loads(line) for line in lines]
 
     def logged(self, words: str, after: str = "") -> str:
         """Wait for a line with these words in the journal, after that place."""
+        return str(self._logged(words, after)["MESSAGE"])
+
+    def logged_at(self, words: str, after: str = "") -> float:
+        """When that line was logged, on the guest's clock."""
+        return int(self._logged(words, after)["__MONOTONIC_TIMESTAMP"]) / 1e6
+
+    def _logged(self, words: str, after: str) -> dict:
         def look():
-            return next((line for line in self.journal(after) if words in line), None)
+            return next((entry for entry in self._entries(after) if words in str(entry["MESSAGE"])), None)
         return wait_for(look, lambda: f"{words!r} in the journal: {self.journal(after)}")
 
     # What it shows

@@ -30,8 +30,9 @@ MASKED = ("getty@.service serial-getty@.service systemd-timesyncd.service system
           "dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service systemd-firstboot.service").split()
 DISK_BYTES = 1 << 30
 KEPT = 3  # of each layer
-TOOLS = {"mmdebstrap": "mmdebstrap", "qemu-aarch64-static": "qemu-user-static", "mke2fs": "e2fsprogs", "cpio": "cpio",
-         "depmod": "kmod", "qemu-system-aarch64": "qemu-system-arm", "qemu-img": "qemu-utils"}
+TOOLS = {"mmdebstrap": "mmdebstrap", "arch-test": "arch-test", "qemu-aarch64-static": "qemu-user-static",
+         "mke2fs": "e2fsprogs", "cpio": "cpio", "depmod": "kmod", "qemu-system-aarch64": "qemu-system-arm",
+         "qemu-img": "qemu-utils"}
 
 # The board's user, in the groups that Mendel puts it in.
 SETTLE = r"""
@@ -135,7 +136,8 @@ def _bootstrap(scratch: Path, target: Path) -> None:
     _emulate_arm64()
     root, kernel = scratch / "root", scratch / "kernel"
     kernel.mkdir()
-    _run("mmdebstrap", "--quiet", "--architectures=arm64", "--variant=minbase", "--mode=root",
+    # In a namespace of its own: what it mounts in there must not outlive it, when it is killed and its folder removed.
+    _run("unshare", "--mount", "mmdebstrap", "--quiet", "--architectures=arm64", "--variant=minbase", "--mode=root",
          f"--include={','.join(PACKAGES)}", "--dpkgopt=path-exclude=/usr/share/doc/*",
          "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
          f"--customize-hook={DOWNLOAD}", SUITE, root, *_mirror(), env={**os.environ, "KERNEL": str(kernel)})

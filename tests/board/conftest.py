@@ -1,4 +1,4 @@
-"""Fixtures of the virtual board: one guest for all tests, whose first boot is the first test."""
+"""Fixtures of the virtual board: one guest for all tests, whose first boot is the first test, and one to soak."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import pytest
 from PIL import Image as Picture
 
 from . import build, qemu
-from .board import Board, small_styles
+from .board import SOAK, Board, small_styles
 
 PICTURES = build.ROOT / "build/board"
 
 _numbers = []
-_machines = []
+_machines = {}  # by the name of the fixture
 
 
 def pytest_addoption(parser):
@@ -19,16 +19,52 @@ def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="soak for an hour")
 
 
+def pytest_collection_modifyitems(items):
+    items.sort(key=_soaks)
+
+
+def _soaks(item):
+    return "soaking" in getattr(item, "fixturenames", ())
+
+
 @pytest.fixture(scope="session")
-def machine(request, tmp_path_factory):
-    """The board, off."""
+def make_board(request, tmp_path_factory):
+    """make_board(name) is a board, off, whose power is cut at the end."""
     deb = request.config.getoption("--deb") or build.package()
-    folder = tmp_path_factory.mktemp("board")
-    styles = small_styles(folder)
-    board = Board(folder, build.build(deb, styles), styles)
-    _machines.append(board)
-    yield board
-    board.power_cut()
+    styles = small_styles(tmp_path_factory.mktemp("styles"))
+    image = build.build(deb, styles)
+
+    def make(name, **options):
+        _machines[name] = Board(tmp_path_factory.mktemp(name), image, styles, **options)
+        request.addfinalizer(_machines[name].power_cut)
+        return _machines[name]
+    return make
+
+
+@pytest.fixture(scope="session")
+def machine(make_board):
+    """The board, off."""
+    return make_board("machine")
+
+
+@pytest.fixture(scope="session")
+def soak_seconds(request):
+    return 3600 if request.config.getoption("--long") else 600
+
+
+@pytest.fixture(scope="session")
+def soaking(make_board, soak_seconds):
+    """A board of its own, on, that switches styles by itself."""
+    # The other one goes first: to be slow is no fault.
+    return make_board("soaking", aside=True).boot(
+        f"systemd.wants={SOAK.format(soak_seconds)}.service systemd.service_watchdogs=0")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _soak_meanwhile(request):
+    """The soak is the longest of all: it begins with the first test, and its own test is the last."""
+    if any(map(_soaks, request.session.items)):
+        request.getfixturevalue("soaking")
 
 
 @pytest.fixture
@@ -54,12 +90,13 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
-    if report.failed and _machines and qemu.pid(_machines[0].folder):
+    guest = _machines.get("soaking" if _soaks(item) else "machine")
+    if report.failed and guest and qemu.pid(guest.folder):
         try:
             PICTURES.mkdir(parents=True, exist_ok=True)
-            Picture.fromarray(_machines[0].screen()).save(PICTURES / f"{item.name}.png")
-            tail = _machines[0].run("journalctl --no-pager --boot --lines 60; systemctl status --no-pager reconet",
-                                    check=False).out
+            Picture.fromarray(guest.screen()).save(PICTURES / f"{item.name}.png")
+            tail = guest.run("journalctl --no-pager --boot --lines 60; systemctl status --no-pager reconet",
+                             check=False).out
             (PICTURES / f"{item.name}.txt").write_text(f"{report.longreprtext}\n\n{tail}")
             report.sections.append(("the guest", f"screen: {PICTURES / item.name}.png\n{tail}"))
         except (OSError, AssertionError, RuntimeError) as error:

@@ -41,10 +41,10 @@ def wait_for(look: Callable[[], Optional[Seen]], what: str, seconds: float = ACT
 
 
 class Guest:
-    """A virtual board, whose disk lives in `folder`."""
+    """A virtual board, whose disk lives in `folder`. Others go first when it is `aside`."""
 
-    def __init__(self, folder: Path, image: Image):
-        self.folder, self.image = Path(folder), image
+    def __init__(self, folder: Path, image: Image, aside: bool = False):
+        self.folder, self.image, self.aside = Path(folder), image, aside
         self.powered_on = 0.0
         self._channel: Optional[socket.socket] = None
         self._requests = int(time.time() * 1000)  # unlike those of another process that used this channel
@@ -52,7 +52,7 @@ class Guest:
     def boot(self, kernel: str = "", share: Optional[Path] = None) -> "Guest":
         """Power on, with more words on the kernel's command line. Does not wait."""
         self.powered_on = time.monotonic()
-        qemu.start(self.folder, self.image, kernel, share)
+        qemu.start(self.folder, self.image, kernel, share, self.aside)
         return self
 
     def power_cut(self) -> None:

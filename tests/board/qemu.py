@@ -1,5 +1,6 @@
 """A QEMU with the board in it, in a folder of its own: started, seen and ended from any process."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,13 +13,17 @@ from typing import Optional
 from .build import Image
 
 # The board's own core; -cpu max is three times as slow.
-MACHINE = "-M virt,gic-version=3 -cpu cortex-a53 -smp 2 -m 1024 -accel tcg,thread=multi".split()
+MACHINE = "-M virt,gic-version=3 -cpu cortex-a53 -m 1024 -accel tcg,thread=multi".split()
 KERNEL = "root=/dev/vda rw quiet console=ttyAMA0 loglevel=1 systemd.show_status=false"
 SCREEN = (1280, 720)
+NICE = 5
 
 
-def start(folder: Path, image: Image, kernel: str = "", share: Optional[Path] = None) -> None:
-    """Power on. The disk keeps what an earlier guest in this folder wrote to it."""
+def start(folder: Path, image: Image, kernel: str = "", share: Optional[Path] = None, aside: bool = False) -> None:
+    """Power on. The disk keeps what an earlier guest in this folder wrote to it.
+
+    A machine `aside` has one processor instead of two, and other machines go first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     disk = folder / "disk.qcow2"
     if not disk.exists():
@@ -29,7 +34,8 @@ def start(folder: Path, image: Image, kernel: str = "", share: Optional[Path] = 
     devices = [
         "virtio-blk-pci,drive=disk", f"virtio-gpu-pci,xres={SCREEN[0]},yres={SCREEN[1]}", "virtio-rng-pci",
         "virtio-serial-pci", "virtserialport,chardev=control,name=control"]
-    command = ["qemu-system-aarch64", *MACHINE, "-kernel", str(image.kernel), "-initrd", str(image.initrd),
+    command = [*(["nice", "-n", str(NICE)] if aside else []), "qemu-system-aarch64", *MACHINE,
+               "-smp", "1" if aside else "2", "-kernel", str(image.kernel), "-initrd", str(image.initrd),
                "-append", f"{KERNEL} {kernel}", "-nodefaults", "-no-user-config", "-display", "none",
                "-drive", f"if=none,id=disk,format=qcow2,file={disk}",
                "-chardev", f"socket,id=control,path={folder / 'control'},server=on,wait=off",
@@ -40,6 +46,10 @@ def start(folder: Path, image: Image, kernel: str = "", share: Optional[Path] = 
     if share:
         command += ["-virtfs", f"local,path={share},mount_tag=share,security_model=none,readonly=on"]
     subprocess.run(command, check=True)
+    if aside:
+        # Where the kernel weighs sessions first, niceness counts only within one, and this is one of its own.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{pid(folder)}/autogroup").write_text(str(NICE))
 
 
 def pid(folder: Path) -> Optional[int]:

@@ -1,18 +1,22 @@
 """What may happen to a camera while it is in use."""
 
-import time
-
 from .guest import wait_for
 
 CONTROL = "v4l2-ctl -d /dev/video0 -c "
-# Five seconds on the board; everything takes several times as long here.
+# Five seconds on the board. Here everything takes several times as long, and on a busy machine more.
 SOON = 30.0
 
 
-def _picture_again(board, number, what):
-    since = time.monotonic()
+def _moment(board):
+    return board.now(), board.clock()
+
+
+def _picture_again(board, number, what, moment):
+    since, began = moment
     board.wait_until_running(SOON)
-    number(f"from the camera being {what} to the picture", f"{time.monotonic() - since:.1f} s")
+    # The daemon looks once a second whether there is something to say.
+    took = board.logged_at("camera is fine again", since) - began
+    number(f"from the camera being {what} to the picture, on the guest's clock", f"{took:.1f} s")
 
 
 def _unload(board):
@@ -24,9 +28,9 @@ def test_unplugged_and_plugged_in_again(board, number):
     board.unplug()
     board.says("No camera")
     board.logged("camera", since)
+    moment = _moment(board)
     board.plug()
-    _picture_again(board, number, "plugged in")
-    board.logged("camera is fine again", since)
+    _picture_again(board, number, "plugged in", moment)
     board.shows(style)
     assert board.pid() == pid
 
@@ -36,17 +40,18 @@ def test_stalled(board, number):
     board.run(CONTROL + "percentage_of_dropped_buffers=100")
     board.says("gave no picture")
     board.logged("gave no picture", since)
+    moment = _moment(board)
     board.run(CONTROL + "percentage_of_dropped_buffers=0")
-    _picture_again(board, number, "at work again")
+    _picture_again(board, number, "at work again", moment)
     board.shows(style)
     assert board.pid() == pid
 
 
-def test_failing_once(board, number):
+def test_failing_once(board):
     """An error of the stream, as of a loose cable."""
     style, pid = board.status()["style"], board.pid()
     board.run(CONTROL + "inject_fatal_streaming_error=1")
-    _picture_again(board, number, "broken")
+    board.wait_until_running(SOON)
     board.shows(style)
     assert board.pid() == pid
 
@@ -61,7 +66,8 @@ def test_of_the_wrong_kind(board, number):
         board.says("No camera")
     finally:
         _unload(board)
+        moment = _moment(board)
         board.run("modprobe vivid")
-    _picture_again(board, number, "replaced")
+    _picture_again(board, number, "replaced", moment)
     board.shows(style)
     assert board.pid() == pid
