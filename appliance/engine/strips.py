@@ -1,7 +1,7 @@
 """A segment in horizontal strips, one after the other: what it makes is the same, the memory for it a fraction.
 
 tflite_runtime unrolls a convolution in memory, kernel size times its input, and copies that once more. At the full size
-of a picture this is by far the most of what a style takes. In strips it takes no longer: they stay in the cache.
+of a picture this is by far the most of what a style takes. What strips cost in time is in docs/appliance.md.
 ai_edge_litert does not unroll.
 """
 
