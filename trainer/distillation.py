@@ -53,7 +53,8 @@ def distill(recipe: Recipe, data: Path, out: Path) -> keras.Model:
 
     constants = ground.constants | {"teacher": [v.value for v in teacher.trainable_variables]}
     run = student_run(recipe, out)
-    return optimise(student, objective, constants, ground.draw(phase.batch), phase, run, ground.samples, compute)
+    draw = ground.draw(phase.batch, phase.augment)
+    return optimise(student, objective, constants, draw, phase, run, ground.samples, compute)
 
 
 def border(call, frames, images, reach: int):

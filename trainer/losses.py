@@ -8,7 +8,8 @@ from keras import ops
 
 from trainer.flow import downscale
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as all of these
+RED, BLUE = 1.402, 1.772  # R - Y and B - Y over V and U
 
 
 def luma(images):
@@ -19,7 +20,7 @@ def luma(images):
 def chroma(images):
     """RMS of the colour differences U and V of RGB images (B, H, W, 3), each within -0.5..0.5 (BT.601, full range)."""
     y = luma(images)[..., 0]
-    u, v = (images[..., 2] - y) / 1.772, (images[..., 0] - y) / 1.402
+    u, v = (images[..., 2] - y) / BLUE, (images[..., 0] - y) / RED
     return ops.sqrt(ops.mean(ops.square(u) + ops.square(v)) / 2)
 
 

@@ -114,8 +114,16 @@ class Teacher(Phase):
     norm: Literal["frn", "instance", "none"] = "frn"
 
 
+class Augment(_Section):
+    """How far the colours of a pair, of both its frames alike, may be from those of its source, either way."""
+
+    gamma: float = Field(0.0, ge=0, le=2, description="natural logarithm")
+    hue: float = Field(0.0, ge=0, le=180, description="degrees")
+
+
 class Student(Phase):
     pixels: Literal["rgb", "yuv"] = Field("rgb", description="what it will take on the board: exposure clips that")
+    augment: Augment = Augment()
 
 
 class Recipe(_Section):

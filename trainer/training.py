@@ -11,10 +11,11 @@ from trainer import devices, flow, losses, network, perceptual
 from trainer.data import augment, moving_photos, pictures, sintel, video
 from trainer.data import source as sources
 from trainer.optimise import optimise
-from trainer.recipe import Frame, Motion, Recipe
+from trainer.recipe import Augment, Frame, Motion, Recipe
 from trainer.runs import Run
 
 SAMPLES = 4  # held-out frames, stylised now and then for the eye
+AS_IT_IS = Augment()
 
 
 def teacher_run(recipe: Recipe, out: Path, name: str = "teacher") -> Run:
@@ -66,9 +67,9 @@ class Ground:
         self.sources = _sources(recipe, data, self.photos)
         self.constants = constants(self.sources, weights, painting)
 
-    def draw(self, count: int):
+    def draw(self, count: int, colours: Augment = AS_IT_IS):
         """The function that draws what chance decides about count pairs, as optimise() wants it."""
-        return lambda rng: draw(self.sources, rng, count, self.motion)
+        return lambda rng: draw(self.sources, rng, count, self.motion, colours)
 
 
 def constants(pair_sources, weights: dict, painting: np.ndarray) -> dict:
@@ -81,10 +82,13 @@ def constants(pair_sources, weights: dict, painting: np.ndarray) -> dict:
     }
 
 
-def draw(pair_sources, rng: np.random.Generator, count: int, motion: Motion) -> dict:
+def draw(pair_sources, rng: np.random.Generator, count: int, motion: Motion, colours: Augment = AS_IT_IS) -> dict:
     """All that chance decides about count pairs but the noise's pattern."""
     noise = (motion.noise * rng.uniform(0, 1, count)).astype("float32")
-    return {**sources.draw(pair_sources, rng, count), "light": augment.draw_light(rng, count, motion), "noise": noise}
+    drawn = {**sources.draw(pair_sources, rng, count), "light": augment.draw_light(rng, count, motion), "noise": noise}
+    gamma, hue = augment.draw_colours(rng, count, colours)
+    drawn["light"][..., 1] *= gamma[:, None]
+    return {**drawn, "hue": hue} if colours.hue else drawn
 
 
 def _sources(recipe, data, photos):
@@ -134,6 +138,8 @@ def make_batch(pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "
     frames = [augment.relight(frame, draws["light"][:, i]) for i, frame in enumerate(pairs[:2])]
     # Pair by pair, so that both frames of one are on one device.
     lit = ops.stack(frames, axis=1)
+    if "hue" in draws:
+        lit = augment.turn(lit, ops.repeat(draws["hue"][:, None], 2, axis=1))
 
     def exposed(pixels):
         made = ops.vectorized_map(lambda pair: expose(pair, recipe.frame, pixels), lit)

@@ -1,9 +1,10 @@
-"""What all sources of pairs share: views through a camera, changing light, mirror images."""
+"""What all sources of pairs share: views through a camera, mirror images, changing light, other colours."""
 
 import numpy as np
 from keras import ops
 
-from trainer.recipe import Motion
+from trainer import losses
+from trainer.recipe import Augment, Motion
 
 
 def similarity(scale, degrees, shift) -> np.ndarray:
@@ -67,3 +68,22 @@ def relight(frames, light):
     """Frames (B, h, w, 3) in 0..1 under light (B, 2): gain x frame ^ gamma, clipped."""
     gain, gamma = light[:, 0, None, None, None], light[:, 1, None, None, None]
     return ops.clip(gain * ops.power(ops.maximum(frames, 1e-6), gamma), 0, 1)
+
+
+def draw_colours(rng: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray, np.ndarray]:
+    """Gamma (count,) and hue (count,) in radians."""
+    gamma, hue = rng.uniform(-1, 1, (2, count)) * np.array([[augment.gamma], [np.radians(augment.hue)]])
+    return np.exp(gamma).astype("float32"), hue.astype("float32")
+
+
+def turn(frames, hue):
+    """Frames (..., h, w, 3) in 0..1 with the colour differences U and V (BT.601) turned by hue, radians, clipped.
+
+    hue (...) is that of each frame.
+    """
+    c, s = ops.cos(hue)[..., None, None, None], ops.sin(hue)[..., None, None, None]
+    y = losses.luma(frames)
+    u, v = (frames[..., 2:] - y) / losses.BLUE, (frames[..., :1] - y) / losses.RED
+    red, blue = losses.RED * (s * u + c * v), losses.BLUE * (c * u - s * v)
+    green = -(losses.LUMA[0] * red + losses.LUMA[2] * blue) / losses.LUMA[1]
+    return ops.clip(y + ops.concatenate([red, green, blue], axis=-1), 0, 1)
