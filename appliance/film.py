@@ -32,7 +32,7 @@ def stylise(arguments) -> int:
         counters = pipeline.run()
     if sheet:
         sheet.save(arguments.sheet)
-    print(f"{counters.shown} frames, {counters.fps:.1f} fps, style {bundle.name}, plan {stylizer.plan}, "
+    print(f"{_frames(counters)}, {counters.fps:.1f} fps, style {bundle.name}, plan {stylizer.plan}, "
           f"runtime {stylizer.runtime} ({stylizer.runtime.device})")
     if arguments.stats:
         print(f"captured {counters.captured}, stylised {counters.stylised}, shown {counters.shown}, "
@@ -40,6 +40,10 @@ def stylise(arguments) -> int:
         for stage, milliseconds in counters.median_ms.items():
             print(f"{milliseconds:9.2f} ms  {stage}")
     return 0
+
+
+def _frames(counters) -> str:
+    return f"{counters.shown} frame" + ("s" if counters.shown != 1 else "")
 
 
 def _check_outputs(arguments) -> None:
@@ -78,7 +82,7 @@ def _progress(counters):
 
     def report():
         while not over.wait(0.5 if terminal else 5.0):
-            line = f"{counters.shown} frames, {counters.fps:.1f} fps, {counters.dropped} dropped"
+            line = f"{_frames(counters)}, {counters.fps:.1f} fps, {counters.dropped} dropped"
             sys.stderr.write(f"\r{line}\x1b[K" if terminal else line + "\n")
             sys.stderr.flush()
         if terminal:

@@ -84,8 +84,11 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
 
 def places(path: Path, recipe: Recipe, run: Path | None) -> list[Path]:
     """The folders, of those that exist, in which what belongs to the style at path is looked for."""
-    folders = (run, Path(path).parent, Path("runs") / recipe.name, KEPT / recipe.name)
-    return [folder for folder in folders if folder and folder.is_dir()]
+    folders, found = (run, Path(path).parent, Path("runs") / recipe.name, KEPT / recipe.name), {}
+    for folder in folders:
+        if folder and folder.is_dir():
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
 
 
 def recipe_told(path: Path, fields: dict | None) -> Recipe:
