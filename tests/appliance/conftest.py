@@ -7,6 +7,8 @@ import pytest
 
 from appliance.style import bundle
 
+from . import fake_drm, fake_v4l2
+
 DATA = Path(__file__).parents[1] / "data"
 
 
@@ -36,6 +38,31 @@ def styles(tmp_path, tiny, monkeypatch):
     (folder / "tiny.reconet").write_bytes(tiny.path.read_bytes())
     monkeypatch.setenv("RECONET_STYLES", str(folder))
     return folder
+
+
+@pytest.fixture
+def card(tmp_path, monkeypatch):
+    with fake_drm.installed(tmp_path, monkeypatch) as fake:
+        yield fake
+
+
+@pytest.fixture
+def scaling(card):
+    """A card whose planes scale."""
+    card.atomic = card.scales = True
+    return card
+
+
+@pytest.fixture
+def display(card):
+    with fake_drm.opened() as display:
+        yield display
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    with fake_v4l2.installed(monkeypatch) as kernel:
+        yield kernel
 
 
 def manifest_fields(tiny):

@@ -1,0 +1,234 @@
+"""Cameras as the kernel shows them, and a stop event that takes no time."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import select
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from appliance.camera import stream, v4l2
+from appliance.camera.v4l2 import V4l2Camera
+
+
+def random_yuyv(height, width, seed=0):
+    return np.random.RandomState(seed).randint(0, 256, (height, width, 2), np.uint8)
+
+
+class Device:
+    """What is plugged in. `faults` maps an ioctl's name (or "open", "poll", "mmap") to the errors of its next calls;
+    `script` holds, for each time that the camera is waited for, the buffers that are filled by then."""
+
+    def __init__(self, formats=("YUYV",), size=(8, 4), padding=0, card=b"A camera"):
+        self.formats, self.size, self.row, self.card = formats, size, 2 * size[0] + padding, card
+        self.capture = self.device_caps = 0x04000001
+        self.fields = {}
+        self.gives = "YUYV"
+        self.faults = {}
+        self.script = [[{}]] * 100
+        self.rate = 30
+        self.streaming = False
+        self.events = 0
+        self.queue, self.ready, self.filled = [], [], 0
+
+    def pixels(self, number):
+        return random_yuyv(self.size[1], self.size[0], number)
+
+
+class Kernel:
+    """The system calls of the camera's module, on devices that are not there. Time passes in polls and waits only."""
+
+    O_RDWR, O_NONBLOCK = os.O_RDWR, os.O_NONBLOCK
+    POLLIN, POLLERR, POLLHUP, POLLNVAL = select.POLLIN, select.POLLERR, select.POLLHUP, select.POLLNVAL
+    strerror = staticmethod(os.strerror)
+
+    def __init__(self, api):
+        self.api, self.devices, self.links, self.opened, self.maps, self.calls, self.tried = api, {}, {}, {}, [], [], []
+        self.now = 100.0
+        self.path = SimpleNamespace(realpath=lambda path: self.links.get(path, path))
+        self.names = {getattr(api, name) & 0xffffffff: name[7:] for name in (
+            "VIDIOC_QUERYCAP VIDIOC_ENUM_FMT VIDIOC_S_FMT VIDIOC_G_FMT VIDIOC_S_PARM VIDIOC_REQBUFS VIDIOC_QUERYBUF "
+            "VIDIOC_QBUF VIDIOC_DQBUF VIDIOC_STREAMON VIDIOC_STREAMOFF").split()}
+
+    # os, glob, time
+
+    def open(self, path, flags):
+        assert flags == os.O_RDWR | os.O_NONBLOCK
+        device = self.devices.get(self.links.get(path, path))
+        self.calls.append(("open", path))
+        self.tried.append(self.now)
+        if device is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        self._fault(device, "open")
+        fd = 1000 + len(self.calls)
+        self.opened[fd] = device
+        return fd
+
+    def close(self, fd):
+        device = self.opened.pop(fd)
+        device.queue, device.ready = [], []
+
+    def glob(self, pattern):
+        return [path for path in list(self.links) + list(self.devices)
+                if path == pattern or pattern == "/dev/video*" and path.startswith("/dev/video")]
+
+    def monotonic(self):
+        return self.now
+
+    # select, mmap
+
+    def poll(self):
+        kernel = self
+
+        class Poll:
+            def register(self, fd, events):
+                assert events == select.POLLIN
+                self.fd = fd
+
+            def poll(self, milliseconds):
+                return kernel.wait(self.fd, milliseconds)
+
+        return Poll()
+
+    def wait(self, fd, milliseconds):
+        device = self.opened[fd]
+        self._fault(device, "poll")
+        if device.events:
+            return [(fd, device.events)]
+        for buffer in device.script.pop(0) if device.script else []:
+            index = device.queue.pop(0)
+            view = np.ndarray((device.size[1], 2 * device.size[0]), np.uint8, device.memory[index],
+                              strides=(device.row, 1))
+            view[:] = device.pixels(device.filled).reshape(view.shape)
+            device.ready.append((index, device.filled, buffer))
+            device.filled += 1
+        self.now += 0.033 if device.ready else milliseconds / 1000
+        return [(fd, select.POLLIN)] if device.ready else []
+
+    def mmap(self, fd, length, offset):
+        device = self.opened[fd]
+        self._fault(device, "mmap")
+        kernel = self
+
+        class Map(bytearray):
+            def close(self):
+                assert not device.streaming, "unmapped while the camera runs"
+                kernel.maps.remove(self)
+
+            def __eq__(self, other):
+                return self is other
+
+        self.maps.append(Map(length))
+        device.memory[offset // 4096] = self.maps[-1]
+        return self.maps[-1]
+
+    # fcntl
+
+    def ioctl(self, fd, request, argument):
+        device, name = self.opened[fd], self.names[request]
+        self.calls.append((name, getattr(argument, "index", None)))
+        self._fault(device, name)
+        getattr(self, name.lower())(device, argument)
+        return 0
+
+    def _fault(self, device, name):
+        number = device.faults.get(name) and device.faults[name].pop(0)
+        if number:
+            raise OSError(number, os.strerror(number))
+
+    def querycap(self, device, about):
+        about.card, about.capabilities = device.card, device.capture | 0x80000000
+        about.reserved[0] = device.device_caps
+
+    def enum_fmt(self, device, entry):
+        if entry.index >= len(device.formats):
+            raise OSError(errno.EINVAL, "no more")
+        entry.pixelformat = int.from_bytes(device.formats[entry.index].encode(), "little")
+
+    def s_fmt(self, device, given):
+        device.asked = given.fmt.pix.width, given.fmt.pix.height
+
+    def g_fmt(self, device, given):
+        pix = given.fmt.pix
+        (pix.width, pix.height), pix.bytesperline = device.size, device.row
+        pix.pixelformat = int.from_bytes(device.gives.encode(), "little")
+        words = (ctypes.c_uint32 * 12).from_buffer(given.fmt)
+        for word, value in device.fields.items():
+            words[word] = value
+
+    def s_parm(self, device, rate):
+        device.asked += rate.parm.capture.timeperframe.denominator,
+        rate.parm.capture.timeperframe.denominator = device.rate
+
+    def reqbufs(self, device, wanted):
+        assert (wanted.count, wanted.memory) == (4, self.api.V4L2_MEMORY_MMAP)
+        device.memory = {}
+
+    def querybuf(self, device, buffer):
+        buffer.length, buffer.m.offset = device.row * device.size[1], 4096 * buffer.index
+
+    def qbuf(self, device, buffer):
+        assert buffer.index not in device.queue
+        device.queue.append(buffer.index)
+
+    def dqbuf(self, device, buffer):
+        if not device.ready:
+            raise BlockingIOError(errno.EAGAIN, "nothing yet")
+        buffer.index, number, fields = device.ready.pop(0)
+        buffer.bytesused = fields.get("bytesused", device.row * device.size[1])
+        buffer.flags = fields.get("flags", 0x2000)
+        buffer.timestamp.secs, buffer.timestamp.usecs = fields.get("time", (50, 1000 * number))
+
+    def streamon(self, device, kind):
+        device.streaming = True
+
+    def streamoff(self, device, kind):
+        device.streaming = False
+
+
+class Stop(threading.Event):
+    """A stop event whose waits take no time: set after `tries` of them."""
+
+    def __init__(self, kernel, tries=1):
+        super().__init__()
+        self.kernel, self.tries, self.waits = kernel, tries, []
+
+    def wait(self, timeout=None):
+        self.waits.append(timeout)
+        self.kernel.now += timeout
+        if len(self.waits) >= self.tries:
+            self.set()
+        return self.is_set()
+
+
+@contextlib.contextmanager
+def installed(monkeypatch):
+    """A Kernel in place of the system's; nothing of it may be left behind in the end."""
+    kernel = Kernel(pytest.importorskip("v4l2", reason="v4l2-python3 is not installed"))
+    for name in ("os", "time", "select", "mmap", "fcntl"):
+        monkeypatch.setattr(stream, name, kernel)
+    for name in ("os", "glob"):
+        monkeypatch.setattr(v4l2, name, kernel)
+    yield kernel
+    assert not kernel.opened and not kernel.maps, "not released"
+    assert not any(device.streaming for device in kernel.devices.values()), "left running"
+
+
+def take(camera, stop, count):
+    frames = camera.frames(stop)
+    try:
+        return [frame for _, frame in zip(range(count), frames)]
+    finally:
+        frames.close()
+
+
+def fault_of(kernel, device=None, **options):
+    """What the camera says after one try, which gives no frame."""
+    camera = V4l2Camera(device, **options)
+    assert take(camera, Stop(kernel), 1) == []
+    assert "\n" not in camera.fault and camera.path is None
+    return camera.fault

@@ -1,0 +1,168 @@
+"""Cameras that fail, and how they are left."""
+
+import errno
+import select
+import threading
+
+import numpy as np
+import pytest
+
+from appliance.camera import v4l2
+from appliance.camera.v4l2 import V4l2Camera
+
+from .fake_v4l2 import Device, Stop, fault_of, take
+
+
+@pytest.mark.parametrize("number, words", [
+    (errno.EACCES, "add the user to the group video"), (errno.EBUSY, "another program uses it"),
+    (errno.ENODEV, "plug it in"), (errno.ENOSPC, "bandwidth"), (errno.ENOMEM, "cannot allocate memory")])
+@pytest.mark.parametrize("call", [
+    "open", "QUERYCAP", "ENUM_FMT", "S_FMT", "G_FMT", "REQBUFS", "QUERYBUF", "mmap", "QBUF", "STREAMON"])
+def test_a_failure_at_the_start_is_told_and_released(kernel, call, number, words):
+    kernel.devices["/dev/video0"] = Device()
+    kernel.devices["/dev/video0"].faults[call] = [number]
+    fault = fault_of(kernel)
+    assert words in fault and "/dev/video0" in fault
+
+
+@pytest.mark.parametrize("call, number", [
+    ("DQBUF", errno.ENODEV), ("DQBUF", errno.EIO), ("QBUF", errno.ENODEV), ("poll", errno.ENODEV)])
+def test_a_failure_on_the_way_is_told_and_then_mended(kernel, call, number):
+    device = kernel.devices["/dev/video0"] = Device()
+    camera, stop = V4l2Camera(), Stop(kernel, tries=9)
+    frames = camera.frames(stop)
+    next(frames)
+    device.faults[call], faults = [number], []
+    stop.wait = lambda timeout: faults.append((timeout, camera.fault))
+    assert next(frames).index == 1
+    assert faults[0][0] == 0.5 and "/dev/video0" in faults[0][1] and len(faults) == 1
+    assert camera.fault is None
+    frames.close()
+
+
+@pytest.mark.parametrize("events", [select.POLLERR, select.POLLHUP | select.POLLIN, select.POLLNVAL])
+def test_an_error_from_poll(kernel, events):
+    kernel.devices["/dev/video0"] = Device()
+    kernel.devices["/dev/video0"].events = events
+    assert "unplugged" in fault_of(kernel)
+
+
+def test_a_stalled_camera(kernel):
+    device = kernel.devices["/dev/video0"] = Device()
+    device.script = []
+    assert "/dev/video0 gave no picture for 2 seconds" in fault_of(kernel)
+    assert 102 <= kernel.now - 0.5 < 102.2
+
+
+def test_a_stream_of_damage_is_a_stall(kernel):
+    device = kernel.devices["/dev/video0"] = Device()
+    device.script = [[{"flags": 0x40}]] * 1000
+    assert "gave no picture" in fault_of(kernel)
+
+
+def test_a_slow_taker_is_no_stall(kernel):
+    kernel.devices["/dev/video0"] = Device()
+    camera = V4l2Camera()
+    frames = camera.frames(Stop(kernel))
+    for number in range(3):
+        assert next(frames).index == number
+        kernel.now += 60
+    assert camera.fault is None
+    frames.close()
+
+
+def test_it_tries_for_ever_and_waits_longer_up_to_ten_seconds(kernel):
+    kernel.devices["/dev/video0"] = Device()
+    kernel.devices["/dev/video0"].faults["open"] = [errno.EBUSY] * 8
+    start = kernel.now
+    assert take(V4l2Camera(), Stop(kernel, tries=91), 1) == []
+    tried = [start] + kernel.tried
+    assert np.diff(tried[1:]).tolist() == [0.5, 1, 2, 4, 8, 10, 10]
+
+
+def test_a_camera_that_is_plugged_in_is_tried_soon(kernel):
+    stop = Stop(kernel, tries=100)
+    frames, wait = V4l2Camera().frames(stop), stop.wait
+
+    def plug(timeout):
+        if len(stop.waits) == 60:
+            kernel.devices["/dev/video0"] = Device()
+        return wait(timeout)
+
+    stop.wait = plug
+    plugged = kernel.now + 30
+    next(frames)
+    assert kernel.tried == [plugged + 0.5]
+    frames.close()
+
+
+def test_after_a_picture_it_waits_little_again(kernel):
+    device = kernel.devices["/dev/video0"] = Device()
+    device.faults["open"] = [errno.EBUSY] * 3 + [0] + [errno.EBUSY] * 2
+    frames = V4l2Camera().frames(Stop(kernel, tries=100))
+    next(frames)
+    assert np.diff(kernel.tried).tolist() == [0.5, 1, 2]
+    device.faults["DQBUF"] = [errno.ENODEV]
+    next(frames)
+    assert np.diff(kernel.tried)[3:] == pytest.approx([0.5, 1, 2], abs=0.1)
+    frames.close()
+
+
+def test_signals_do_not_end_a_call(kernel):
+    device = kernel.devices["/dev/video0"] = Device()
+    device.faults["DQBUF"] = [errno.EINTR, errno.EINTR]
+    camera = V4l2Camera()
+    assert len(take(camera, Stop(kernel), 2)) == 2 and camera.fault is None
+
+
+# Ways out
+
+def test_stopped_before_during_and_after(kernel):
+    device = kernel.devices["/dev/video0"] = Device()
+    stop = threading.Event()
+    stop.set()
+    assert list(V4l2Camera().frames(stop)) == [] and not kernel.calls
+    stop.clear()
+    frames = V4l2Camera().frames(stop)
+    next(frames)
+    assert device.streaming
+    stop.set()
+    assert list(frames) == [] and not device.streaming
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_an_exception_stops_the_camera(kernel, error):
+    device = kernel.devices["/dev/video0"] = Device()
+    frames = V4l2Camera().frames(Stop(kernel))
+    next(frames)
+    with pytest.raises(error):
+        frames.throw(error())
+    assert not device.streaming and ("STREAMOFF", None) in kernel.calls
+
+
+def test_an_exception_in_a_call_stops_the_camera(kernel, monkeypatch):
+    device = kernel.devices["/dev/video0"] = Device()
+
+    def broken(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(v4l2, "yuyv_to_rgb", broken)
+    with pytest.raises(MemoryError):
+        take(V4l2Camera(), Stop(kernel), 1)
+    assert not device.streaming
+
+
+def test_a_stream_that_cannot_be_stopped_is_released(kernel):
+    device = kernel.devices["/dev/video0"] = Device()
+    frames = V4l2Camera().frames(Stop(kernel))
+    next(frames)
+    device.faults["STREAMOFF"], device.streaming = [errno.ENODEV], False
+    frames.close()
+    assert not kernel.opened and not kernel.maps
+
+
+def test_a_stream_that_is_not_ours_is_not_stopped(kernel):
+    kernel.devices["/dev/video0"] = Device()
+    kernel.devices["/dev/video0"].faults["S_FMT"] = [errno.EBUSY]
+    fault_of(kernel)
+    assert ("STREAMOFF", None) not in kernel.calls
