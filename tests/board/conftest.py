@@ -1,5 +1,6 @@
 """Fixtures of the virtual board: one guest for all tests, whose first boot is the first test, and one to soak."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ def _soaks(item):
 @pytest.fixture(scope="session")
 def make_board(request, tmp_path_factory):
     """make_board(name) is a board, off, whose power is cut at the end."""
-    deb = request.config.getoption("--deb") or build.package()
+    with ThreadPoolExecutor() as pool:
+        pool.submit(build.base)  # build() waits for it; it takes minutes the first time, of one processor
+        deb = request.config.getoption("--deb") or build.package()
     styles = small_styles(tmp_path_factory.mktemp("styles"))
     image = build.build(deb, styles)
 
