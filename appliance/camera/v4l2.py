@@ -15,6 +15,7 @@ from .stream import FPS, SIZE, NotACamera, Stream, explained, import_v4l2
 from .yuyv import yuyv_to_rgb, yuyv_to_yuv
 
 ALIAS = "/dev/reconet-camera"
+STALLED = 2.0  # seconds without a picture
 BACKOFF = (0.5, 10.0)  # seconds between tries: the first, doubling to the last
 
 
@@ -54,18 +55,29 @@ class V4l2Camera:
                     self.path, self.fps = stream.path, stream.fps
                     self.given = "{}x{} at {:g} fps".format(*stream.size, stream.fps)
                     while wanted == self._wanted:
-                        buffer = stream.newest(stop)
+                        buffer = self._newest(stream, stop, wait)
                         if buffer is None:
-                            return
+                            wait = min(2 * wait, BACKOFF[1])
+                            break
                         pixels, layout = self._copy(stream, buffer.index)
                         last = max(stream.timestamp(buffer), last + 1e-6)
                         stream.queue(buffer)
-                        self.fault, wait = None, BACKOFF[0]
+                        self.fault, self.path, wait = None, stream.path, BACKOFF[0]
                         yield Frame(pixels, last, index, layout)
                         index += 1
             except Problem as problem:
                 self.fault, self.path = str(problem), None
                 wait = BACKOFF[0] if _rest(stop, wait) else min(2 * wait, BACKOFF[1])
+
+    def _newest(self, stream: Stream, stop: threading.Event, wait: float):
+        """The newest buffer. None when `stop` is set, or to open a stalled camera again: it may go on by itself, so
+        until its next try it is listened to."""
+        buffer = stream.newest(stop, STALLED)
+        if buffer is None and not stop.is_set():
+            self.fault = f"{stream.path} gave no picture for {STALLED:.0f} seconds: check its cable"
+            self.path = None
+            buffer = stream.newest(stop, wait)
+        return buffer
 
     def _copy(self, stream: Stream, index: int):
         size = self.yuv_size

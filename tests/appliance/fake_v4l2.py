@@ -191,11 +191,14 @@ class Kernel:
 
 
 class Stop(threading.Event):
-    """A stop event whose waits take no time: set after `tries` of them."""
+    """A stop event whose waits take no time: set after `tries` of them, or `seconds` on the kernel's clock."""
 
-    def __init__(self, kernel, tries=1):
+    def __init__(self, kernel, tries=1, seconds=1e9):
         super().__init__()
-        self.kernel, self.tries, self.waits = kernel, tries, []
+        self.kernel, self.tries, self.waits, self.end = kernel, tries, [], kernel.now + seconds
+
+    def is_set(self):
+        return super().is_set() or self.kernel.now >= self.end
 
     def wait(self, timeout=None):
         self.waits.append(timeout)

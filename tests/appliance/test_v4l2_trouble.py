@@ -47,17 +47,36 @@ def test_an_error_from_poll(kernel, events):
     assert "unplugged" in fault_of(kernel)
 
 
-def test_a_stalled_camera(kernel):
-    device = kernel.devices["/dev/video0"] = Device()
-    device.script = []
-    assert "/dev/video0 gave no picture for 2 seconds" in fault_of(kernel)
-    assert 102 <= kernel.now - 0.5 < 102.2
+@pytest.mark.parametrize("given", [[], [[{"flags": 0x40}]] * 1000], ids=["nothing", "damage"])
+def test_a_stall_is_told_after_two_seconds(kernel, given):
+    kernel.devices["/dev/video0"] = Device()
+    kernel.devices["/dev/video0"].script = given
+    camera = V4l2Camera()
+    assert take(camera, Stop(kernel, seconds=1.9), 1) == [] and camera.fault is None
+    assert take(camera, Stop(kernel, seconds=2.2), 1) == []
+    assert camera.fault == "/dev/video0 gave no picture for 2 seconds: check its cable" and camera.path is None
 
 
-def test_a_stream_of_damage_is_a_stall(kernel):
+@pytest.mark.parametrize("looks", [25, 45, 299])
+def test_a_stalled_camera_that_goes_on_is_heard_at_once(kernel, looks):
+    """However long it was silent: it is listened to until it is opened again."""
     device = kernel.devices["/dev/video0"] = Device()
-    device.script = [[{"flags": 0x40}]] * 1000
-    assert "gave no picture" in fault_of(kernel)
+    device.script = [[{}]] + [[]] * looks + [[{}]]
+    camera = V4l2Camera()
+    frames = camera.frames(Stop(kernel))
+    next(frames)
+    silent = kernel.now
+    assert next(frames).index == 1
+    assert kernel.now - silent == pytest.approx(0.1 * looks, abs=0.2)
+    assert camera.fault is None and camera.path == "/dev/video0"
+    frames.close()
+
+
+def test_a_stalled_camera_is_opened_again_less_and_less_often(kernel):
+    kernel.devices["/dev/video0"] = Device()
+    kernel.devices["/dev/video0"].script = []
+    assert take(V4l2Camera(), Stop(kernel, seconds=49), 1) == []
+    assert np.diff(kernel.tried) == pytest.approx([2.5, 3, 4, 6, 10, 12], abs=0.3)
 
 
 def test_a_slow_taker_is_no_stall(kernel):
