@@ -17,6 +17,11 @@ def luma(images):
     return ops.sum(images * ops.array(LUMA, dtype=images.dtype), axis=-1, keepdims=True)
 
 
+def coloured(y, red, blue):
+    """RGB (..., 3) of luma y and the differences red = R - Y and blue = B - Y, (..., 1) each."""
+    return y + ops.concatenate([red, -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1], blue], axis=-1)
+
+
 def chroma(images):
     """RMS of the colour differences U and V of RGB images (B, H, W, 3), each within -0.5..0.5 (BT.601, full range)."""
     y = luma(images)[..., 0]

@@ -119,9 +119,11 @@ def expose(frames, frame: Frame, pixels: str = "rgb"):
     y, differences = gain * (y - mean) + frame.exposure_mean, colour * (frames - y)
     if pixels == "rgb":
         return ops.clip(y + differences, 0, 1)
-    red, blue = ops.clip(differences[..., :1], -0.701, 0.701), ops.clip(differences[..., 2:], -0.886, 0.886)
-    green = -(losses.LUMA[0] * red + losses.LUMA[2] * blue) / losses.LUMA[1]
-    return ops.clip(y, 0, 1) + ops.concatenate([red, green, blue], axis=-1)
+    red, blue = (
+        ops.clip(difference, -most / 2, most / 2)
+        for difference, most in ((differences[..., :1], losses.RED), (differences[..., 2:], losses.BLUE))
+    )
+    return losses.coloured(ops.clip(y, 0, 1), red, blue)
 
 
 def still_frames(photos: np.ndarray, recipe: Recipe) -> np.ndarray:

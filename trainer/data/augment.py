@@ -84,6 +84,4 @@ def turn(frames, hue):
     c, s = ops.cos(hue)[..., None, None, None], ops.sin(hue)[..., None, None, None]
     y = losses.luma(frames)
     u, v = (frames[..., 2:] - y) / losses.BLUE, (frames[..., :1] - y) / losses.RED
-    red, blue = losses.RED * (s * u + c * v), losses.BLUE * (c * u - s * v)
-    green = -(losses.LUMA[0] * red + losses.LUMA[2] * blue) / losses.LUMA[1]
-    return ops.clip(y + ops.concatenate([red, green, blue], axis=-1), 0, 1)
+    return ops.clip(losses.coloured(y, losses.RED * (s * u + c * v), losses.BLUE * (c * u - s * v)), 0, 1)
