@@ -71,12 +71,14 @@ class V4l2Camera:
 
     def _newest(self, stream: Stream, stop: threading.Event, wait: float):
         """The newest buffer. None when `stop` is set, or to open a stalled camera again: it may go on by itself, so
-        until its next try it is listened to."""
-        buffer = stream.newest(stop, STALLED)
+        until its next try, or until a device comes or goes, it is listened to."""
+        buffer, before = stream.newest(stop, STALLED), glob.glob("/dev/video*")
         if buffer is None and not stop.is_set():
             self.fault = f"{stream.path} gave no picture for {STALLED:.0f} seconds: check its cable"
-            self.path = None
-            buffer = stream.newest(stop, wait)
+            self.path, end = None, time.monotonic() + wait
+            while (buffer is None and time.monotonic() < end and not stop.is_set()
+                   and glob.glob("/dev/video*") == before):
+                buffer = stream.newest(stop, min(BACKOFF[0], end - time.monotonic()))
         return buffer
 
     def _copy(self, stream: Stream, index: int):

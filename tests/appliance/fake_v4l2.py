@@ -214,7 +214,7 @@ def installed(monkeypatch):
     kernel = Kernel(pytest.importorskip("v4l2", reason="v4l2-python3 is not installed"))
     for name in ("os", "time", "select", "mmap", "fcntl"):
         monkeypatch.setattr(stream, name, kernel)
-    for name in ("os", "glob"):
+    for name in ("os", "glob", "time"):
         monkeypatch.setattr(v4l2, name, kernel)
     yield kernel
     assert not kernel.opened and not kernel.maps, "not released"

@@ -72,6 +72,23 @@ def test_a_stalled_camera_that_goes_on_is_heard_at_once(kernel, looks):
     frames.close()
 
 
+def test_while_one_is_silent_another_that_is_plugged_in_is_tried_soon(kernel):
+    silent = kernel.devices["/dev/video0"] = Device()
+    silent.script = []
+    poll = kernel.wait
+
+    def plug(fd, milliseconds):
+        if kernel.now - start > 20:
+            kernel.devices.setdefault("/dev/video1", Device())
+        return poll(fd, milliseconds)
+
+    kernel.wait, start = plug, kernel.now
+    frames = V4l2Camera("/dev/video1").frames(Stop(kernel))
+    next(frames)
+    assert kernel.now - start < 21
+    frames.close()
+
+
 def test_a_stalled_camera_is_opened_again_less_and_less_often(kernel):
     kernel.devices["/dev/video0"] = Device()
     kernel.devices["/dev/video0"].script = []
