@@ -44,8 +44,9 @@ def time_plan(bundle, plan: str, frames: int = 200, threads: int = 0) -> Timing:
     except Problem as problem:
         return Timing(plan, fault=str(problem))
     camera, (width, height) = VirtualCamera(paced=False), stylizer.output_size
-    pictures = [converted(cover(camera.picture(24 * i), stylizer.input_size), "rgb", stylizer.input_format)
-                for i in range(4)]
+    pictures = [
+        converted(cover(camera.picture(24 * i), stylizer.input_size), "rgb", stylizer.input_format) for i in range(4)
+    ]
     out = np.empty((height, width, stylizer.channels), np.uint8)
     laps = []
     for i in range(WARM_UP + frames):

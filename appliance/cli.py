@@ -17,6 +17,7 @@ from .errors import Problem
 
 _CONFIG = "/etc/reconet/config.toml"
 
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         self.exit(2, f"reconet: {message}: see {self.prog} --help\n")
@@ -50,16 +51,18 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     commands.required = True
 
-    run = commands.add_parser("run", help="be the appliance, or stylise a video or pictures",
-                              description=_run.__doc__)
+    run = commands.add_parser("run", help="be the appliance, or stylise a video or pictures", description=_run.__doc__)
     run.add_argument("--config", metavar="FILE", help=f"be the appliance, as FILE says (default: {_CONFIG})")
-    run.add_argument("--camera", metavar="SOURCE",
-                     help="a video file, a folder of pictures, a device such as /dev/video0, or virtual (default)")
-    run.add_argument("--display", metavar="SINK",
-                     help="an .mp4 file, a new folder, monitor, or none (default)")
+    run.add_argument(
+        "--camera",
+        metavar="SOURCE",
+        help="a video file, a folder of pictures, a device such as /dev/video0, or virtual (default)",
+    )
+    run.add_argument("--display", metavar="SINK", help="an .mp4 file, a new folder, monitor, or none (default)")
     run.add_argument("--style", metavar="NAME|BUNDLE", help="default: the newest one found")
-    run.add_argument("--plan", metavar="NAME",
-                     help="default: the one that bench --choose found, or the first that runs here")
+    run.add_argument(
+        "--plan", metavar="NAME", help="default: the one that bench --choose found, or the first that runs here"
+    )
     run.add_argument("--seconds", type=_seconds, metavar="N", help="stop after so long")
     run.add_argument("--every-frame", action="store_true", help="do not play in real time: show every frame")
     run.add_argument("--sheet", metavar="FILE.png", help="write three source frames above their stylised frames")
@@ -116,10 +119,12 @@ def _run(arguments) -> int:
     given = {name for name, value in vars(arguments).items() if value and name not in ("command", "function")}
     if given <= {"config"}:
         from .daemon import serve
+
         return serve(arguments.config)
     if "config" in given:
         raise Problem("--config is for the appliance, which takes no other options: leave it or the others out")
     from .film import stylise
+
     return stylise(arguments)
 
 
@@ -132,8 +137,11 @@ def _status(arguments) -> int:
     while True:
         try:
             now = status.read(path)
-            text = now.model_dump_json(indent=None if arguments.watch else 1) if arguments.json else \
-                "\n".join(status.lines(now))
+            text = (
+                now.model_dump_json(indent=None if arguments.watch else 1)
+                if arguments.json
+                else "\n".join(status.lines(now))
+            )
         except Problem as problem:
             if not arguments.watch:
                 raise
@@ -153,8 +161,11 @@ def _use(arguments) -> int:
     folder = Path(config.load(arguments.config or config.PATH).style.folder)
     name = state.NEWEST if arguments.newest else store.find(arguments.style, [folder]).name
     state.pin(folder, name)
-    print("the newest style is shown from now on" if arguments.newest else
-          f"{name} is shown from now on; reconet use --newest ends that")
+    print(
+        "the newest style is shown from now on"
+        if arguments.newest
+        else f"{name} is shown from now on; reconet use --newest ends that"
+    )
     return 0
 
 
@@ -175,10 +186,17 @@ def _styles(arguments) -> int:
     for bundle in valid:
         manifest = bundle.manifest
         name = manifest.name + ("*" if manifest.name == shown else "")
-        rows.append((name, manifest.title, f"{manifest.input.width}x{manifest.input.height}",
-                     f"{sum(map(len, bundle.files.values())) / 1e6:.1f} MB",
-                     ",".join(plan.name for plan in manifest.plans),
-                     "TPU" if any(plan.compiled for plan in manifest.plans) else "CPU", str(bundle.path)))
+        rows.append(
+            (
+                name,
+                manifest.title,
+                f"{manifest.input.width}x{manifest.input.height}",
+                f"{sum(map(len, bundle.files.values())) / 1e6:.1f} MB",
+                ",".join(plan.name for plan in manifest.plans),
+                "TPU" if any(plan.compiled for plan in manifest.plans) else "CPU",
+                str(bundle.path),
+            )
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     metrics = [None] + [_metrics(bundle.manifest.provenance) for bundle in valid]
     for row, figures in zip(rows, metrics) if valid else ():
@@ -222,8 +240,11 @@ def _metrics(provenance) -> str:
     metrics = provenance.get("metrics")
     if not isinstance(metrics, dict):
         return ""
-    figures = [f"{name} {value:.4g}" for name, value in metrics.items()
-               if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    figures = [
+        f"{name} {value:.4g}"
+        for name, value in metrics.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
     return str(Problem(", ".join(figures)[:300]))  # a Problem's text is printable
 
 

@@ -42,8 +42,12 @@ class _Section(BaseModel):
 class Camera(_Section):
     """Where the picture comes from."""
 
-    device: str = _key("auto", "The capture device; auto takes the first that can capture.",
-                       '"auto" or a device, such as "/dev/video1"', pattern=rf"^(auto|/dev{_FILE})$")
+    device: str = _key(
+        "auto",
+        "The capture device; auto takes the first that can capture.",
+        '"auto" or a device, such as "/dev/video1"',
+        pattern=rf"^(auto|/dev{_FILE})$",
+    )
     # YUYV pairs pixels in a row, and every second row is used: hence even.
     width: int = _even(1280, 160, 4096, "Width asked of the camera, in pixels.")
     height: int = _even(720, 120, 4096, "Height asked of the camera, in pixels.")
@@ -53,12 +57,18 @@ class Camera(_Section):
 class Display(_Section):
     """Where the picture goes."""
 
-    connector: str = _key("auto", "The DRM connector; auto takes the first that has a monitor.",
-                          '"auto" or a connector, such as "HDMI-A-1"',
-                          pattern=r"^(auto|[A-Za-z]{1,16}(-[A-Za-z]{1,2})?-[0-9]{1,3})$")
-    mode: str = _key("preferred", "The monitor's mode, in pixels; preferred is the one that it asks for.",
-                     '"preferred" or a size, such as "1920x1080"',
-                     pattern=r"^(preferred|[1-9][0-9]{2,3}x[1-9][0-9]{2,3})$")
+    connector: str = _key(
+        "auto",
+        "The DRM connector; auto takes the first that has a monitor.",
+        '"auto" or a connector, such as "HDMI-A-1"',
+        pattern=r"^(auto|[A-Za-z]{1,16}(-[A-Za-z]{1,2})?-[0-9]{1,3})$",
+    )
+    mode: str = _key(
+        "preferred",
+        "The monitor's mode, in pixels; preferred is the one that it asks for.",
+        '"preferred" or a size, such as "1920x1080"',
+        pattern=r"^(preferred|[1-9][0-9]{2,3}x[1-9][0-9]{2,3})$",
+    )
 
     @property
     def size(self) -> Optional[Tuple[int, int]]:
@@ -72,34 +82,54 @@ class Display(_Section):
 class Style(_Section):
     """Which style is shown."""
 
-    name: str = _key("newest", "The style to show; newest follows what is put into the folder.",
-                     '"newest" or the name of a style: lower-case letters, digits and _', pattern=r"^[a-z0-9_]{1,64}$")
-    folder: str = _key("/var/lib/reconet", "The folder that is watched for .reconet files.",
-                       "a folder, from / on", pattern=f"^{_FILE}$")
+    name: str = _key(
+        "newest",
+        "The style to show; newest follows what is put into the folder.",
+        '"newest" or the name of a style: lower-case letters, digits and _',
+        pattern=r"^[a-z0-9_]{1,64}$",
+    )
+    folder: str = _key(
+        "/var/lib/reconet",
+        "The folder that is watched for .reconet files.",
+        "a folder, from / on",
+        pattern=f"^{_FILE}$",
+    )
 
 
 class Engine(_Section):
     """How the style is computed."""
 
-    plan: str = _key("auto", "The plan of the style; auto takes the one that bench --choose found, or the first that "
-                     "runs.", '"auto" or the name of a plan: lower-case letters, digits and _',
-                     pattern=r"^[a-z0-9_]{1,64}$")
+    plan: str = _key(
+        "auto",
+        "The plan of the style; auto takes the one that bench --choose found, or the first that runs.",
+        '"auto" or the name of a plan: lower-case letters, digits and _',
+        pattern=r"^[a-z0-9_]{1,64}$",
+    )
     runtime: Literal["auto", "pycoral", "tflite_runtime", "ai_edge_litert"] = _key(
-        "auto", "The TensorFlow Lite runtime; auto takes the fastest that is there.",
-        '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"')
+        "auto",
+        "The TensorFlow Lite runtime; auto takes the fastest that is there.",
+        '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"',
+    )
     threads: int = _number(0, 0, 64, "CPU threads; 0 is one per CPU.")
     tpu_missing: Literal["cpu", "slate"] = _key(
-        "cpu", "Without an Edge TPU: cpu goes on, slowly, on the CPU; slate says so on the screen and waits.",
-        '"cpu" or "slate"')
+        "cpu",
+        "Without an Edge TPU: cpu goes on, slowly, on the CPU; slate says so on the screen and waits.",
+        '"cpu" or "slate"',
+    )
 
 
 class Host(_Section):
     """How the daemon gets on with the system."""
 
-    status: str = _key("/run/reconet/status.json", "The file written once a second, which reconet status reads.",
-                       "a file, from / on", pattern=f"^{_FILE}$")
-    watchdog: bool = _key(True, "Whether systemd is told of frames shown, to restart the daemon when they stop.",
-                          "true or false")
+    status: str = _key(
+        "/run/reconet/status.json",
+        "The file written once a second, which reconet status reads.",
+        "a file, from / on",
+        pattern=f"^{_FILE}$",
+    )
+    watchdog: bool = _key(
+        True, "Whether systemd is told of frames shown, to restart the daemon when they stop.", "true or false"
+    )
 
 
 class Settings(_Section):
@@ -123,17 +153,19 @@ def load(path: Union[str, Path] = PATH) -> Settings:
     except FileNotFoundError:
         return Settings()
     except OSError as error:
-        raise Problem(f"cannot read {path}: {os.strerror(error.errno).lower()}: "
-                      "make it a file that this user may read, or remove it to take the defaults") from error
+        raise Problem(
+            f"cannot read {path}: {os.strerror(error.errno).lower()}: "
+            "make it a file that this user may read, or remove it to take the defaults"
+        ) from error
     if len(data) > MAX_BYTES:
-        raise Problem(f"{path}: longer than {MAX_BYTES} bytes: shorten its comments, "
-                      "or remove it to take the defaults")
+        raise Problem(f"{path}: longer than {MAX_BYTES} bytes: shorten its comments, or remove it to take the defaults")
     toml = _parser(path)
     try:
         fields = toml.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise Problem(f"{path}: not valid TOML: {str(error)[:200]}: mend it, "
-                      "or remove it to take the defaults") from error
+        raise Problem(
+            f"{path}: not valid TOML: {str(error)[:200]}: mend it, or remove it to take the defaults"
+        ) from error
     try:
         return Settings.model_validate(fields)
     except ValidationError as error:

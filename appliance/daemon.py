@@ -61,8 +61,10 @@ class Daemon:
     def run(self) -> None:
         """Run until `stop`. Raises what a thread raised."""
         return_large_blocks()
-        threads = [threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
-                   for name, work in (("pipeline", self.pipeline.run), ("styles", self._keep_styles))]
+        threads = [
+            threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
+            for name, work in (("pipeline", self.pipeline.run), ("styles", self._keep_styles))
+        ]
         try:
             self._say()
             for thread in threads:
@@ -177,13 +179,17 @@ class Daemon:
         systemd.status(status.summary(now))
         if time.monotonic() - self._reported >= _REPORT_S:
             self._reported = time.monotonic()
-            systemd.log(status.summary(now), systemd.INFO, STYLE=now.style, FPS=round(now.fps, 1),
-                        TPU_TEMP=now.temperature)
+            systemd.log(
+                status.summary(now), systemd.INFO, STYLE=now.style, FPS=round(now.fps, 1), TPU_TEMP=now.temperature
+            )
 
     def _report_changes(self) -> None:
         """A line in the journal whenever camera, monitor or Edge TPU stop or go on."""
-        for name, fault in (("camera", self.camera.fault), ("display", self.screen.fault),
-                            ("Edge TPU", self._tpu.warning if self._tpu else None)):
+        for name, fault in (
+            ("camera", self.camera.fault),
+            ("display", self.screen.fault),
+            ("Edge TPU", self._tpu.warning if self._tpu else None),
+        ):
             before = self._faults.get(name)
             if fault != before:
                 self._faults[name] = fault
@@ -193,15 +199,24 @@ class Daemon:
         counters, bundle, stylizer = self.pipeline.counters, self.switcher.bundle, self.switcher.stylizer
         heat, said = self._tpu, self.screen.said
         return status.Status(
-            style=bundle and bundle.name, digest=bundle and bundle.digest, plan=stylizer and stylizer.plan,
+            style=bundle and bundle.name,
+            digest=bundle and bundle.digest,
+            plan=stylizer and stylizer.plan,
             runtime=f"{stylizer.runtime} ({stylizer.runtime.device})" if stylizer else None,
             slate=": ".join(filter(None, said)) if said else self.screen.notice,
             camera=self.camera.fault or self.camera.path and f"{self.camera.path}, {self.camera.given}",
-            display=self.screen.fault or self.screen.mode, config=self._config_fault,
-            fps=counters.recent_fps, ms=counters.median_ms, dropped=counters.dropped,
+            display=self.screen.fault or self.screen.mode,
+            config=self._config_fault,
+            fps=counters.recent_fps,
+            ms=counters.median_ms,
+            dropped=counters.dropped,
             longest_gap_ms=1000 * counters.longest_gap,
-            temperature=heat and heat.temperature, clock_mhz=heat and heat.clock_mhz, hot=bool(heat and heat.hot),
-            refused=list(self.switcher.refused.values()), uptime=time.monotonic() - self._started)
+            temperature=heat and heat.temperature,
+            clock_mhz=heat and heat.clock_mhz,
+            hot=bool(heat and heat.hot),
+            refused=list(self.switcher.refused.values()),
+            uptime=time.monotonic() - self._started,
+        )
 
     def _summary(self) -> str:
         return status.summary(self._state())

@@ -49,10 +49,17 @@ def examine(path: Optional[str] = None) -> List[Finding]:
     board = path is not None or os.path.exists("/etc/reconet/config.toml")
     install = _BOARD_INSTALL if board else _INSTALL
     findings = [_python()]
-    findings += [_package(name, package, install) for name, package in
-                 (("numpy", "numpy"), ("pydantic", "pydantic"), ("Pillow", "PIL"))]
-    findings += [_package(name, package, install, needed=board) for name, package in
-                 (("v4l2-python3, for cameras", "v4l2"), ("inotify_simple, for new styles", "inotify_simple"))]
+    findings += [
+        _package(name, package, install)
+        for name, package in (("numpy", "numpy"), ("pydantic", "pydantic"), ("Pillow", "PIL"))
+    ]
+    findings += [
+        _package(name, package, install, needed=board)
+        for name, package in (
+            ("v4l2-python3, for cameras", "v4l2"),
+            ("inotify_simple, for new styles", "inotify_simple"),
+        )
+    ]
     findings.append(_package("python3-systemd, for the journal", "systemd", "apt install python3-systemd", False))
     findings.append(_package("PyAV, for video files", "av", "pip install av, or use folders of pictures", needed=False))
     looks: List[Callable] = [_runtimes, _edge_tpu]
@@ -76,12 +83,14 @@ def examine(path: Optional[str] = None) -> List[Finding]:
 
 def _configuration(path: Optional[str]) -> Finding:
     from . import config
+
     path = path or config.PATH
     return Finding("ok", f"configuration {path}" + ("" if os.path.exists(path) else ": not there, so the defaults"))
 
 
 def _settings(path: Optional[str]):
     from . import config
+
     return config.load(path or config.PATH)
 
 
@@ -101,6 +110,7 @@ def _package(name: str, package: str, advice: str, needed: bool = True) -> Findi
 
 def _runtimes() -> List[Finding]:
     from .engine.interpreter import runtimes
+
     try:
         return [Finding("ok", f"TensorFlow Lite runtime {runtime} on {runtime.device}") for runtime in runtimes()]
     except Problem as problem:
@@ -110,61 +120,112 @@ def _runtimes() -> List[Finding]:
 def _edge_tpu() -> List[Finding]:
     from .engine.interpreter import TPU_DEVICE
     from .host import tpu
+
     library, heat = ctypes.util.find_library("edgetpu"), tpu.read()
-    findings = [_nodes("Edge TPU", [TPU_DEVICE] if os.path.exists(TPU_DEVICE) else [],
-                       f"no {TPU_DEVICE}: styles run on the CPU", needed=False),
-                Finding("ok" if library else "missing", "libedgetpu" + (f" ({library})" if library else ""),
-                        "" if library else "on the board: apt install libedgetpu1-std python3-pycoral", needed=False)]
+    findings = [
+        _nodes(
+            "Edge TPU",
+            [TPU_DEVICE] if os.path.exists(TPU_DEVICE) else [],
+            f"no {TPU_DEVICE}: styles run on the CPU",
+            needed=False,
+        ),
+        Finding(
+            "ok" if library else "missing",
+            "libedgetpu" + (f" ({library})" if library else ""),
+            "" if library else "on the board: apt install libedgetpu1-std python3-pycoral",
+            needed=False,
+        ),
+    ]
     if heat and heat.temperature is not None:
-        findings.append(Finding("problem" if heat.hot else "ok", f"Edge TPU at {heat.temperature:.0f} degC",
-                                heat.warning or "", needed=False))
+        findings.append(
+            Finding(
+                "problem" if heat.hot else "ok",
+                f"Edge TPU at {heat.temperature:.0f} degC",
+                heat.warning or "",
+                needed=False,
+            )
+        )
     if heat and heat.owner and heat.owner_name not in ("reconet", "python3"):
-        findings.append(Finding("problem", f"Edge TPU held by {heat.owner_name} (process {heat.owner})",
-                                "end that program", needed=False))
+        findings.append(
+            Finding(
+                "problem",
+                f"Edge TPU held by {heat.owner_name} (process {heat.owner})",
+                "end that program",
+                needed=False,
+            )
+        )
     return findings
 
 
 def _styles(settings) -> List[Finding]:
     from .style import store
+
     folders = [Path(settings.style.folder)] if settings else store.directories()
     valid, refused = store.styles(folders)
     findings = [Finding("problem", "style refused", one.reason, needed=False) for one in refused]
     if not valid:
         searched = ", ".join(str(folder) for folder in folders)
-        return findings + [Finding("missing", "style", f"put a .reconet file in {searched}"
-                                   + ("" if settings else ", or set RECONET_STYLES"))]
+        return findings + [
+            Finding(
+                "missing",
+                "style",
+                f"put a .reconet file in {searched}" + ("" if settings else ", or set RECONET_STYLES"),
+            )
+        ]
     findings += [Finding("ok", f"style {bundle.name} ({bundle.path})") for bundle in valid]
     wanted = [bundle for bundle in valid if settings and bundle.name == settings.style.name] or valid
     if settings and settings.style.name not in ("newest", wanted[0].name):
-        findings.append(Finding("missing", f"style {settings.style.name}, which the configuration names",
-                                f"{wanted[0].name} is shown instead", needed=False))
+        findings.append(
+            Finding(
+                "missing",
+                f"style {settings.style.name}, which the configuration names",
+                f"{wanted[0].name} is shown instead",
+                needed=False,
+            )
+        )
     return findings + [_trial(wanted[0])] + _compiled(valid)
 
 
 def _trial(bundle) -> Finding:
     from .engine.stylizer import Stylizer
+
     try:
         stylizer = Stylizer(bundle)
     except Problem as problem:
         return Finding("problem", f"running style {bundle.name}", str(problem))
     total = sum(milliseconds for _, milliseconds in stylizer.stage_ms)
-    return Finding("ok", f"style {bundle.name} ran a frame in {total:.1f} ms: plan {stylizer.plan}, "
-                         f"{stylizer.runtime} ({stylizer.runtime.device})")
+    return Finding(
+        "ok",
+        f"style {bundle.name} ran a frame in {total:.1f} ms: plan {stylizer.plan}, "
+        f"{stylizer.runtime} ({stylizer.runtime.device})",
+    )
 
 
 def _compiled(bundles) -> List[Finding]:
     """Whether the Edge TPU's runtime here is new enough for what the compiler made."""
     from .engine.interpreter import edge_tpu_runtime
+
     runtime, findings = edge_tpu_runtime(), []
     for bundle in bundles:
         made = bundle.manifest.provenance.get("compiled")
-        versions = {str(one.get("compiler", "")) for one in made.values() if isinstance(one, dict)} \
-            if isinstance(made, dict) else set()
-        needs = max((number for start, number in _NEEDS_RUNTIME.items() for version in versions
-                     if version.startswith(start)), default=0)
+        versions = (
+            {str(one.get("compiler", "")) for one in made.values() if isinstance(one, dict)}
+            if isinstance(made, dict)
+            else set()
+        )
+        needs = max(
+            (number for start, number in _NEEDS_RUNTIME.items() for version in versions if version.startswith(start)),
+            default=0,
+        )
         if runtime is not None and needs > runtime:
-            findings.append(Finding("problem", f"style {bundle.name} needs Edge TPU runtime {needs}, here is {runtime}",
-                                    "apt install libedgetpu1-std, or compile it with an older compiler", needed=False))
+            findings.append(
+                Finding(
+                    "problem",
+                    f"style {bundle.name} needs Edge TPU runtime {needs}, here is {runtime}",
+                    "apt install libedgetpu1-std, or compile it with an older compiler",
+                    needed=False,
+                )
+            )
     return findings
 
 
@@ -173,31 +234,48 @@ def _folders(settings) -> List[Finding]:
     for name, folder in (("styles", settings.style.folder), ("status", os.path.dirname(settings.host.status))):
         there, user = os.path.isdir(folder), _user()
         if not there and name == "status":
-            findings.append(Finding("missing", f"{name} folder {folder}", "systemd makes it when the service starts",
-                                    needed=False))
+            findings.append(
+                Finding("missing", f"{name} folder {folder}", "systemd makes it when the service starts", needed=False)
+            )
         elif not there or not _may(folder, user):
-            findings.append(Finding("problem", f"{name} folder {folder}",
-                                    f"{user} may not write there: what ran last is not remembered" if there else
-                                    f"mkdir -p {folder}", needed=not there))
+            findings.append(
+                Finding(
+                    "problem",
+                    f"{name} folder {folder}",
+                    f"{user} may not write there: what ran last is not remembered" if there else f"mkdir -p {folder}",
+                    needed=not there,
+                )
+            )
     if os.path.isdir(settings.style.folder):
         free = shutil.disk_usage(settings.style.folder).free
-        findings.append(Finding("ok" if free >= _ROOM else "problem",
-                                f"{free >> 20} MB free in {settings.style.folder}",
-                                "" if free >= _ROOM else "remove something: a style may take 64 MB", needed=False))
+        findings.append(
+            Finding(
+                "ok" if free >= _ROOM else "problem",
+                f"{free >> 20} MB free in {settings.style.folder}",
+                "" if free >= _ROOM else "remove something: a style may take 64 MB",
+                needed=False,
+            )
+        )
     return findings
 
 
 def _camera(settings, needed: bool) -> List[Finding]:
     nodes = sorted(glob.glob("/dev/video*"))
-    finding = _nodes("camera", nodes, "no /dev/video*: plug one in" if needed else
-                     "no /dev/video*: use a file or --camera virtual", needed)
+    finding = _nodes(
+        "camera",
+        nodes,
+        "no /dev/video*: plug one in" if needed else "no /dev/video*: use a file or --camera virtual",
+        needed,
+    )
     if not needed or finding.state != "ok":
         return [finding]
     from .camera.v4l2 import open_first
+
     wanted = settings.camera
     try:
-        stream = open_first(None if wanted.device == "auto" else wanted.device, (wanted.width, wanted.height),
-                            wanted.fps)
+        stream = open_first(
+            None if wanted.device == "auto" else wanted.device, (wanted.width, wanted.height), wanted.fps
+        )
     except Problem as problem:
         if _running(settings):
             return [Finding("ok", "camera, in use by the daemon")]
@@ -207,22 +285,35 @@ def _camera(settings, needed: bool) -> List[Finding]:
 
 
 def _display(settings, needed: bool) -> List[Finding]:
-    findings = [_nodes("display", sorted(glob.glob("/dev/dri/card*")), "no /dev/dri/card*" if needed else
-                       "no /dev/dri/card*: write to a file", needed)]
+    findings = [
+        _nodes(
+            "display",
+            sorted(glob.glob("/dev/dri/card*")),
+            "no /dev/dri/card*" if needed else "no /dev/dri/card*: write to a file",
+            needed,
+        )
+    ]
     if not needed:
         return findings
     if not ctypes.util.find_library("drm"):
         findings.append(Finding("missing", "libdrm", "apt install libdrm2"))
     if findings[0].state == "ok":
-        connected = [path.split("/")[-2] for path in glob.glob("/sys/class/drm/card*-*/status")
-                     if Path(path).read_text().strip() == "connected"]
-        findings.append(Finding("ok", f"monitor on {', '.join(connected)}") if connected else
-                        Finding("missing", "monitor", "plug one in: the picture comes by itself"))
+        connected = [
+            path.split("/")[-2]
+            for path in glob.glob("/sys/class/drm/card*-*/status")
+            if Path(path).read_text().strip() == "connected"
+        ]
+        findings.append(
+            Finding("ok", f"monitor on {', '.join(connected)}")
+            if connected
+            else Finding("missing", "monitor", "plug one in: the picture comes by itself")
+        )
     return findings
 
 
 def _running(settings) -> bool:
     from .host import status
+
     try:
         return bool(status.read(settings.host.status))
     except Problem:
@@ -242,8 +333,9 @@ def _nodes(name: str, nodes: List[str], advice: str, needed: bool) -> Finding:
 
 def _user() -> str:
     """Who the daemon is: its own user where there is one and we may ask for it, else ours."""
-    for ask in ([lambda: pwd.getpwnam(_SERVICE_USER)] if os.geteuid() == 0 else []) + \
-            [lambda: pwd.getpwuid(os.geteuid())]:
+    for ask in ([lambda: pwd.getpwnam(_SERVICE_USER)] if os.geteuid() == 0 else []) + [
+        lambda: pwd.getpwuid(os.geteuid())
+    ]:
         with contextlib.suppress(KeyError):
             return ask().pw_name
     return str(os.geteuid())

@@ -52,8 +52,8 @@ def _yuv_statistics(sample: np.ndarray) -> Statistics:
         values -= black
         sums.append(int(values.sum()))
         squares.append(int(values.dot(values)))
-    mean, variance = sums[0] / count, (count * squares[0] - sums[0] ** 2) / count ** 2
-    u, v = (square / count / step ** 2 for square, step in zip(squares[1:], YUV_STEPS[1:]))
+    mean, variance = sums[0] / count, (count * squares[0] - sums[0] ** 2) / count**2
+    u, v = (square / count / step**2 for square, step in zip(squares[1:], YUV_STEPS[1:]))
     return Statistics(mean / YUV_STEPS[0], math.sqrt(variance) / YUV_STEPS[0], math.sqrt((u + v) / 2))
 
 
@@ -100,12 +100,12 @@ def _translated(pixels: np.ndarray, table: bytes) -> np.ndarray:
 
 def _apply_table(frame: np.ndarray, table: bytes, out: np.ndarray) -> None:
     for row in range(0, frame.shape[0], _ROWS):
-        out[row:row + _ROWS] = _translated(frame[row:row + _ROWS], table)
+        out[row : row + _ROWS] = _translated(frame[row : row + _ROWS], table)
 
 
 def _apply_tables(frame: np.ndarray, luma: bytes, chroma: bytes, out: np.ndarray) -> None:
     for row in range(0, frame.shape[0], _ROWS):
-        rows, made = frame[row:row + _ROWS], out[row:row + _ROWS]
+        rows, made = frame[row : row + _ROWS], out[row : row + _ROWS]
         first = _translated(rows[..., 0], luma)
         made[...] = _translated(rows, chroma)
         made[..., 0] = first

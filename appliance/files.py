@@ -54,9 +54,10 @@ class Pending:
         self._done = False
         try:
             if self.target.is_dir() and (not folder or any(self.target.iterdir())):
-                raise Problem(f"cannot write {target}: "
-                              + ("the folder is not empty: name a new one" if folder
-                                 else "it is a folder: name a file"))
+                raise Problem(
+                    f"cannot write {target}: "
+                    + ("the folder is not empty: name a new one" if folder else "it is a folder: name a file")
+                )
             if folder:
                 self.path.mkdir()
             else:

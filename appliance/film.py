@@ -32,11 +32,15 @@ def stylise(arguments) -> int:
         counters = pipeline.run()
     if sheet:
         sheet.save(arguments.sheet)
-    print(f"{_frames(counters)}, {counters.fps:.1f} fps, style {bundle.name}, plan {stylizer.plan}, "
-          f"runtime {stylizer.runtime} ({stylizer.runtime.device})")
+    print(
+        f"{_frames(counters)}, {counters.fps:.1f} fps, style {bundle.name}, plan {stylizer.plan}, "
+        f"runtime {stylizer.runtime} ({stylizer.runtime.device})"
+    )
     if arguments.stats:
-        print(f"captured {counters.captured}, stylised {counters.stylised}, shown {counters.shown}, "
-              f"dropped {counters.dropped}")
+        print(
+            f"captured {counters.captured}, stylised {counters.stylised}, shown {counters.shown}, "
+            f"dropped {counters.dropped}"
+        )
         for stage, milliseconds in counters.median_ms.items():
             print(f"{milliseconds:9.2f} ms  {stage}")
     return 0

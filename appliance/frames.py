@@ -75,13 +75,13 @@ def mix(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray, out: np.ndar
     row_offset = np.tile(np.float32(offset + 0.5), (pixels.shape[1], 1))
     source, made = np.empty((2, _ROWS) + pixels.shape[1:], np.float32)
     for row in range(0, len(pixels), _ROWS):
-        rows = pixels[row:row + _ROWS]
-        x, y = source[:len(rows)], made[:len(rows)]
+        rows = pixels[row : row + _ROWS]
+        x, y = source[: len(rows)], made[: len(rows)]
         np.copyto(x, rows)
         np.matmul(x.reshape(-1, 3), transposed, out=y.reshape(-1, 3))
         y += row_offset
         np.clip(y, 0, 255, out=y)
-        np.copyto(out[row:row + _ROWS], y, casting="unsafe")
+        np.copyto(out[row : row + _ROWS], y, casting="unsafe")
 
 
 class Mailbox:

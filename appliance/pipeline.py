@@ -74,8 +74,14 @@ class Pipeline:
     between two frames. While it is None, frames are dropped.
     """
 
-    def __init__(self, camera, stylizer, display, seconds: Optional[float] = None,
-                 watch: Optional[Callable[[np.ndarray, np.ndarray], None]] = None):
+    def __init__(
+        self,
+        camera,
+        stylizer,
+        display,
+        seconds: Optional[float] = None,
+        watch: Optional[Callable[[np.ndarray, np.ndarray], None]] = None,
+    ):
         self.counters = Counters()
         self._camera, self._display, self._seconds, self._watch = camera, display, seconds, watch
         self.stylizer = stylizer
@@ -100,8 +106,10 @@ class Pipeline:
 
     def run(self) -> Counters:
         """Run to the end. The display is finished, or on failure discarded, and the failure of any thread raised."""
-        threads = [threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
-                   for work in (self._capture, self._stylise, self._show)]
+        threads = [
+            threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
+            for work in (self._capture, self._stylise, self._show)
+        ]
         timer = threading.Timer(self._seconds, self.stop) if self._camera.live and self._seconds else None
         try:
             for thread in threads + ([timer] if timer else []):
@@ -169,8 +177,9 @@ class Pipeline:
             for stage, milliseconds in stylizer.stage_ms:
                 self.counters.took(stage, milliseconds)
             if self._watch:
-                self._watch(converted(source, stylizer.input_format, "rgb"),
-                            converted(pixels, stylizer.output_format, "rgb"))
+                self._watch(
+                    converted(source, stylizer.input_format, "rgb"), converted(pixels, stylizer.output_format, "rgb")
+                )
             if stylizer.output_format not in getattr(self._display, "formats", ("rgb",)):
                 pixels, shown = converted(pixels, stylizer.output_format, "rgb"), "rgb"
             else:

@@ -35,8 +35,9 @@ class Switcher:
     `refused` has the reason of each refused file, by its name.
     """
 
-    def __init__(self, settings: config.Settings, swap: Callable[[Optional[Stylizer]], None],
-                 tell: Callable[[str, float], None]):
+    def __init__(
+        self, settings: config.Settings, swap: Callable[[Optional[Stylizer]], None], tell: Callable[[str, float], None]
+    ):
         self.slate: Optional[Tuple[str, str]] = STARTING
         self.bundle: Optional[Bundle] = None
         self.stylizer: Optional[Stylizer] = None
@@ -84,8 +85,11 @@ class Switcher:
             self._say(f"no style {wanted!r} in {self._folder}: another one is shown instead", systemd.WARNING)
             return
         if self.stylizer is None and not self._waiting:
-            self.slate = ("Style refused", list(self.refused.values())[-1]) if self.refused else (
-                "No style", f"Put a {SUFFIX} file into {self._folder}.")
+            self.slate = (
+                ("Style refused", list(self.refused.values())[-1])
+                if self.refused
+                else ("No style", f"Put a {SUFFIX} file into {self._folder}.")
+            )
 
     def _candidates(self, wanted: Optional[str], again: bool) -> List[Path]:
         """What to try, best first: what was put there since the last run, what ran then, then the newest."""
@@ -170,8 +174,13 @@ class Switcher:
         if risk and state.fatal(self._folder, bundle):
             raise BundleError(f"{bundle.path}: it took the daemon down when it was loaded: compile it again")
         with state.attempt(self._folder, bundle) if risk else contextlib.nullcontext():
-            stylizer = Stylizer(bundle, plan, None if engine.runtime == "auto" else engine.runtime, engine.threads,
-                                prefer=choice.read(bundle))
+            stylizer = Stylizer(
+                bundle,
+                plan,
+                None if engine.runtime == "auto" else engine.runtime,
+                engine.threads,
+                prefer=choice.read(bundle),
+            )
         if compiled and stylizer.runtime.device != "TPU":
             if engine.tpu_missing == "slate":
                 self._stop("No Edge TPU", f"{bundle.manifest.title} waits for it.")
@@ -182,10 +191,14 @@ class Switcher:
         self._swap(stylizer)
         if changed:
             self._tell(bundle.manifest.title, _TITLE_S)
-        systemd.log(f"style {bundle.name}, plan {stylizer.plan}, {stylizer.runtime} ({stylizer.runtime.device})",
-                    systemd.NOTICE, STYLE=bundle.name)
-        self._write(state.remember, state.State(bundle.path.name, signatures(store.paths([self._folder])),
-                                                self._proved))
+        systemd.log(
+            f"style {bundle.name}, plan {stylizer.plan}, {stylizer.runtime} ({stylizer.runtime.device})",
+            systemd.NOTICE,
+            STYLE=bundle.name,
+        )
+        self._write(
+            state.remember, state.State(bundle.path.name, signatures(store.paths([self._folder])), self._proved)
+        )
         good = bundle.path.name == state.LAST_GOOD
         self._steady = None if good else time.monotonic() + _STEADY_S
         return True

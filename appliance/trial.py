@@ -34,8 +34,9 @@ _TAIL = 4000
 _THREADS = 4  # each has a stack, which counts as data
 
 
-def passes(path: Union[str, Path], timeout: float = 60.0, plan: Optional[str] = None,
-           prefer: Optional[str] = None) -> Optional[str]:
+def passes(
+    path: Union[str, Path], timeout: float = 60.0, plan: Optional[str] = None, prefer: Optional[str] = None
+) -> Optional[str]:
     """None when the style at `path` comes through its trial, else why not, in one line that names the file.
 
     Blocks, for `timeout` seconds at most. `plan` and `prefer` are those of the Stylizer that is to follow.
@@ -45,8 +46,9 @@ def passes(path: Union[str, Path], timeout: float = 60.0, plan: Optional[str] = 
     package = str(Path(__file__).resolve().parents[1])
     environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", PYTHONPATH=os.pathsep.join([package] + sys.path))
     deadline = time.monotonic() + timeout
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             env=environment)
+    child = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+    )
     try:
         said = _last_words(child.stdout, deadline)
         code = child.wait(max(0.0, deadline - time.monotonic()))
@@ -74,8 +76,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         runtime = next((one.name for one in runtimes() if one.device == "CPU"), None)
         if runtime is None:
             raise Problem("no TensorFlow Lite runtime for the CPU: reconet doctor says what is missing")
-        Stylizer(read(arguments.bundle), arguments.plan, runtime, min(_THREADS, os.cpu_count() or 1),
-                 prefer=arguments.prefer)
+        Stylizer(
+            read(arguments.bundle), arguments.plan, runtime, min(_THREADS, os.cpu_count() or 1), prefer=arguments.prefer
+        )
     except Problem as problem:
         print(problem, flush=True)
         return 1
@@ -85,11 +88,13 @@ def main(argv: Optional[List[str]] = None) -> int:
 def _stand_back() -> None:
     """Bound this process, and let it come after all others for the CPU and first when memory is short."""
     most = MOST_MEGABYTES << 20
-    for bound in (lambda: resource.setrlimit(resource.RLIMIT_DATA, (most, most)),
-                  lambda: resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_S, MOST_CPU_S + 5)),
-                  lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
-                  lambda: os.nice(10),
-                  lambda: Path("/proc/self/oom_score_adj").write_text("1000")):
+    for bound in (
+        lambda: resource.setrlimit(resource.RLIMIT_DATA, (most, most)),
+        lambda: resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_S, MOST_CPU_S + 5)),
+        lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
+        lambda: os.nice(10),
+        lambda: Path("/proc/self/oom_score_adj").write_text("1000"),
+    ):
         with contextlib.suppress(OSError, ValueError):  # a sandbox forbids it: then that bounds us
             bound()
 

@@ -65,14 +65,19 @@ def outside_inference(style, repeats: int) -> None:
     """Milliseconds of one core for each frame, from the camera's bytes to the screen's, without the network."""
     try:
         import cv2
+
         cv2.setNumThreads(1)
     except ImportError:  # on the board's Python
         cv2 = None
     size = style.manifest.input.width, style.manifest.input.height
     yuyv = np.random.default_rng(0).integers(0, 256, (CAMERA[1], CAMERA[0], 2), np.uint8)
     measured = {}
-    for name, make in (("plain NumPy conversion", plain_numpy), ("OpenCV cvtColor + resize + copy", opencv),
-                       ("ours, copies alone", ours), ("ours, with exposure and chroma", lambda size: exposed(style))):
+    for name, make in (
+        ("plain NumPy conversion", plain_numpy),
+        ("OpenCV cvtColor + resize + copy", opencv),
+        ("ours, copies alone", ours),
+        ("ours, with exposure and chroma", lambda size: exposed(style)),
+    ):
         if make is opencv and cv2 is None:
             continue
         work = make(size)
@@ -290,8 +295,13 @@ def rss() -> None:
             print(f"  {python}: not there (make .venv-py37/installed)")
             continue
         for path in sorted(STYLES.glob("*.reconet")):
-            ran = subprocess.run([str(python), "-m", "benchmarks.daemon", "--rss", str(path)], cwd=ROOT,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+            ran = subprocess.run(
+                [str(python), "-m", "benchmarks.daemon", "--rss", str(path)],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                universal_newlines=True,
+            )
             if ran.returncode:
                 raise SystemExit(f"benchmarks.daemon: {python}: {ran.stderr.strip().splitlines()[-1]}")
             how, count = ran.stdout.strip().splitlines()[-1].rsplit(" ", 1)
@@ -321,8 +331,10 @@ def switches(count: int, most: int) -> None:
                 longest = float(np.max(np.diff(monitor.times)))
         print(f"\n{number} switches between two {title}")
         print(f"  longest gap {1000 * longest:.0f} ms: {longest / frame:.1f} frame times of {1000 * frame:.1f} ms")
-        print(f"  resident {after_ten / 1e6:.1f} MB after 10, {resident() / 1e6:.1f} MB now: "
-              f"{100 * (resident() / after_ten - 1):+.1f} %")
+        print(
+            f"  resident {after_ten / 1e6:.1f} MB after 10, {resident() / 1e6:.1f} MB now: "
+            f"{100 * (resident() / after_ten - 1):+.1f} %"
+        )
 
 
 def switch(running: Running, folder: Path, style) -> None:

@@ -30,7 +30,7 @@ STYLES_DATE = 946684800  # 2000-01-01
 # The board's Python, and the virtual board's: Mendel packages Google's runtimes, Debian 12 does not.
 DEPENDS = {
     "3.7": "python3 (>= 3.7), python3 (<< 3.8), python3-tflite-runtime, python3-pycoral, "
-           "libedgetpu1-std | libedgetpu1-max, libc6 (>= 2.17), zlib1g",
+    "libedgetpu1-std | libedgetpu1-max, libc6 (>= 2.17), zlib1g",
     "3.11": "python3 (>= 3.11), python3 (<< 3.12), libc6 (>= 2.34), libstdc++6, zlib1g",
 }
 GLIBC = {"3.7": 28, "3.11": 36}
@@ -47,8 +47,13 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", choices=DEPENDS, default="3.7", help="the target's (default: the board's, 3.7)")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="default: dist")
-    parser.add_argument("--wheels", type=Path, default=ROOT / "build/wheels", metavar="DIR",
-                        help="where downloads are kept (default: build/wheels)")
+    parser.add_argument(
+        "--wheels",
+        type=Path,
+        default=ROOT / "build/wheels",
+        metavar="DIR",
+        help="where downloads are kept (default: build/wheels)",
+    )
     arguments = parser.parse_args(argv)
     try:
         print(build(arguments.python, arguments.out, arguments.wheels / arguments.python))
@@ -63,8 +68,11 @@ def build(python: str, out: Path, cache: Path) -> Path:
     listed = requirements(OVERLAY / f"python{python}.txt")
     files = tree(wheels(python, listed, cache))
     version = package_version(python)
-    control = (OVERLAY / "DEBIAN/control").read_text().format(
-        version=version, depends=DEPENDS[python], size=sum(len(data) for data, _, _ in files.values()) // 1024)
+    control = (
+        (OVERLAY / "DEBIAN/control")
+        .read_text()
+        .format(version=version, depends=DEPENDS[python], size=sum(len(data) for data, _, _ in files.values()) // 1024)
+    )
     path = out / f"reconet_{version}_arm64.deb"
     out.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
@@ -99,6 +107,7 @@ def requirements(path: Path) -> dict:
 
 def wheels(python: str, listed: dict, cache: Path) -> list:
     """[(path, licence)] of the listed wheels, downloaded into `cache` unless they are there."""
+
     def found():
         digests = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in cache.glob("*.whl")}
         return [(digests[digest], licence) for digest, licence in listed.items() if digest in digests]
@@ -106,10 +115,30 @@ def wheels(python: str, listed: dict, cache: Path) -> list:
     if len(found()) < len(listed):
         tag = "cp" + python.replace(".", "")
         platforms = [f"manylinux{of}_aarch64" for of in [2014] + [f"_2_{n}" for n in range(17, GLIBC[python] + 1)]]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-                   "--require-hashes", "--only-binary=:all:", "--implementation=cp", "--python-version", python,
-                   "--abi", tag, "--abi", tag + "m", "--abi", "none", "--dest", str(cache),
-                   "--requirement", str(OVERLAY / f"python{python}.txt")]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--require-hashes",
+            "--only-binary=:all:",
+            "--implementation=cp",
+            "--python-version",
+            python,
+            "--abi",
+            tag,
+            "--abi",
+            tag + "m",
+            "--abi",
+            "none",
+            "--dest",
+            str(cache),
+            "--requirement",
+            str(OVERLAY / f"python{python}.txt"),
+        ]
         command += [argument for platform in platforms for argument in ("--platform", platform)]
         if subprocess.run(command).returncode or len(found()) < len(listed):
             raise Failure(f"the wheels of python{python}.txt cannot be had (see above): is there a way to the index?")
@@ -127,13 +156,19 @@ def tree(wheels: list) -> dict:
         if source.is_file():
             path = source.relative_to(OVERLAY).as_posix()
             page = path.startswith("usr/share/man/")
-            add(path + ".gz" * page, compressed(source) if page else source.read_bytes(),
-                0o755 if path.startswith("usr/bin/") else 0o644)
+            add(
+                path + ".gz" * page,
+                compressed(source) if page else source.read_bytes(),
+                0o755 if path.startswith("usr/bin/") else 0o644,
+            )
     for source in (ROOT / "systemd").iterdir():
         add("lib/systemd/system/" + source.name, source.read_bytes())
     for source in (OVERLAY / STYLES).glob("*.reconet"):
-        add("usr/share/reconet/styles/" + source.name, source.read_bytes(),
-            time=STYLES_DATE + 86400 * (source.name == FIRST_STYLE))
+        add(
+            "usr/share/reconet/styles/" + source.name,
+            source.read_bytes(),
+            time=STYLES_DATE + 86400 * (source.name == FIRST_STYLE),
+        )
     for source in (ROOT / "appliance").rglob("*"):
         if source.suffix in (".py", ".jpg"):
             add(LIBRARY + source.relative_to(ROOT).as_posix(), source.read_bytes())
@@ -154,19 +189,23 @@ def compressed(path: Path) -> bytes:
 def copyright_file(wheels: list) -> str:
     """Our licence and those of all wheels, in the machine-readable form of Debian."""
     own = (ROOT / "LICENSE").read_text()
-    stanzas = ["Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
-               "Upstream-Name: ReCoNet on the Edge TPU\n"
-               "Comment: The libraries under /usr/lib/reconet come from the Python Package Index. One of them,\n"
-               " v4l2-python3, is under the GPL-2.0, and so is this package as a whole.",
-               stanza("*", own, "MIT")]
+    stanzas = [
+        "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
+        "Upstream-Name: ReCoNet on the Edge TPU\n"
+        "Comment: The libraries under /usr/lib/reconet come from the Python Package Index. One of them,\n"
+        " v4l2-python3, is under the GPL-2.0, and so is this package as a whole.",
+        stanza("*", own, "MIT"),
+    ]
     for wheel, licence in wheels:
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()
-            texts = [archive.read(name).decode() for name in sorted(names)
-                     if re.search(r"\.dist-info/.*LICENSE[^/]*$", name)]
+            texts = [
+                archive.read(name).decode() for name in sorted(names) if re.search(r"\.dist-info/.*LICENSE[^/]*$", name)
+            ]
         tops = sorted({name.split("/")[0] for name in names})
-        stanzas.append(stanza(" ".join(LIBRARY + top + "*" for top in tops), "\n".join(texts),
-                              licence, wheel.name.split("-")[0]))
+        stanzas.append(
+            stanza(" ".join(LIBRARY + top + "*" for top in tops), "\n".join(texts), licence, wheel.name.split("-")[0])
+        )
     return "\n\n".join(stanzas) + "\n"
 
 
@@ -176,8 +215,10 @@ def stanza(files: str, text: str, licence: str, name: str = "") -> str:
         text = f"On Debian systems, the text is in /usr/share/common-licenses/{COMMON_LICENSES[licence]}."
     body = "\n".join(" " + (line.rstrip() or ".") for line in text.strip().splitlines())
     # Texts differ by their copyright lines, so each licence has a name of its own.
-    return (f"Files: {files}\nCopyright: {holders[0].strip() if holders else 'its authors, named in its METADATA'}\n"
-            f"License: {licence}{'-' + name if name else ''}\n{body}")
+    return (
+        f"Files: {files}\nCopyright: {holders[0].strip() if holders else 'its authors, named in its METADATA'}\n"
+        f"License: {licence}{'-' + name if name else ''}\n{body}"
+    )
 
 
 def deb(control: str, files: dict) -> bytes:
@@ -188,8 +229,11 @@ def deb(control: str, files: dict) -> bytes:
     meta = {name: (data, 0o644, epoch()) for name, data in meta.items()}
     for script in ("postinst", "postrm", "prerm"):
         meta[script] = ((OVERLAY / "DEBIAN" / script).read_bytes(), 0o755, epoch())
-    members = {"debian-binary": b"2.0\n", "control.tar.xz": tar(meta),
-               "data.tar.xz": tar(files, empty=["var/lib/reconet-journal"])}
+    members = {
+        "debian-binary": b"2.0\n",
+        "control.tar.xz": tar(meta),
+        "data.tar.xz": tar(files, empty=["var/lib/reconet-journal"]),
+    }
     archive = b"!<arch>\n"
     for name, data in members.items():
         archive += f"{name:<16}{epoch():<12}{0:<6}{0:<6}{0o100644:<8o}{len(data):<10}`\n".encode()
@@ -199,8 +243,12 @@ def deb(control: str, files: dict) -> bytes:
 
 def tar(files: dict, empty: list = ()) -> bytes:
     """An xz-compressed tar archive of the files and their folders, all of them root's."""
-    folders = {str(parent) for path in [*files, *(folder + "/*" for folder in empty)]
-               for parent in Path(path).parents if str(parent) != "."}
+    folders = {
+        str(parent)
+        for path in [*files, *(folder + "/*" for folder in empty)]
+        for parent in Path(path).parents
+        if str(parent) != "."
+    }
     entries = sorted([(folder, None) for folder in folders] + list(files.items()), key=lambda entry: entry[0])
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:

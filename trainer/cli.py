@@ -117,8 +117,13 @@ def parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("deploy", help="put a style or the package onto a board", description=_deploy.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE|DEB", help="NAME.reconet, or what make deb wrote")
     sub.add_argument("--device", metavar="NAME", help="of the board, or its address (default: the one mdt finds)")
-    sub.add_argument("--timeout", type=_positive, default=120, metavar="S",
-                     help="seconds to wait for the board, and for the style to be shown (default: 120)")
+    sub.add_argument(
+        "--timeout",
+        type=_positive,
+        default=120,
+        metavar="S",
+        help="seconds to wait for the board, and for the style to be shown (default: 120)",
+    )
     sub.set_defaults(command=_deploy)
     return top
 

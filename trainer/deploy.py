@@ -75,8 +75,10 @@ class Board:
         try:
             said = _read(ours, timeout)
         except TimeoutError:
-            raise Problem(f"no answer from the board within {timeout:g} s (mdt {arguments[0]}): is it on and connected "
-                          "by USB? mdt devices lists those that are there") from None
+            raise Problem(
+                f"no answer from the board within {timeout:g} s (mdt {arguments[0]}): is it on and connected "
+                "by USB? mdt devices lists those that are there"
+            ) from None
         finally:
             process.kill()
             process.wait()
@@ -181,9 +183,14 @@ def _watch(board: Board, style: str, before: status.Status, say) -> str | None:
                 if f"/{style}{bundle.SUFFIX}" in reason and (reason not in before.refused or waited > _LOOKED_S):
                     return reason
         if waited > board.timeout:
-            return now if isinstance(now, str) else (
-                f"after {board.timeout:g} s the board still shows {now.style or 'no style'}: if that one is pinned, "
-                "run reconet use --newest there")
+            return (
+                now
+                if isinstance(now, str)
+                else (
+                    f"after {board.timeout:g} s the board still shows {now.style or 'no style'}: if it is pinned, "
+                    "run reconet use --newest there"
+                )
+            )
 
 
 def _install(board: Board, path: Path, say) -> None:
@@ -206,8 +213,8 @@ def _sums(path: Path) -> bytes:
     data, at = path.read_bytes(), 8
     try:
         while not data.startswith(b"control.tar.xz", at):
-            at += 60 + int(data[at + 48:at + 58]) + int(data[at + 48:at + 58]) % 2
-        with tarfile.open(fileobj=io.BytesIO(data[at + 60:])) as archive:
+            at += 60 + int(data[at + 48 : at + 58]) + int(data[at + 48 : at + 58]) % 2
+        with tarfile.open(fileobj=io.BytesIO(data[at + 60 :])) as archive:
             return archive.extractfile("./md5sums").read()
     except (ValueError, KeyError, tarfile.TarError, lzma.LZMAError, EOFError) as error:
         raise Problem(f"{path}: not a whole package: make deb writes it anew") from error

@@ -17,14 +17,18 @@ def open_camera(spec: str, every_frame: bool = False):
     """
     if spec == "virtual":
         from .virtual import VirtualCamera
+
         return VirtualCamera(paced=not every_frame)
     if spec.startswith("/dev/"):
         from .v4l2 import V4l2Camera
+
         return V4l2Camera(spec)
     if not os.path.exists(spec):
         raise Problem(f"no video or folder of pictures at {spec}: check the path, or use --camera virtual")
     from .pictures import PictureCamera, is_picture
+
     if os.path.isdir(spec) or is_picture(spec):
         return PictureCamera(spec)
     from .video import VideoCamera
+
     return VideoCamera(spec)

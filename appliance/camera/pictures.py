@@ -47,9 +47,14 @@ class PictureCamera:
 
     def __init__(self, path):
         try:
-            self._paths = ([Path(path)] if not os.path.isdir(str(path)) else
-                           sorted((p for p in Path(path).iterdir() if is_picture(p) and not p.name.startswith(".")),
-                                  key=lambda p: natural_key(p.name)))
+            self._paths = (
+                [Path(path)]
+                if not os.path.isdir(str(path))
+                else sorted(
+                    (p for p in Path(path).iterdir() if is_picture(p) and not p.name.startswith(".")),
+                    key=lambda p: natural_key(p.name),
+                )
+            )
         except OSError as error:
             raise Problem(f"cannot read the folder {path}: {error.strerror.lower()}") from error
         if not self._paths:

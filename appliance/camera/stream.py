@@ -25,8 +25,8 @@ _LOOK_MS = 100  # between looks at the stop event
 _BUFFERS = 4
 # From videodev2.h, where the package is older. The first three are 32-bit words of struct v4l2_pix_format.
 _PRIV, _YCBCR_ENC, _QUANTIZATION = 7, 9, 10
-_PRIV_MAGIC, _YCBCR_ENC_709, _FULL_RANGE = 0xfeedcafe, 2, 1
-_BUF_FLAG_ERROR, _TIMESTAMP_MASK, _TIMESTAMP_MONOTONIC = 0x40, 0xe000, 0x2000
+_PRIV_MAGIC, _YCBCR_ENC_709, _FULL_RANGE = 0xFEEDCAFE, 2, 1
+_BUF_FLAG_ERROR, _TIMESTAMP_MASK, _TIMESTAMP_MONOTONIC = 0x40, 0xE000, 0x2000
 _WHY = {
     errno.EACCES: "not allowed: add the user to the group video",
     errno.EBUSY: "another program uses it: end that program",
@@ -36,7 +36,6 @@ _WHY = {
     errno.ENOSPC: "its USB bus has no bandwidth left: use another port",
     errno.ENXIO: "it was unplugged: plug it in again",
 }
-
 
 
 class Stream:
@@ -102,8 +101,11 @@ class Stream:
             raise NotACamera(f"{self.path} is no camera: name another device")
         offered = self._formats()
         if api.V4L2_PIX_FMT_YUYV not in offered:
-            raise Problem("{} ({}) offers {}, not YUYV: use a camera that offers YUYV".format(
-                self.path, about.card.decode(errors="replace"), ", ".join(map(fourcc, offered)) or "no format"))
+            raise Problem(
+                "{} ({}) offers {}, not YUYV: use a camera that offers YUYV".format(
+                    self.path, about.card.decode(errors="replace"), ", ".join(map(fourcc, offered)) or "no format"
+                )
+            )
 
     def _formats(self) -> List[int]:
         offered: List[int] = []
@@ -159,8 +161,9 @@ class Stream:
         """The newest whole buffer that is filled, or None. Others go back to the driver."""
         newest = None
         while True:
-            buffer = self._api.v4l2_buffer(type=self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE,
-                                           memory=self._api.V4L2_MEMORY_MMAP)
+            buffer = self._api.v4l2_buffer(
+                type=self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE, memory=self._api.V4L2_MEMORY_MMAP
+            )
             try:
                 self._ioctl("DQBUF", buffer)
             except BlockingIOError:
@@ -173,7 +176,7 @@ class Stream:
             newest = buffer
 
     def _ioctl(self, name: str, argument):
-        request = getattr(self._api, "VIDIOC_" + name) & 0xffffffff  # some of the package's are negative
+        request = getattr(self._api, "VIDIOC_" + name) & 0xFFFFFFFF  # some of the package's are negative
         while True:
             with contextlib.suppress(InterruptedError):
                 fcntl.ioctl(self._fd, request, argument)

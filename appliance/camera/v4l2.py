@@ -31,8 +31,13 @@ class V4l2Camera:
     live = True
     clock = time.monotonic  # of the frames' timestamps: when the light fell
 
-    def __init__(self, device: Optional[str] = None, size: Tuple[int, int] = SIZE, fps: int = FPS,
-                 yuv_size: Optional[Tuple[int, int]] = None):
+    def __init__(
+        self,
+        device: Optional[str] = None,
+        size: Tuple[int, int] = SIZE,
+        fps: int = FPS,
+        yuv_size: Optional[Tuple[int, int]] = None,
+    ):
         import_v4l2()
         self.yuv_size = yuv_size
         self.fault: Optional[str] = None
@@ -76,8 +81,9 @@ class V4l2Camera:
         if buffer is None and not stop.is_set():
             self.fault = f"{stream.path} gave no picture for {STALLED:.0f} seconds: check its cable"
             self.path, end = None, time.monotonic() + wait
-            while (buffer is None and time.monotonic() < end and not stop.is_set()
-                   and glob.glob("/dev/video*") == before):
+            while (
+                buffer is None and time.monotonic() < end and not stop.is_set() and glob.glob("/dev/video*") == before
+            ):
                 buffer = stream.newest(stop, min(BACKOFF[0], end - time.monotonic()))
         return buffer
 

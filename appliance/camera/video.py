@@ -24,8 +24,9 @@ class VideoCamera:
             raise Problem(f"{path} is empty: choose another video")
         try:
             # file: and the whitelist keep a playlist in disguise from opening anything else.
-            self._container = self._av.open("file:" + os.path.abspath(str(path)),
-                                            options={"protocol_whitelist": "file"})
+            self._container = self._av.open(
+                "file:" + os.path.abspath(str(path)), options={"protocol_whitelist": "file"}
+            )
         except (OSError, ValueError) as error:  # PyAV's errors are OSErrors and ValueErrors too
             raise self._problem(error) from error
         if not self._container.streams.video:

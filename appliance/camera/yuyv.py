@@ -33,7 +33,7 @@ def yuyv_to_rgb(yuyv: np.ndarray, out: np.ndarray, colour: Colour = BT601) -> No
     3.5), solved for R, G, B, in fixed point, rounded to nearest and clipped.
     """
     for top in range(0, len(yuyv), _BAND):
-        _convert(yuyv[top:top + _BAND], out[top:top + _BAND], colour)
+        _convert(yuyv[top : top + _BAND], out[top : top + _BAND], colour)
 
 
 def _convert(yuyv: np.ndarray, out: np.ndarray, colour: Colour) -> None:
@@ -46,9 +46,11 @@ def _convert(yuyv: np.ndarray, out: np.ndarray, colour: Colour) -> None:
     u, v = (yuyv[:, start::2, 1].astype(np.int32) - 128 for start in (0, 1))
     per_u, per_v = 2 * (1 - colour.blue) * 255 / chroma_range, 2 * (1 - colour.red) * 255 / chroma_range
     green = 1 - colour.red - colour.blue
-    chroma = (v * _fixed(per_v),
-              u * _fixed(-per_u * colour.blue / green) + v * _fixed(-per_v * colour.red / green),
-              u * _fixed(per_u))
+    chroma = (
+        v * _fixed(per_v),
+        u * _fixed(-per_u * colour.blue / green) + v * _fixed(-per_v * colour.red / green),
+        u * _fixed(per_u),
+    )
     pairs = out.reshape(height, width // 2, 2, 3)
     for channel, difference in enumerate(chroma):
         value = luma + difference[..., np.newaxis]
@@ -68,7 +70,9 @@ def yuyv_to_yuv(yuyv: np.ndarray, out: np.ndarray, full_range: bool = False) -> 
     rows, columns = out.shape[:2]
     step = min(height // rows, width // columns) // 2 * 2
     top, left = (height // step - rows) // 2 * step, (width // step - columns) // 2 * (step // 2)
-    cells = yuyv.reshape(height, width // 2, 4)[top:top + rows * step:step, left:left + columns * (step // 2):step // 2]
+    cells = yuyv.reshape(height, width // 2, 4)[
+        top : top + rows * step : step, left : left + columns * (step // 2) : step // 2
+    ]
     for channel, byte in enumerate((0, 1, 3)):
         plane = cells[..., byte]
         if full_range:

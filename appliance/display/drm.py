@@ -20,14 +20,16 @@ XRGB8888 = 0x34325258  # the bytes B, G, R, X
 PREFERRED, INTERLACED = 1 << 3, 1 << 4  # of Mode.type, of Mode.flags
 OVERLAY, PRIMARY = 0, 1
 
-_CONNECTORS = ("Unknown VGA DVI-I DVI-D DVI-A Composite SVIDEO LVDS Component DIN DP HDMI-A HDMI-B TV eDP Virtual DSI "
-               "DPI Writeback SPI USB").split()
+_CONNECTORS = (
+    "Unknown VGA DVI-I DVI-D DVI-A Composite SVIDEO LVDS Component DIN DP HDMI-A HDMI-B TV eDP Virtual DSI "
+    "DPI Writeback SPI USB"
+).split()
 _CONNECTED = 1
-_OBJECT_PLANE = 0xeeeeeeee
+_OBJECT_PLANE = 0xEEEEEEEE
 _CAP_DUMB_BUFFER, _CLIENT_CAP_ATOMIC = 1, 3
 _PAGE_FLIP_EVENT, _TEST_ONLY, _NONBLOCK = 0x1, 0x100, 0x200
 # libdrm has functions for these only since 2.4.114.
-_CREATE_DUMB, _MAP_DUMB, _DESTROY_DUMB = 0xc02064b2, 0xc01064b3, 0xc00464b4
+_CREATE_DUMB, _MAP_DUMB, _DESTROY_DUMB = 0xC02064B2, 0xC01064B3, 0xC00464B4
 _EVENT = struct.Struct("=IIQIIII")  # struct drm_event_vblank: type, length, user_data, tv_sec, tv_usec, ...
 _FLIP_COMPLETE = 2
 
@@ -82,15 +84,16 @@ class Card:
 
     def connectors(self) -> List[Connector]:
         """All of them; the monitors are asked anew what they are, which can take a tenth of a second."""
-        ids = self._read("drmModeGetResources", lambda found: found.connectors[:found.count_connectors])
+        ids = self._read("drmModeGetResources", lambda found: found.connectors[: found.count_connectors])
         return [self.connector(number, "drmModeGetConnector") for number in ids]
 
     def connector(self, number: int, call: str = "drmModeGetConnectorCurrent") -> Connector:
         """The connector with the id `number`, as the kernel knows it: this is quick."""
+
         def parse(found):
             kind = found.connector_type
             name = f"{_CONNECTORS[kind] if kind < len(_CONNECTORS) else 'Unknown'}-{found.connector_type_id}"
-            modes = tuple(Mode.from_buffer_copy(mode) for mode in found.modes[:found.count_modes])
+            modes = tuple(Mode.from_buffer_copy(mode) for mode in found.modes[: found.count_modes])
             return Connector(found.connector_id, name, found.connection == _CONNECTED, modes, self._crtcs_for(found))
 
         return self._read(call, parse, number)
@@ -98,19 +101,29 @@ class Card:
     def crtc(self, number: int) -> libdrm.Crtc:
         return self._read("drmModeGetCrtc", libdrm.Crtc.from_buffer_copy, number)
 
-    def set_crtc(self, crtc: int, framebuffer: int, connector: int, mode: Optional[Mode],
-                 offset: Tuple[int, int] = (0, 0)) -> None:
+    def set_crtc(
+        self, crtc: int, framebuffer: int, connector: int, mode: Optional[Mode], offset: Tuple[int, int] = (0, 0)
+    ) -> None:
         """Drive `connector` with `mode` and show `framebuffer` from its `offset` on; without a mode: switch off."""
         connectors = (c_uint32 * 1)(connector) if mode else None
-        self._check(self._lib.drmModeSetCrtc(self._fd, crtc, framebuffer, *offset, connectors, 1 if mode else 0,
-                                             ctypes.pointer(mode) if mode else None))
+        self._check(
+            self._lib.drmModeSetCrtc(
+                self._fd,
+                crtc,
+                framebuffer,
+                *offset,
+                connectors,
+                1 if mode else 0,
+                ctypes.pointer(mode) if mode else None,
+            )
+        )
 
     def planes(self, crtc: int) -> List[Plane]:
         """Those of `crtc` that take XRGB8888. None when the card cannot change several things at once."""
         if self._lib.drmSetClientCap(self._fd, _CLIENT_CAP_ATOMIC, 1):
             return []
         position = self._crtcs().index(crtc)
-        ids = self._read("drmModeGetPlaneResources", lambda found: found.planes[:found.count_planes])
+        ids = self._read("drmModeGetPlaneResources", lambda found: found.planes[: found.count_planes])
         found = [self._plane(number, position) for number in ids]
         return [plane for plane in found if plane and plane.crtc in (0, crtc)]
 
@@ -129,7 +142,7 @@ class Card:
         request = self._lib.drmModeAtomicAlloc()
         try:
             for (owner, name), value in state.items():
-                self._check(self._lib.drmModeAtomicAddProperty(request, owner, name, value & 0xffffffffffffffff))
+                self._check(self._lib.drmModeAtomicAddProperty(request, owner, name, value & 0xFFFFFFFFFFFFFFFF))
             flags = _TEST_ONLY if test else _NONBLOCK | _PAGE_FLIP_EVENT
             self._check(self._lib.drmModeAtomicCommit(self._fd, request, flags, self._flips))
         finally:
@@ -153,27 +166,43 @@ class Card:
                 start += max(length, 8)
 
     def _crtcs(self) -> List[int]:
-        return self._read("drmModeGetResources", lambda found: found.crtcs[:found.count_crtcs])
+        return self._read("drmModeGetResources", lambda found: found.crtcs[: found.count_crtcs])
 
     def _crtcs_for(self, connector: libdrm.ConnectorInfo) -> Tuple[int, ...]:
-        encoders = [self._read("drmModeGetEncoder", libdrm.Encoder.from_buffer_copy, number)
-                    for number in connector.encoders[:connector.count_encoders]]
+        encoders = [
+            self._read("drmModeGetEncoder", libdrm.Encoder.from_buffer_copy, number)
+            for number in connector.encoders[: connector.count_encoders]
+        ]
         current = [encoder.crtc_id for encoder in encoders if encoder.encoder_id == connector.encoder_id]
-        possible = [crtc for position, crtc in enumerate(self._crtcs())
-                    if any(encoder.possible_crtcs >> position & 1 for encoder in encoders)]
+        possible = [
+            crtc
+            for position, crtc in enumerate(self._crtcs())
+            if any(encoder.possible_crtcs >> position & 1 for encoder in encoders)
+        ]
         return tuple([crtc for crtc in current if crtc] + [crtc for crtc in possible if crtc not in current])
 
     def _plane(self, number: int, position: int) -> Optional[Plane]:
         """The plane with the id `number`, if it takes XRGB8888 and the CRTC at `position` can have it."""
-        usable, crtc = self._read("drmModeGetPlane", lambda found: (
-            found.possible_crtcs >> position & 1 and XRGB8888 in found.formats[:found.count_formats],
-            found.crtc_id), number)
+        usable, crtc = self._read(
+            "drmModeGetPlane",
+            lambda found: (
+                found.possible_crtcs >> position & 1 and XRGB8888 in found.formats[: found.count_formats],
+                found.crtc_id,
+            ),
+            number,
+        )
         if not usable:
             return None
-        values = self._read("drmModeObjectGetProperties", lambda found: list(zip(
-            found.props[:found.count_props], found.prop_values[:found.count_props])), number, _OBJECT_PLANE)
-        properties = {self._read("drmModeGetProperty", lambda found: found.name.decode(), key): (key, value)
-                      for key, value in values}
+        values = self._read(
+            "drmModeObjectGetProperties",
+            lambda found: list(zip(found.props[: found.count_props], found.prop_values[: found.count_props])),
+            number,
+            _OBJECT_PLANE,
+        )
+        properties = {
+            self._read("drmModeGetProperty", lambda found: found.name.decode(), key): (key, value)
+            for key, value in values
+        }
         return Plane(number, properties["type"][1], crtc, properties)
 
     def _read(self, get: str, parse, *arguments):

@@ -141,8 +141,9 @@ class Hotplug:
     def __init__(self):
         self._socket: Optional[socket.socket] = None
         with contextlib.suppress(OSError):
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK,
-                                         _NETLINK_KOBJECT_UEVENT)
+            self._socket = socket.socket(
+                socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, _NETLINK_KOBJECT_UEVENT
+            )
             self._socket.bind((0, _FROM_KERNEL))
 
     def happened(self) -> bool:
@@ -198,8 +199,10 @@ def choose_connector(connectors: List[Connector], name: str, path: str) -> Conne
     """The connector `name`, or with "auto" the first, that has a monitor. Raises Problem when there is none."""
     named = [connector for connector in connectors if name in ("auto", connector.name)]
     if not named:
-        raise Problem(f"{path} has no connector {name}: set display.connector to "
-                      f"{', '.join(connector.name for connector in connectors) or 'auto'}")
+        raise Problem(
+            f"{path} has no connector {name}: set display.connector to "
+            f"{', '.join(connector.name for connector in connectors) or 'auto'}"
+        )
     usable = [connector for connector in named if connector.connected and connector.modes and connector.crtcs]
     if not usable:
         raise no_monitor(named, path)
@@ -216,7 +219,8 @@ def choose_mode(connector: Connector, size: Optional[Tuple[int, int]]) -> Tuple[
     width, height = size
     sizes = sorted({mode.size for mode in modes}, key=lambda each: abs(each[0] - width) + abs(each[1] - height))
     return modes[0], "the monitor on {} has no mode {}x{}, so it shows {}x{}: set display.mode to {}".format(
-        connector.name, *size, *modes[0].size, ", ".join("{}x{}".format(*each) for each in sizes[:_SUGGESTIONS]))
+        connector.name, *size, *modes[0].size, ", ".join("{}x{}".format(*each) for each in sizes[:_SUGGESTIONS])
+    )
 
 
 def refresh(mode: Mode) -> int:
@@ -245,12 +249,14 @@ def explained(path: str, connector: str = ""):
     try:
         yield
     except TimeoutError as error:
-        raise Problem(f"{where} showed nothing for {PATIENCE:.0f} s: "
-                      "turn the monitor off and on, or restart the board") from error
+        raise Problem(
+            f"{where} showed nothing for {PATIENCE:.0f} s: turn the monitor off and on, or restart the board"
+        ) from error
     except OSError as error:
         if connector and error.errno in (errno.EACCES, errno.EPERM):
             raise taken(path) from error
-        why = {errno.EACCES: "permission denied: add the user to the group video",
-               errno.ENODEV: "it is gone: is its driver still loaded?"}.get(
-            error.errno, f"{(error.strerror or str(error)).lower()}: see the kernel's messages (dmesg)")
+        why = {
+            errno.EACCES: "permission denied: add the user to the group video",
+            errno.ENODEV: "it is gone: is its driver still loaded?",
+        }.get(error.errno, f"{(error.strerror or str(error)).lower()}: see the kernel's messages (dmesg)")
         raise Problem(f"cannot use the display {where}: {why}") from error

@@ -61,8 +61,9 @@ class Screen:
             self._saved = card.crtc(self._crtc)
             self._layout = self._light()
             self._planes = card.planes(self._crtc)
-            self._primary = next((plane for plane in self._planes
-                                  if plane.kind == PRIMARY and plane.crtc == self._crtc), None)
+            self._primary = next(
+                (plane for plane in self._planes if plane.kind == PRIMARY and plane.crtc == self._crtc), None
+            )
         except BaseException:
             self.close()
             raise
@@ -165,9 +166,19 @@ class Screen:
         return state
 
     def _on(self, plane: Plane, buffer: Buffer, size: Size, place: Place) -> Dict[Tuple[int, int], int]:
-        return values(plane, FB_ID=buffer.id, CRTC_ID=self._crtc, SRC_X=0, SRC_Y=0, SRC_W=size[0] << 16,
-                      SRC_H=size[1] << 16, CRTC_X=place.left, CRTC_Y=place.top, CRTC_W=place.width,
-                      CRTC_H=place.height)
+        return values(
+            plane,
+            FB_ID=buffer.id,
+            CRTC_ID=self._crtc,
+            SRC_X=0,
+            SRC_Y=0,
+            SRC_W=size[0] << 16,
+            SRC_H=size[1] << 16,
+            CRTC_X=place.left,
+            CRTC_Y=place.top,
+            CRTC_W=place.width,
+            CRTC_H=place.height,
+        )
 
     def _buffer(self, size: Size) -> Buffer:
         self._buffers.append(Buffer(self.card, size))
@@ -213,12 +224,12 @@ def fitted(size: Size, screen: Size) -> Place:
 def middle(picture: np.ndarray, screen: Size) -> np.ndarray:
     """As much of the middle of `picture` (H, W) as there is room for on `screen` (width, height)."""
     top, left = max(0, picture.shape[0] - screen[1]) // 2, max(0, picture.shape[1] - screen[0]) // 2
-    return picture[top:top + screen[1], left:left + screen[0]]
+    return picture[top : top + screen[1], left : left + screen[0]]
 
 
 def enlarge(picture: np.ndarray, zoom: int, out: np.ndarray, place: Place) -> None:
     """Write `picture` (H, W), every pixel as a square of `zoom` by `zoom`, to `place` of `out`."""
-    out = out[place.top:place.top + place.height, place.left:place.left + place.width]
+    out = out[place.top : place.top + place.height, place.left : place.left + place.width]
     wide = picture
     if zoom > 1:
         # Rows are put together in ordinary memory: a card's is quick only when written from left to right.

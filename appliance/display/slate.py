@@ -42,8 +42,10 @@ def slate(size: Tuple[int, int], title: str, text: str) -> np.ndarray:
     scale = 1.0
     while True:
         bar, gap = max(1, int(height * scale / 90)), int(height * scale / 24)
-        blocks = [block(title, max(_SMALLEST, int(height * scale / 7)), width - 2 * left, bold=True),
-                  block(text, max(_SMALLEST, int(height * scale / 12.5)), width - 2 * left)]
+        blocks = [
+            block(title, max(_SMALLEST, int(height * scale / 7)), width - 2 * left, bold=True),
+            block(text, max(_SMALLEST, int(height * scale / 12.5)), width - 2 * left),
+        ]
         total = bar + 2 * gap + sum(each.height for each in blocks)
         if total <= height - 2 * margin or max(each.rows for each in blocks) == _SMALLEST:
             break
@@ -66,7 +68,7 @@ def caption(pixels: np.ndarray, text: str) -> np.ndarray:
     height, width = pixels.shape[:2]
     keep, add = _strip(text, width, height)
     bottom = height - min(height - keep.shape[0], height // 16)
-    area = pixels[bottom - keep.shape[0]:bottom, :keep.shape[1], :3]
+    area = pixels[bottom - keep.shape[0] : bottom, : keep.shape[1], :3]
     area[:] = (area * keep >> 8) + add  # the letters are grey, so the order of the colours does not matter
     return pixels
 

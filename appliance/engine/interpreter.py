@@ -43,8 +43,10 @@ def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
     for package in ("ai_edge_litert", "tflite_runtime"):
         found += _attempt(_on_cpu, package, threads, reference)
     if not found:
-        raise Problem("no TensorFlow Lite runtime: pip install ai-edge-litert on a workstation, "
-                      "apt install python3-tflite-runtime on the board")
+        raise Problem(
+            "no TensorFlow Lite runtime: pip install ai-edge-litert on a workstation, "
+            "apt install python3-tflite-runtime on the board"
+        )
     return found
 
 
@@ -79,9 +81,13 @@ def _on_cpu(package: str, threads: int, reference: bool) -> Runtime:
     if reference:
         options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_REF
     version = getattr(importlib.import_module(package), "__version__", "")
-    return Runtime(package, version, "CPU",
-                   lambda data, height=0: _allocated(module.Interpreter(model_content=data, **options), height),
-                   unrolls=package == "tflite_runtime")
+    return Runtime(
+        package,
+        version,
+        "CPU",
+        lambda data, height=0: _allocated(module.Interpreter(model_content=data, **options), height),
+        unrolls=package == "tflite_runtime",
+    )
 
 
 def _allocated(interpreter, height: int = 0):

@@ -18,8 +18,13 @@ def upsample_nearest(source: np.ndarray, factor: int, out: np.ndarray, top: int 
     height, width, channels = source.shape
     pixels = out.reshape(-1, channels)
     first = top * width * factor
-    np.take(source.reshape(-1, channels), _repeated(height, width, factor)[first:first + len(pixels)], axis=0,
-            out=pixels, mode="clip")
+    np.take(
+        source.reshape(-1, channels),
+        _repeated(height, width, factor)[first : first + len(pixels)],
+        axis=0,
+        out=pixels,
+        mode="clip",
+    )
 
 
 def shuffle_pixels(source: np.ndarray, factor: int, out: np.ndarray) -> None:

@@ -27,13 +27,21 @@ class Stylizer:
     the output; `stage_ms`, [(stage, milliseconds)] of the last frame.
     """
 
-    def __init__(self, bundle, plan: Optional[str] = None, runtime: Optional[str] = None, threads: int = 0,
-                 reference: bool = False, prefer: Optional[str] = None):
+    def __init__(
+        self,
+        bundle,
+        plan: Optional[str] = None,
+        runtime: Optional[str] = None,
+        threads: int = 0,
+        reference: bool = False,
+        prefer: Optional[str] = None,
+    ):
         manifest = bundle.manifest
         plans = sorted((p for p in manifest.plans if plan in (None, p.name)), key=lambda p: p.name != prefer)
         if not plans:
-            raise Problem(f"style {manifest.name} has no plan {plan!r}: it has "
-                          + ", ".join(p.name for p in manifest.plans))
+            raise Problem(
+                f"style {manifest.name} has no plan {plan!r}: it has " + ", ".join(p.name for p in manifest.plans)
+            )
         here = [r for r in runtimes(threads, reference) if runtime in (None, r.name)]
         if not here:
             raise Problem(f"the runtime {runtime!r} is not on this machine: leave it out to take the best one")
@@ -61,9 +69,11 @@ class Stylizer:
                     continue
                 self.plan, self.runtime = plan.name, runtime
                 return
-        raise Problem(f"style {self.bundle.manifest.name} does not run here: "
-                      + ("; ".join(failures)[:500] or "it has no plan for this runtime")
-                      + ": update the runtime or export the style again")
+        raise Problem(
+            f"style {self.bundle.manifest.name} does not run here: "
+            + ("; ".join(failures)[:500] or "it has no plan for this runtime")
+            + ": update the runtime or export the style again"
+        )
 
     def _trial_run(self) -> None:
         (width, height), (out_width, out_height) = self.input_size, self.output_size
@@ -142,7 +152,7 @@ class _Step:
                 clock.lap(f"x{self.factor}")
             self.interpreter.invoke()
             if self._whole is not None:
-                self._whole[top + first:top + end] = self._output()[0, first:end]
+                self._whole[top + first : top + end] = self._output()[0, first:end]
             clock.lap(self.name)
 
 

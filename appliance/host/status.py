@@ -80,24 +80,31 @@ def read(path: Union[str, Path], now: Optional[float] = None) -> Status:
     except (FileNotFoundError, NotADirectoryError):
         raise Problem(f"the daemon is not running (there is no {path}): systemctl start reconet") from None
     except OSError as error:
-        raise Problem(f"cannot read {path}: {os.strerror(error.errno).lower()}: "
-                      "use sudo, or see host.status in the configuration") from error
+        raise Problem(
+            f"cannot read {path}: {os.strerror(error.errno).lower()}: use sudo, or see host.status in the configuration"
+        ) from error
     try:
         status = Status.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part)[:40] for part in first["loc"])
-        raise Problem(f"{path} is damaged: {where + ': ' if where else ''}{first['msg'][:200]}: "
-                      "systemctl restart reconet writes it anew") from None
+        raise Problem(
+            f"{path} is damaged: {where + ': ' if where else ''}{first['msg'][:200]}: "
+            "systemctl restart reconet writes it anew"
+        ) from None
     # Either way: the clock of a board that has just booted may jump.
     age = abs((time.time() if now is None else now) - status.time)
     if age <= STALE_S:
         return status
     if _lives(status.pid):
-        raise Problem(f"the daemon (process {status.pid}) has not written {path} for {age:.0f} s: "
-                      "journalctl -u reconet may say why; systemctl restart reconet")
-    raise Problem(f"the daemon is not running ({path} was left by process {status.pid}): "
-                  "journalctl -u reconet may say why; systemctl start reconet")
+        raise Problem(
+            f"the daemon (process {status.pid}) has not written {path} for {age:.0f} s: "
+            "journalctl -u reconet may say why; systemctl restart reconet"
+        )
+    raise Problem(
+        f"the daemon is not running ({path} was left by process {status.pid}): "
+        "journalctl -u reconet may say why; systemctl start reconet"
+    )
 
 
 def summary(status: Status) -> str:
@@ -111,9 +118,13 @@ def summary(status: Status) -> str:
 def lines(status: Status) -> List[str]:
     """The state for a terminal."""
     plan = status.plan and f"plan {status.plan}"
-    rows = [("style", ", ".join(filter(None, (status.style or "none", plan, status.runtime)))),
-            ("picture", f"{status.fps:.1f} fps, longest gap {status.longest_gap_ms:.0f} ms, "
-                        f"{status.dropped} frames dropped")]
+    rows = [
+        ("style", ", ".join(filter(None, (status.style or "none", plan, status.runtime)))),
+        (
+            "picture",
+            f"{status.fps:.1f} fps, longest gap {status.longest_gap_ms:.0f} ms, {status.dropped} frames dropped",
+        ),
+    ]
     rows += [(name, text) for name, text in (("camera", status.camera), ("display", status.display)) if text]
     if status.ms:
         rows.append(("ms", ", ".join(f"{stage} {milliseconds:.2f}" for stage, milliseconds in status.ms.items())))
@@ -129,8 +140,11 @@ def lines(status: Status) -> List[str]:
 def _tpu(status: Status) -> str:
     if status.temperature is None:
         return "temperature unknown"
-    return (f"{status.temperature:.1f} degC" + (f", {status.clock_mhz} MHz" if status.clock_mhz else "")
-            + (", too hot: cool the board" if status.hot else ""))
+    return (
+        f"{status.temperature:.1f} degC"
+        + (f", {status.clock_mhz} MHz" if status.clock_mhz else "")
+        + (", too hot: cool the board" if status.hot else "")
+    )
 
 
 def _duration(seconds: float) -> str:

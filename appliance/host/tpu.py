@@ -35,8 +35,14 @@ class Tpu:
     @property
     def crossed(self) -> int:
         """How many trip points the temperature is at or above: 0 to 3."""
-        return max((number for number, trip in enumerate(self.trip_points, 1)
-                    if None not in (trip, self.temperature) and self.temperature >= trip), default=0)
+        return max(
+            (
+                number
+                for number, trip in enumerate(self.trip_points, 1)
+                if None not in (trip, self.temperature) and self.temperature >= trip
+            ),
+            default=0,
+        )
 
     @property
     def hot(self) -> bool:
@@ -56,8 +62,11 @@ class Tpu:
         if not self.hot:
             return None
         reached = self.trip_points[self.crossed - 1]
-        slowed = f"it runs at {self.clock_mhz} instead of {CLOCKS_MHZ[0]} MHz" if self.throttling \
+        slowed = (
+            f"it runs at {self.clock_mhz} instead of {CLOCKS_MHZ[0]} MHz"
+            if self.throttling
             else "its driver does not slow it down"
+        )
         return f"Edge TPU too hot: {self.temperature:.0f} degC, limit {reached:.0f} degC: {slowed}: cool the board"
 
 
@@ -67,10 +76,13 @@ def read(sysfs: Union[str, Path] = SYSFS, proc: Union[str, Path] = PROC) -> Opti
     if not sysfs.is_dir():
         return None
     owner = _integer(sysfs / "device_owner") or None  # 0: nobody
-    return Tpu(temperature=_degrees(sysfs / "temp"),
-               trip_points=tuple(_degrees(sysfs / f"trip_point{number}_temp") for number in range(3)),
-               throttling=_integer(sysfs / "temp_poll_interval") != 0,
-               owner=owner, owner_name=_text(Path(proc) / str(owner) / "comm") if owner else None)
+    return Tpu(
+        temperature=_degrees(sysfs / "temp"),
+        trip_points=tuple(_degrees(sysfs / f"trip_point{number}_temp") for number in range(3)),
+        throttling=_integer(sysfs / "temp_poll_interval") != 0,
+        owner=owner,
+        owner_name=_text(Path(proc) / str(owner) / "comm") if owner else None,
+    )
 
 
 def _text(path: Path) -> Optional[str]:

@@ -51,8 +51,9 @@ def read(file: BinaryIO, size: int) -> Dict[str, bytes]:
     story: List[Tuple] = []
     for _ in range(count):
         place = file.tell()
-        signature, _, flags, method, _, _, crc, stored, length, name_size, extra_size = \
-            _LOCAL.unpack(_exactly(file, _LOCAL.size))
+        signature, _, flags, method, _, _, crc, stored, length, name_size, extra_size = _LOCAL.unpack(
+            _exactly(file, _LOCAL.size)
+        )
         if signature != b"PK\x03\x04":
             raise BundleError("damaged: a member is not where the archive says: copy it again")
         name = _checked_name(_exactly(file, name_size), members)
@@ -77,8 +78,25 @@ def read(file: BinaryIO, size: int) -> Dict[str, bytes]:
 def _directory(file: BinaryIO, count: int) -> List[Tuple]:
     story = []
     for _ in range(count):
-        signature, _, _, flags, method, _, _, crc, stored, length, name_size, extra_size, comment_size, _, _, _, \
-            place = _CENTRAL.unpack(_exactly(file, _CENTRAL.size))
+        (
+            signature,
+            _,
+            _,
+            flags,
+            method,
+            _,
+            _,
+            crc,
+            stored,
+            length,
+            name_size,
+            extra_size,
+            comment_size,
+            _,
+            _,
+            _,
+            place,
+        ) = _CENTRAL.unpack(_exactly(file, _CENTRAL.size))
         name = _exactly(file, name_size)
         _exactly(file, extra_size + comment_size)
         story.append((name, flags, method, crc, stored, length, place))

@@ -66,8 +66,9 @@ def write(path: Union[str, Path], manifest: Union[Dict[str, Any], Manifest], fil
     """
     fields = manifest.model_dump(exclude_none=True) if isinstance(manifest, Manifest) else dict(manifest)
     provenance = fields.pop("provenance", {})
-    fields["files"] = {name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-                       for name, content in files.items()}
+    fields["files"] = {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()
+    }
     fields["provenance"] = provenance
     try:
         checked = build(fields)
@@ -105,8 +106,9 @@ def _read(path: Path, file: BinaryIO) -> Bundle:
         if name not in members:
             raise BundleError(f"{name} is declared in the manifest but missing")
         if len(members[name]) != declared.bytes:
-            raise BundleError(f"{name} has {len(members[name])} bytes but the manifest says {declared.bytes}: "
-                              "copy the bundle again")
+            raise BundleError(
+                f"{name} has {len(members[name])} bytes but the manifest says {declared.bytes}: copy the bundle again"
+            )
         if hashlib.sha256(members[name]).hexdigest() != declared.sha256:
             raise BundleError(f"{name} is not what was exported (digest differs): copy the bundle again")
     check_files(manifest, members)

@@ -41,18 +41,21 @@ def _ends(name: str, data: bytes) -> Ends:
     except BundleError as error:
         raise BundleError(f"{name}: {error}") from None
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise BundleError(f"{name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: "
-                          "a segment has one of each")
+        raise BundleError(
+            f"{name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: a segment has one of each"
+        )
     floats = sorted(model.dtypes & tflite.FLOATS)
     if floats:
         raise BundleError(f"{name} has {floats[0]} tensors: quantise it to int8")
     for tensor in model.inputs + model.outputs:
         if len(tensor.shape) != 4 or tensor.shape[0] != 1 or min(tensor.shape) < 1:
-            raise BundleError(f"{name} has an end of shape {_shape(tensor.shape)}: "
-                              "it has to be a fixed 1 x height x width x channels")
+            raise BundleError(
+                f"{name} has an end of shape {_shape(tensor.shape)}: it has to be a fixed 1 x height x width x channels"
+            )
         if tensor.dtype not in ("int8", "uint8") or not 0 < tensor.scale < float("inf"):
-            raise BundleError(f"{name} has an end of type {tensor.dtype} without a usable scale: "
-                              "it has to be quantised int8 or uint8")
+            raise BundleError(
+                f"{name} has an end of type {tensor.dtype} without a usable scale: it has to be quantised int8 or uint8"
+            )
     return model.inputs[0], model.outputs[0]
 
 
@@ -68,8 +71,8 @@ def _check_chain(plan: Plan, segments: Dict[str, Ends], manifest: Manifest) -> N
             continue
         if isinstance(stage, Shuffle):
             _, height, width, channels = tensor.shape
-            shape = (1, height * stage.factor, width * stage.factor, channels // stage.factor ** 2)
-            if channels % stage.factor ** 2:
+            shape = (1, height * stage.factor, width * stage.factor, channels // stage.factor**2)
+            if channels % stage.factor**2:
                 raise BundleError(f"plan {plan.name}: {channels} channels cannot be shuffled by {stage.factor}")
             tensor = tflite.Tensor(shape, tensor.dtype, tensor.scale, tensor.zero_point)
             continue
@@ -78,22 +81,29 @@ def _check_chain(plan: Plan, segments: Dict[str, Ends], manifest: Manifest) -> N
             gives, takes = getattr(tensor, what), getattr(takes_tensor, what)
             if gives != takes:
                 gives, takes = (_shape(gives), _shape(takes)) if what == "shape" else (gives, takes)
-                raise BundleError(f"plan {plan.name}: {before} gives {what.replace('_', '-')} {gives} but "
-                                  f"{stage.segment} takes {takes}: cut the segments from one network")
+                raise BundleError(
+                    f"plan {plan.name}: {before} gives {what.replace('_', '-')} {gives} but "
+                    f"{stage.segment} takes {takes}: cut the segments from one network"
+                )
         tensor, before = gives_tensor, stage.segment
     _check_end(plan.name, "output", tensor, manifest.output, _OUTPUT_QUANTIZATION)
 
 
-def _check_end(plan: str, end: str, tensor: tflite.Tensor, promised: Union[Input, Output], quantization,
-               border: int = 0) -> None:
+def _check_end(
+    plan: str, end: str, tensor: tflite.Tensor, promised: Union[Input, Output], quantization, border: int = 0
+) -> None:
     shape = (1, promised.height + 2 * border, promised.width + 2 * border, promised.channels)
     if tensor.shape != shape:
-        raise BundleError(f"plan {plan}: the network's {end} is {_shape(tensor.shape)} but the manifest says "
-                          f"{_shape(shape)} ({promised.pixels})")
+        raise BundleError(
+            f"plan {plan}: the network's {end} is {_shape(tensor.shape)} but the manifest says "
+            f"{_shape(shape)} ({promised.pixels})"
+        )
     scale, zero_point = quantization[tensor.dtype]
     if abs(tensor.scale - scale) > 1e-4 * scale or tensor.zero_point != zero_point:
-        raise BundleError(f"plan {plan}: the network's {end} is quantised with scale {tensor.scale:.7g} and zero-point "
-                          f"{tensor.zero_point}: pixels need {scale:.7g} and {zero_point} as {tensor.dtype}")
+        raise BundleError(
+            f"plan {plan}: the network's {end} is quantised with scale {tensor.scale:.7g} and zero-point "
+            f"{tensor.zero_point}: pixels need {scale:.7g} and {zero_point} as {tensor.dtype}"
+        )
 
 
 def _shape(shape) -> str:

@@ -34,4 +34,3 @@ def write(bundle: Bundle, plan: str) -> Path:
     except Problem as problem:
         raise Problem(f"the chosen plan cannot be remembered: {problem}") from problem
     return path
-

@@ -89,8 +89,10 @@ def _kind(value: Any) -> str:
     return "segment"
 
 
-Stage = Annotated[Union[Annotated[Segment, Tag("segment")], Annotated[Upsample, Tag("upsample")],
-                        Annotated[Shuffle, Tag("shuffle")]], Discriminator(_kind)]
+Stage = Annotated[
+    Union[Annotated[Segment, Tag("segment")], Annotated[Upsample, Tag("upsample")], Annotated[Shuffle, Tag("shuffle")]],
+    Discriminator(_kind),
+]
 
 
 class Plan(_Section):

@@ -88,5 +88,7 @@ def find(wanted: Optional[Union[str, Path]] = None, folders: Optional[Iterable[P
     if names:
         raise Problem(f"no style {str(wanted)!r} in {searched}: there is {', '.join(sorted(set(names)))}")
     why = f" ({refused[0]})" if refused else ""
-    raise Problem(f"no style in {searched}{why}: put a {SUFFIX} file there, name one with --style, "
-                  "or set RECONET_STYLES to its folder")
+    raise Problem(
+        f"no style in {searched}{why}: put a {SUFFIX} file there, name one with --style, "
+        "or set RECONET_STYLES to its folder"
+    )

@@ -11,8 +11,26 @@ from typing import FrozenSet, List, Optional, Tuple
 from ..errors import BundleError
 
 IDENTIFIER = b"TFL3"
-DTYPES = ("float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8",
-          "float64", "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4")
+DTYPES = (
+    "float32",
+    "float16",
+    "int32",
+    "uint8",
+    "int64",
+    "string",
+    "bool",
+    "int16",
+    "complex64",
+    "int8",
+    "float64",
+    "complex128",
+    "uint64",
+    "resource",
+    "variant",
+    "uint32",
+    "uint16",
+    "int4",
+)
 FLOATS = frozenset(("float32", "float16", "float64", "complex64", "complex128"))
 # Real segments have at most a few hundred tensors of rank 4; a hostile file must not cost seconds.
 _MOST_TENSORS = 512
@@ -78,8 +96,11 @@ def reach(data: bytes) -> Optional[int]:
         if code == _CONV_2D:
             # padding (0 is SAME), strides, and a dilation that is 1 where it is left out
             options = operator.table(4)
-            kept = options and (options.scalar(0, "b", 0), *(options.scalar(n, "i", 0) for n in (1, 2)),
-                                *(options.scalar(n, "i", 1) for n in (4, 5))) == (0, 1, 1, 1, 1)
+            kept = options and (
+                options.scalar(0, "b", 0),
+                *(options.scalar(n, "i", 0) for n in (1, 2)),
+                *(options.scalar(n, "i", 1) for n in (4, 5)),
+            ) == (0, 1, 1, 1, 1)
             taken = [tensors[number].numbers(0, "i", _HIGHEST_RANK) for number in operator.numbers(1, "i", _MOST_ENDS)]
             if not kept or len(taken) < 2 or len(taken[1]) != 4:
                 return None
@@ -183,8 +204,10 @@ class _Table:
 
     def tables(self, number: int) -> "List[_Table]":
         _, first = self._vector(number)
-        return [_Table(self._data, first + 4 * i + offset)
-                for i, offset in enumerate(self.numbers(number, "I", _MOST_TENSORS))]
+        return [
+            _Table(self._data, first + 4 * i + offset)
+            for i, offset in enumerate(self.numbers(number, "I", _MOST_TENSORS))
+        ]
 
 
 def _u32(data: bytes, place: int) -> int:

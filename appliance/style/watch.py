@@ -57,8 +57,17 @@ class Watch:
         flags = self._api.flags
         try:
             self._watched = self._inotify.add_watch(
-                self._folder, flags.CREATE | flags.CLOSE_WRITE | flags.ATTRIB | flags.MOVED_TO |
-                flags.MOVED_FROM | flags.DELETE | flags.DELETE_SELF | flags.MOVE_SELF | flags.ONLYDIR)
+                self._folder,
+                flags.CREATE
+                | flags.CLOSE_WRITE
+                | flags.ATTRIB
+                | flags.MOVED_TO
+                | flags.MOVED_FROM
+                | flags.DELETE
+                | flags.DELETE_SELF
+                | flags.MOVE_SELF
+                | flags.ONLYDIR,
+            )
         except OSError:  # not there, or not allowed
             return set()
         return {""}

@@ -18,8 +18,15 @@ ENCODER, CRTC, CONSOLE, PRIMARY, OVERLAY = 20, 30, 40, 50, 51
 
 
 def mode(width, height, preferred=False, flags=0):
-    return libdrm.Mode(clock=(width + 10) * (height + 10) * 60 // 1000, hdisplay=width, htotal=width + 10,
-                       vdisplay=height, vtotal=height + 10, flags=flags, type=drm.PREFERRED if preferred else 0)
+    return libdrm.Mode(
+        clock=(width + 10) * (height + 10) * 60 // 1000,
+        hdisplay=width,
+        htotal=width + 10,
+        vdisplay=height,
+        vtotal=height + 10,
+        flags=flags,
+        type=drm.PREFERRED if preferred else 0,
+    )
 
 
 def words(*numbers):
@@ -91,9 +98,11 @@ class FakeDrm:
                 assert pixels.shape == (plane["SRC_H"] >> 16, plane["SRC_W"] >> 16)
                 rows = np.arange(plane["CRTC_H"]) * pixels.shape[0] // plane["CRTC_H"]
                 columns = np.arange(plane["CRTC_W"]) * pixels.shape[1] // plane["CRTC_W"]
-                out[plane["CRTC_Y"]:plane["CRTC_Y"] + plane["CRTC_H"],
-                    plane["CRTC_X"]:plane["CRTC_X"] + plane["CRTC_W"]] = pixels[np.ix_(rows, columns)]
-        return out & 0xffffff
+                out[
+                    plane["CRTC_Y"] : plane["CRTC_Y"] + plane["CRTC_H"],
+                    plane["CRTC_X"] : plane["CRTC_X"] + plane["CRTC_W"],
+                ] = pixels[np.ix_(rows, columns)]
+        return out & 0xFFFFFF
 
     def flipped(self):
         """The refresh: what was flipped to is on the screen from now on."""
@@ -123,6 +132,7 @@ class FakeDrm:
             except OSError as error:
                 ctypes.set_errno(error.errno)
                 return None if libdrm.SIGNATURES[name][0] != ctypes.c_int else -error.errno
+
         return call
 
     def _fault(self, name):
@@ -146,8 +156,16 @@ class FakeDrm:
 
     def _full(self, framebuffer):
         height, width = self.framebuffers[framebuffer].shape
-        return dict(FB_ID=framebuffer, CRTC_ID=CRTC, SRC_W=width << 16, SRC_H=height << 16, CRTC_X=0, CRTC_Y=0,
-                    CRTC_W=width, CRTC_H=height)
+        return dict(
+            FB_ID=framebuffer,
+            CRTC_ID=CRTC,
+            SRC_W=width << 16,
+            SRC_H=height << 16,
+            CRTC_X=0,
+            CRTC_Y=0,
+            CRTC_W=width,
+            CRTC_H=height,
+        )
 
     def SetMaster(self, fd):
         self._need(not self.others, errno.EBUSY)
@@ -165,17 +183,27 @@ class FakeDrm:
         self._need(self.atomic)
 
     def ModeGetResources(self, fd):
-        found = libdrm.Resources(count_crtcs=1, crtcs=words(CRTC), count_connectors=len(self.connectors),
-                                 connectors=words(*range(len(self.connectors))))
+        found = libdrm.Resources(
+            count_crtcs=1,
+            crtcs=words(CRTC),
+            count_connectors=len(self.connectors),
+            connectors=words(*range(len(self.connectors))),
+        )
         return ctypes.pointer(found)
 
     def ModeGetConnector(self, fd, number):
         name, modes = list(self.connectors.items())[number]
         kind, _, count = name.rpartition("-")
         found = libdrm.ConnectorInfo(
-            connector_id=number, connector_type=drm._CONNECTORS.index(kind), connector_type_id=int(count),
-            connection=1 if modes else 2, count_modes=len(modes), modes=(libdrm.Mode * len(modes))(*modes),
-            count_encoders=1, encoders=words(ENCODER))
+            connector_id=number,
+            connector_type=drm._CONNECTORS.index(kind),
+            connector_type_id=int(count),
+            connection=1 if modes else 2,
+            count_modes=len(modes),
+            modes=(libdrm.Mode * len(modes))(*modes),
+            count_encoders=1,
+            encoders=words(ENCODER),
+        )
         return ctypes.pointer(found)
 
     ModeGetConnectorCurrent = ModeGetConnector
@@ -196,13 +224,13 @@ class FakeDrm:
         self._drive(framebuffer, libdrm.Mode.from_buffer_copy(wanted.contents) if wanted else None)
 
     def Ioctl(self, fd, request, argument):
-        argument, kind = argument._obj, request & 0xff
-        if kind == 0xb2:
+        argument, kind = argument._obj, request & 0xFF
+        if kind == 0xB2:
             pitch = 4 * argument.width + 64
             number = argument.handle = self._new()
             argument.pitch, argument.size = pitch, pitch * argument.height
             self.buffers[number] = argument.width, pitch, Memory(b"\x55" * argument.size)
-        elif kind == 0xb3:
+        elif kind == 0xB3:
             argument.offset = argument.handle
         else:
             del self.buffers[argument.value]
@@ -210,8 +238,9 @@ class FakeDrm:
     def ModeAddFB(self, fd, width, height, depth, bits, pitch, handle, out):
         assert (depth, bits) == (24, 32)
         out.value = self._new()
-        self.framebuffers[out.value] = np.ndarray((height, width), np.uint32, self.buffers[handle][2],
-                                                  strides=(pitch, 4))
+        self.framebuffers[out.value] = np.ndarray(
+            (height, width), np.uint32, self.buffers[handle][2], strides=(pitch, 4)
+        )
 
     def ModeRmFB(self, fd, framebuffer):
         for plane in self.planes.values():
@@ -227,16 +256,25 @@ class FakeDrm:
         return ctypes.pointer(libdrm.PlaneResources(count_planes=len(self.planes), planes=words(*self.planes)))
 
     def ModeGetPlane(self, fd, number):
-        return ctypes.pointer(libdrm.PlaneInfo(
-            plane_id=number, crtc_id=self.planes[number].get("CRTC_ID", 0), possible_crtcs=1, count_formats=1,
-            formats=words(drm.XRGB8888)))
+        return ctypes.pointer(
+            libdrm.PlaneInfo(
+                plane_id=number,
+                crtc_id=self.planes[number].get("CRTC_ID", 0),
+                possible_crtcs=1,
+                count_formats=1,
+                formats=words(drm.XRGB8888),
+            )
+        )
 
     def ModeObjectGetProperties(self, fd, number, kind):
-        assert kind == 0xeeeeeeee
+        assert kind == 0xEEEEEEEE
         values = [0] * len(PROPERTIES)
         values[0], values[-1] = int(number == PRIMARY), self.zpos[number]
-        return ctypes.pointer(libdrm.Properties(
-            count_props=len(values), props=words(*range(len(values))), prop_values=(ctypes.c_uint64 * 12)(*values)))
+        return ctypes.pointer(
+            libdrm.Properties(
+                count_props=len(values), props=words(*range(len(values))), prop_values=(ctypes.c_uint64 * 12)(*values)
+            )
+        )
 
     def ModeGetProperty(self, fd, number):
         return ctypes.pointer(libdrm.Property(prop_id=number, name=PROPERTIES[number].encode()))
@@ -252,7 +290,9 @@ class FakeDrm:
         for number, changed in request.items():
             values = {**self.planes[number], **changed}
             scaled = values["FB_ID"] and (values["SRC_W"] >> 16, values["SRC_H"] >> 16) != (
-                values["CRTC_W"], values["CRTC_H"])
+                values["CRTC_W"],
+                values["CRTC_H"],
+            )
             self._need(not scaled or self.scales, errno.ERANGE)
             whole = not values["FB_ID"] or (values["CRTC_W"], values["CRTC_H"]) == self.lit.size
             self._need(number == OVERLAY or whole or self.primary_floats)
@@ -315,5 +355,5 @@ def framed(picture, width=64, height=36):
     """`picture` in the middle of a black screen."""
     out = np.zeros((height, width), np.uint32)
     top, left = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
-    out[top:top + picture.shape[0], left:left + picture.shape[1]] = picture
+    out[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return out

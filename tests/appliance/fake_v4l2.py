@@ -50,9 +50,13 @@ class Kernel:
         self.api, self.devices, self.links, self.opened, self.maps, self.calls, self.tried = api, {}, {}, {}, [], [], []
         self.now = 100.0
         self.path = SimpleNamespace(realpath=lambda path: self.links.get(path, path))
-        self.names = {getattr(api, name) & 0xffffffff: name[7:] for name in (
-            "VIDIOC_QUERYCAP VIDIOC_ENUM_FMT VIDIOC_S_FMT VIDIOC_G_FMT VIDIOC_S_PARM VIDIOC_REQBUFS VIDIOC_QUERYBUF "
-            "VIDIOC_QBUF VIDIOC_DQBUF VIDIOC_STREAMON VIDIOC_STREAMOFF").split()}
+        self.names = {
+            getattr(api, name) & 0xFFFFFFFF: name[7:]
+            for name in (
+                "VIDIOC_QUERYCAP VIDIOC_ENUM_FMT VIDIOC_S_FMT VIDIOC_G_FMT VIDIOC_S_PARM VIDIOC_REQBUFS "
+                "VIDIOC_QUERYBUF VIDIOC_QBUF VIDIOC_DQBUF VIDIOC_STREAMON VIDIOC_STREAMOFF"
+            ).split()
+        }
 
     # os, glob, time
 
@@ -73,8 +77,11 @@ class Kernel:
         device.queue, device.ready = [], []
 
     def glob(self, pattern):
-        return [path for path in list(self.links) + list(self.devices)
-                if path == pattern or pattern == "/dev/video*" and path.startswith("/dev/video")]
+        return [
+            path
+            for path in list(self.links) + list(self.devices)
+            if path == pattern or pattern == "/dev/video*" and path.startswith("/dev/video")
+        ]
 
     def monotonic(self):
         return self.now
@@ -101,8 +108,9 @@ class Kernel:
             return [(fd, device.events)]
         for buffer in device.script.pop(0) if device.script else []:
             index = device.queue.pop(0)
-            view = np.ndarray((device.size[1], 2 * device.size[0]), np.uint8, device.memory[index],
-                              strides=(device.row, 1))
+            view = np.ndarray(
+                (device.size[1], 2 * device.size[0]), np.uint8, device.memory[index], strides=(device.row, 1)
+            )
             view[:] = device.pixels(device.filled).reshape(view.shape)
             device.ready.append((index, device.filled, buffer))
             device.filled += 1
@@ -161,7 +169,7 @@ class Kernel:
             words[word] = value
 
     def s_parm(self, device, rate):
-        device.asked += rate.parm.capture.timeperframe.denominator,
+        device.asked += (rate.parm.capture.timeperframe.denominator,)
         rate.parm.capture.timeperframe.denominator = device.rate
 
     def reqbufs(self, device, wanted):

@@ -101,8 +101,10 @@ def test_pictures_and_words_take_turns():
             return True
 
     screen = Announcer(Slow())
-    threads = [threading.Thread(target=lambda: [screen.show(frame()) for _ in range(200)]),
-               threading.Thread(target=lambda: [screen.say("Words") for _ in range(20)])]
+    threads = [
+        threading.Thread(target=lambda: [screen.show(frame()) for _ in range(200)]),
+        threading.Thread(target=lambda: [screen.say("Words") for _ in range(20)]),
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -45,6 +45,7 @@ def signed(fields, files):
 
 # Writing
 
+
 def test_what_is_written_is_read_back(tmp_path, parts):
     written = bundle.write(tmp_path / "a.reconet", *parts)
     assert bundle.read(tmp_path / "a.reconet") == written
@@ -68,13 +69,16 @@ def test_other_tools_can_open_it(tmp_path, parts):
         assert archive.testzip() is None
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda fields, files: fields.update(name="Bad Name"),
-    lambda fields, files: files.pop("preview.jpg"),
-    lambda fields, files: files.update({"../evil": b""}),
-    lambda fields, files: fields.update(provenance={"loss": float("nan")}),
-    lambda fields, files: fields.update(provenance={"recipe": object()}),
-])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda fields, files: fields.update(name="Bad Name"),
+        lambda fields, files: files.pop("preview.jpg"),
+        lambda fields, files: files.update({"../evil": b""}),
+        lambda fields, files: fields.update(provenance={"loss": float("nan")}),
+        lambda fields, files: fields.update(provenance={"recipe": object()}),
+    ],
+)
 def test_a_bad_bundle_is_not_written(tmp_path, parts, spoil):
     path = put(tmp_path, b"the style before")
     spoil(*parts)
@@ -90,6 +94,7 @@ def test_a_missing_folder_is_a_problem(tmp_path, parts):
 
 
 # The archive
+
 
 def test_missing(tmp_path):
     assert "No such file" in refused(tmp_path / "none.reconet")
@@ -144,8 +149,9 @@ def test_encrypted(tmp_path, tiny):
     assert "encrypted" in refused(put(tmp_path, bytes(data)))
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a\\b", ".hidden", "a..b", "sp ace", "\u00fcber", "-rf",
-                                  "x" * 200])
+@pytest.mark.parametrize(
+    "name", ["../evil", "/etc/passwd", "a\\b", ".hidden", "a..b", "sp ace", "\u00fcber", "-rf", "x" * 200]
+)
 def test_bad_names(tmp_path, tiny, name):
     assert "has the name" in refused(put(tmp_path, zipped(raw_members(tiny.path) + [(name, b"")])))
 
@@ -163,7 +169,7 @@ def test_too_many_members(tmp_path):
 def test_directory_that_tells_another_story(tmp_path, tiny):
     data = tiny.path.read_bytes()
     place = data.rindex(b"preview.jpg")
-    data = data[:place] + b"private.jpg" + data[place + 11:]
+    data = data[:place] + b"private.jpg" + data[place + 11 :]
     assert "does not match" in refused(put(tmp_path, data))
 
 
@@ -173,63 +179,80 @@ def test_manifest_comes_first(tmp_path, tiny):
 
 # The manifest
 
-@pytest.mark.parametrize("text, words", [
-    (b"", "Invalid JSON"), (b"{", "Invalid JSON"), (b"\xff\xfe", "Invalid JSON"), (b"[]", "object"),
-    (b"[" * 100000, "recursion"), (b"9" * 100000, "Invalid JSON"), (b" " * (128 << 10) + b"{}", "too large"),
-], ids=["empty", "half", "binary", "list", "deep", "long_number", "large"])
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (b"", "Invalid JSON"),
+        (b"{", "Invalid JSON"),
+        (b"\xff\xfe", "Invalid JSON"),
+        (b"[]", "object"),
+        (b"[" * 100000, "recursion"),
+        (b"9" * 100000, "Invalid JSON"),
+        (b" " * (128 << 10) + b"{}", "too large"),
+    ],
+    ids=["empty", "half", "binary", "list", "deep", "long_number", "large"],
+)
 def test_not_a_manifest(tmp_path, tiny, text, words):
     data = zipped([("manifest.json", text)] + raw_members(tiny.path)[1:])
     assert words in refused(put(tmp_path, data))
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda m: m.update(format=2, shape="round"), "update the appliance"),
-    (lambda m: m.update(format=0), "format"),
-    (lambda m: m.pop("format"), "format"),
-    (lambda m: m.update(colour="blue"), "colour"),
-    (lambda m: m["input"].update(depth=3), "input.depth"),
-    (lambda m: m["input"].update(pixels="bgr"), "input.pixels"),
-    (lambda m: m["input"].update(width="64"), "input.width"),
-    (lambda m: m["input"].update(exposure={"mean": 0.45, "std": 0.0}), "exposure.std"),
-    (lambda m: m["output"].update(height=10 ** 9), "output.height"),
-    (lambda m: m.update(name="The Starry Night"), "name"),
-    (lambda m: m.update(name="x" * 65), "name"),
-    (lambda m: m.update(name="../x"), "name"),
-    (lambda m: m.update(title="a\x1b[2Jb"), "title"),
-    (lambda m: m.update(created="yesterday"), "created"),
-    (lambda m: m.update(plans=[]), "plans"),
-    (lambda m: m["plans"].append(m["plans"][0]), "same name"),
-    (lambda m: m["plans"][0]["stages"].append({"upsample": "nearest", "factor": 2}), "begin and end"),
-    (lambda m: m["plans"][0]["stages"].insert(0, {"upsample": "nearest", "factor": 2}), "begin and end"),
-    (lambda m: m["plans"][0]["stages"].insert(1, {"shuffle": "pixels", "factor": 2}), "not its last"),
-    (lambda m: m["plans"][2]["stages"].insert(1, {"upsample": "nearest", "factor": 2}), "begin and end"),
-    (lambda m: m["plans"][2]["stages"].pop(0), "begin and end"),
-    (lambda m: m["plans"][2]["stages"][1].update(shuffle="rows"), "shuffle"),
-    (lambda m: m["plans"][0]["stages"][1].update(factor=9), "factor"),
-    (lambda m: m["plans"][0]["stages"][1].update(upsample="cubic"), "upsample"),
-    (lambda m: m["plans"][0]["stages"][0].update(edgetpu=7), "edgetpu"),
-    (lambda m: m["plans"][0]["stages"][0].update(segment="none.tflite"), "none.tflite"),
-    (lambda m: m["files"].update({"more.tflite": {"bytes": 0, "sha256": "0" * 64}}), "missing"),
-    (lambda m: m["files"].pop("preview.jpg"), "not declared"),
-    (lambda m: m["files"]["preview.jpg"].update(bytes=5), "5"),
-    (lambda m: m["files"]["preview.jpg"].update(sha256="0" * 64), "digest"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda m: m.update(format=2, shape="round"), "update the appliance"),
+        (lambda m: m.update(format=0), "format"),
+        (lambda m: m.pop("format"), "format"),
+        (lambda m: m.update(colour="blue"), "colour"),
+        (lambda m: m["input"].update(depth=3), "input.depth"),
+        (lambda m: m["input"].update(pixels="bgr"), "input.pixels"),
+        (lambda m: m["input"].update(width="64"), "input.width"),
+        (lambda m: m["input"].update(exposure={"mean": 0.45, "std": 0.0}), "exposure.std"),
+        (lambda m: m["output"].update(height=10**9), "output.height"),
+        (lambda m: m.update(name="The Starry Night"), "name"),
+        (lambda m: m.update(name="x" * 65), "name"),
+        (lambda m: m.update(name="../x"), "name"),
+        (lambda m: m.update(title="a\x1b[2Jb"), "title"),
+        (lambda m: m.update(created="yesterday"), "created"),
+        (lambda m: m.update(plans=[]), "plans"),
+        (lambda m: m["plans"].append(m["plans"][0]), "same name"),
+        (lambda m: m["plans"][0]["stages"].append({"upsample": "nearest", "factor": 2}), "begin and end"),
+        (lambda m: m["plans"][0]["stages"].insert(0, {"upsample": "nearest", "factor": 2}), "begin and end"),
+        (lambda m: m["plans"][0]["stages"].insert(1, {"shuffle": "pixels", "factor": 2}), "not its last"),
+        (lambda m: m["plans"][2]["stages"].insert(1, {"upsample": "nearest", "factor": 2}), "begin and end"),
+        (lambda m: m["plans"][2]["stages"].pop(0), "begin and end"),
+        (lambda m: m["plans"][2]["stages"][1].update(shuffle="rows"), "shuffle"),
+        (lambda m: m["plans"][0]["stages"][1].update(factor=9), "factor"),
+        (lambda m: m["plans"][0]["stages"][1].update(upsample="cubic"), "upsample"),
+        (lambda m: m["plans"][0]["stages"][0].update(edgetpu=7), "edgetpu"),
+        (lambda m: m["plans"][0]["stages"][0].update(segment="none.tflite"), "none.tflite"),
+        (lambda m: m["files"].update({"more.tflite": {"bytes": 0, "sha256": "0" * 64}}), "missing"),
+        (lambda m: m["files"].pop("preview.jpg"), "not declared"),
+        (lambda m: m["files"]["preview.jpg"].update(bytes=5), "5"),
+        (lambda m: m["files"]["preview.jpg"].update(sha256="0" * 64), "digest"),
+    ],
+)
 def test_manifest_errors(tmp_path, tiny, change, words):
     assert words in refused(put(tmp_path, with_manifest(tiny, change)))
 
 
 # What the segments say
 
-@pytest.mark.parametrize("change, words", [
-    (lambda m: m["input"].update(width=32), "manifest says 1x32x32x3"),
-    (lambda m: m["output"].update(pixels="bgrx"), "manifest says 1x32x64x4"),
-    (lambda m: m["plans"][0]["stages"].pop(1), "gives shape"),
-    (lambda m: m["plans"][0]["stages"][1].update(factor=4), "gives shape"),
-    (lambda m: m["plans"][0]["stages"].append({"shuffle": "pixels", "factor": 2}), "cannot be shuffled"),
-    (lambda m: m["plans"][2]["stages"][1].update(factor=2), "manifest says"),
-    (lambda m: m["plans"][2]["stages"].pop(), "manifest says"),
-    (lambda m: m["plans"][0]["stages"][0].update(edgetpu=m["plans"][0]["stages"][2]["segment"]), "different ends"),
-])
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda m: m["input"].update(width=32), "manifest says 1x32x32x3"),
+        (lambda m: m["output"].update(pixels="bgrx"), "manifest says 1x32x64x4"),
+        (lambda m: m["plans"][0]["stages"].pop(1), "gives shape"),
+        (lambda m: m["plans"][0]["stages"][1].update(factor=4), "gives shape"),
+        (lambda m: m["plans"][0]["stages"].append({"shuffle": "pixels", "factor": 2}), "cannot be shuffled"),
+        (lambda m: m["plans"][2]["stages"][1].update(factor=2), "manifest says"),
+        (lambda m: m["plans"][2]["stages"].pop(), "manifest says"),
+        (lambda m: m["plans"][0]["stages"][0].update(edgetpu=m["plans"][0]["stages"][2]["segment"]), "different ends"),
+    ],
+)
 def test_plans_that_do_not_fit(tmp_path, tiny, change, words):
     assert words in refused(put(tmp_path, with_manifest(tiny, change)))
 
@@ -278,6 +301,7 @@ def test_border_and_channels_of_an_end(tmp_path, tiny_yuv):
 
 # Fuzzing: refused, or the very same style; never anything else
 
+
 def test_random_damage_to_the_archive(tmp_path, tiny):
     random_ = random.Random(1)
     original = tiny.path.read_bytes()
@@ -287,7 +311,7 @@ def test_random_damage_to_the_archive(tmp_path, tiny):
         for _ in range(random_.choice((1, 1, 2, 8))):
             data[random_.choice(spots)] = random_.randrange(256)
         if random_.random() < 0.2:
-            del data[random_.randrange(len(data)):]
+            del data[random_.randrange(len(data)) :]
         path = put(tmp_path, bytes(data))
         try:
             bundle.read(path)

@@ -24,6 +24,7 @@ def picture(path, size=(20, 10), colour=(255, 0, 0)):
 
 # Virtual
 
+
 def test_virtual_is_the_same_every_time():
     first, second = (take(VirtualCamera(paced=False), 3) for _ in range(2))
     assert [frame.index for frame in first] == [0, 1, 2]
@@ -34,7 +35,7 @@ def test_virtual_is_the_same_every_time():
 
 def test_virtual_moves_smoothly_and_for_ever():
     camera = VirtualCamera(paced=False)
-    for index in (10, 50, 95, 96, 479, 480, 10 ** 6):
+    for index in (10, 50, 95, 96, 479, 480, 10**6):
         change = np.abs(camera.picture(index).astype(int) - camera.picture(index + 1)).mean()
         assert 0.1 < change < 20
 
@@ -53,6 +54,7 @@ def test_a_stopped_camera_yields_nothing():
 
 
 # Pictures
+
 
 def test_pictures_in_natural_order(tmp_path):
     for number in (10, 9, 1):
@@ -87,8 +89,10 @@ def test_a_picture_on_its_side_is_turned(tmp_path):
     assert take(open_camera(str(tmp_path / "a.jpg")))[0].pixels.shape == (20, 10, 3)
 
 
-@pytest.mark.parametrize("name, content, words", [
-    ("a.png", b"text", "not a picture"), ("b.png", None, "no pictures"), ("c.png", b"", "not a picture")])
+@pytest.mark.parametrize(
+    "name, content, words",
+    [("a.png", b"text", "not a picture"), ("b.png", None, "no pictures"), ("c.png", b"", "not a picture")],
+)
 def test_bad_pictures(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_bytes(content)
@@ -99,7 +103,7 @@ def test_bad_pictures(tmp_path, name, content, words):
 def test_a_truncated_picture(tmp_path):
     Image.effect_noise((64, 64), 50).save(str(tmp_path / "a.png"))
     data = (tmp_path / "a.png").read_bytes()
-    (tmp_path / "a.png").write_bytes(data[:len(data) // 2])
+    (tmp_path / "a.png").write_bytes(data[: len(data) // 2])
     with pytest.raises(Problem, match="a.png"):
         take(open_camera(str(tmp_path)))
 
@@ -110,6 +114,7 @@ def test_missing_source():
 
 
 # Video files
+
 
 def film(path, size=(64, 48), times=(0, 1, 2, 3, 4), rotation=None, aspect=None, codec="libx264"):
     av = pytest.importorskip("av", reason="PyAV is not installed")
@@ -122,7 +127,7 @@ def film(path, size=(64, 48), times=(0, 1, 2, 3, 4), rotation=None, aspect=None,
         stream.set_display_rotation(rotation)
     for number, time in enumerate(times):
         pixels = np.full((size[1], size[0], 3), 40 * number % 256, np.uint8)
-        pixels[:size[1] // 2, :size[0] // 2] = 255
+        pixels[: size[1] // 2, : size[0] // 2] = 255
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         frame.pts = time
         container.mux(stream.encode(frame))
@@ -145,6 +150,7 @@ def test_odd_sizes(tmp_path):
 
 def test_wide_pixels_become_square(tmp_path):
     from fractions import Fraction
+
     pixels = take(open_camera(film(tmp_path / "a.mp4", aspect=Fraction(3, 2))))[0].pixels
     assert pixels.shape == (48, 96, 3)
 
@@ -159,9 +165,15 @@ def test_a_video_on_its_side_is_turned(tmp_path):
     assert int(np.argmax(bright)) == 2
 
 
-@pytest.mark.parametrize("content, words", [(b"", "empty"), (b"hello, I am text\n" * 50, "not a video"),
-                                            (bytes(1000), "not a video"),
-                                            (b"#EXTM3U\nfile:///etc/passwd\n", "cannot read")])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "empty"),
+        (b"hello, I am text\n" * 50, "not a video"),
+        (bytes(1000), "not a video"),
+        (b"#EXTM3U\nfile:///etc/passwd\n", "cannot read"),
+    ],
+)
 def test_bad_videos(tmp_path, content, words):
     pytest.importorskip("av", reason="PyAV is not installed")
     (tmp_path / "a.mp4").write_bytes(content)
@@ -172,7 +184,7 @@ def test_bad_videos(tmp_path, content, words):
 def test_a_truncated_video(tmp_path):
     path = film(tmp_path / "a.mp4", times=range(60))
     data = (tmp_path / "a.mp4").read_bytes()
-    (tmp_path / "a.mp4").write_bytes(data[:len(data) // 2])
+    (tmp_path / "a.mp4").write_bytes(data[: len(data) // 2])
     with pytest.raises(Problem, match="a.mp4"):
         take(open_camera(path))
 

@@ -61,21 +61,24 @@ def test_a_video_in_and_out(reconet, tmp_path):
     assert code == 0 and out.startswith("15 frames")
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["run", "--camera", "none.mp4"], "no video or folder of pictures"),
-    (["run", "--camera", "{tmp}/empty"], "no pictures"),
-    (["run", "--style", "guernica"], "there is tiny"),
-    (["run", "--style", "{tmp}/none.reconet"], "No such file"),
-    (["run", "--style", "{tmp}/bad.reconet"], "not a style bundle"),
-    (["run", "--plan", "fast"], "no plan 'fast'"),
-    (["run", "--display", "a.gif"], "unknown kind '.gif'"),
-    (["run", "--display", "{tmp}/none/out"], "create the folder"),
-    (["run", "--display", "{tmp}"], "not empty"),
-    (["run", "--sheet", "{tmp}/none/a.png"], "create the folder"),
-    (["run", "--sheet", "{tmp}/a.jpg"], "PNG"),
-    (["run", "--sheet", "{tmp}/a.png", "--display", "{tmp}/a.png"], "same file"),
-    (["run", "--camera", "{tmp}/bad.reconet", "--display", "{tmp}/../{name}/bad.reconet"], "same file"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["run", "--camera", "none.mp4"], "no video or folder of pictures"),
+        (["run", "--camera", "{tmp}/empty"], "no pictures"),
+        (["run", "--style", "guernica"], "there is tiny"),
+        (["run", "--style", "{tmp}/none.reconet"], "No such file"),
+        (["run", "--style", "{tmp}/bad.reconet"], "not a style bundle"),
+        (["run", "--plan", "fast"], "no plan 'fast'"),
+        (["run", "--display", "a.gif"], "unknown kind '.gif'"),
+        (["run", "--display", "{tmp}/none/out"], "create the folder"),
+        (["run", "--display", "{tmp}"], "not empty"),
+        (["run", "--sheet", "{tmp}/none/a.png"], "create the folder"),
+        (["run", "--sheet", "{tmp}/a.jpg"], "PNG"),
+        (["run", "--sheet", "{tmp}/a.png", "--display", "{tmp}/a.png"], "same file"),
+        (["run", "--camera", "{tmp}/bad.reconet", "--display", "{tmp}/../{name}/bad.reconet"], "same file"),
+    ],
+)
 def test_bad_input_is_one_line(reconet, tmp_path, arguments, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.reconet").write_bytes(b"nonsense")
@@ -86,9 +89,19 @@ def test_bad_input_is_one_line(reconet, tmp_path, arguments, words):
     assert sorted(os.listdir(str(tmp_path))) == before
 
 
-@pytest.mark.parametrize("arguments", [
-    [], ["paint"], ["run", "--seconds", "0"], ["run", "--seconds", "-1"], ["run", "--seconds", "nan"],
-    ["run", "--seconds", "soon"], ["run", "--threads", "0"], ["run", "--colour"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["paint"],
+        ["run", "--seconds", "0"],
+        ["run", "--seconds", "-1"],
+        ["run", "--seconds", "nan"],
+        ["run", "--seconds", "soon"],
+        ["run", "--threads", "0"],
+        ["run", "--colour"],
+    ],
+)
 def test_wrong_usage_is_one_line_and_code_2(reconet, arguments):
     code, out, err = reconet(*arguments)
     assert code == 2 and out == "" and len(err) == 1 and err[0].startswith("reconet: ")
@@ -130,9 +143,13 @@ def test_doctor_is_not_content_without_a_style(reconet, styles):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_film(styles, tmp_path, number):
-    process = subprocess.Popen([sys.executable, "-m", "appliance", "run", "--display", str(tmp_path / "out"),
-                                "--every-frame"], cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               universal_newlines=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "run", "--display", str(tmp_path / "out"), "--every-frame"],
+        cwd=str(ROOT),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
     while not any(name.endswith(".part") and os.listdir(str(tmp_path / name)) for name in os.listdir(str(tmp_path))):
         assert process.poll() is None
     process.send_signal(number)

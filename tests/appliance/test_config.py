@@ -46,8 +46,11 @@ def test_the_default_file_explains_every_key():
     for section in config.Settings.model_fields:
         assert lines[lines.index(f"[{section}]") - 1].startswith("# ")
         for key in getattr(config.Settings(), section).model_dump():
-            at = next(number for number in range(lines.index(f"[{section}]"), len(lines))
-                      if lines[number].startswith(f"{key} = "))
+            at = next(
+                number
+                for number in range(lines.index(f"[{section}]"), len(lines))
+                if lines[number].startswith(f"{key} = ")
+            )
             comment, number = "", at - 1
             while lines[number].startswith("# "):
                 comment, number = lines[number][1:] + comment, number - 1
@@ -63,14 +66,27 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
     assert settings.host.watchdog is False
 
 
-@pytest.mark.parametrize("section, key, value", [
-    ("camera", "device", "/dev/v4l/by-id/usb-046d_C920-video-index0"), ("camera", "width", 160),
-    ("camera", "height", 4096), ("camera", "fps", 1), ("camera", "fps", 120), ("display", "connector", "HDMI-A-1"),
-    ("display", "connector", "eDP-1"), ("display", "connector", "Virtual-12"), ("display", "mode", "1920x1080"),
-    ("style", "name", "starry_night"), ("style", "folder", "/home/mendel/my styles"), ("engine", "plan", "lowres"),
-    ("engine", "runtime", "tflite_runtime"), ("engine", "threads", 64), ("engine", "tpu_missing", "slate"),
-    ("host", "status", "/tmp/status.json"),
-])
+@pytest.mark.parametrize(
+    "section, key, value",
+    [
+        ("camera", "device", "/dev/v4l/by-id/usb-046d_C920-video-index0"),
+        ("camera", "width", 160),
+        ("camera", "height", 4096),
+        ("camera", "fps", 1),
+        ("camera", "fps", 120),
+        ("display", "connector", "HDMI-A-1"),
+        ("display", "connector", "eDP-1"),
+        ("display", "connector", "Virtual-12"),
+        ("display", "mode", "1920x1080"),
+        ("style", "name", "starry_night"),
+        ("style", "folder", "/home/mendel/my styles"),
+        ("engine", "plan", "lowres"),
+        ("engine", "runtime", "tflite_runtime"),
+        ("engine", "threads", 64),
+        ("engine", "tpu_missing", "slate"),
+        ("host", "status", "/tmp/status.json"),
+    ],
+)
 def test_allowed_values(tmp_path, section, key, value):
     text = f'"{value}"' if isinstance(value, str) else value
     assert getattr(getattr(load(tmp_path, f"[{section}]\n{key} = {text}\n"), section), key) == value
@@ -81,32 +97,35 @@ def test_a_mode_has_a_size(tmp_path):
     assert load(tmp_path, '[display]\nmode = "1920x1080"\n').display.size == (1920, 1080)
 
 
-@pytest.mark.parametrize("key, value, allowed", [
-    ("camera.device", '"video0"', '"auto" or a device, such as "/dev/video1"'),
-    ("camera.device", '"/dev/vid\\neo0"', "a device"),
-    ("camera.device", "0", "a device"),
-    ("camera.width", "1281", "an even number from 160 to 4096"),
-    ("camera.width", "99998", "an even number from 160 to 4096"),
-    ("camera.width", '"1280"', "an even number from 160 to 4096"),
-    ("camera.height", "-720", "an even number from 120 to 4096"),
-    ("camera.fps", "0", "a whole number from 1 to 120"),
-    ("camera.fps", "29.97", "a whole number from 1 to 120"),
-    ("camera.fps", "true", "a whole number from 1 to 120"),
-    ("camera.fps", "nan", "a whole number from 1 to 120"),
-    ("camera.fps", "2026-11-23", "a whole number from 1 to 120"),
-    ("display.connector", '"HDMI"', '"auto" or a connector, such as "HDMI-A-1"'),
-    ("display.mode", '"1080p"', '"preferred" or a size, such as "1920x1080"'),
-    ("display.mode", '"1920x0"', '"preferred" or a size'),
-    ("style.name", '"Starry Night"', '"newest" or the name of a style: lower-case letters, digits and _'),
-    ("style.folder", '"styles"', "a folder, from / on"),
-    ("engine.plan", '""', '"auto" or the name of a plan: lower-case letters, digits and _'),
-    ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"'),
-    ("engine.threads", "65", "a whole number from 0 to 64"),
-    ("engine.tpu_missing", '"wait"', '"cpu" or "slate"'),
-    ("host.status", '"status.json"', "a file, from / on"),
-    ("host.watchdog", "1", "true or false"),
-    ("host.watchdog", '"on"', "true or false"),
-])
+@pytest.mark.parametrize(
+    "key, value, allowed",
+    [
+        ("camera.device", '"video0"', '"auto" or a device, such as "/dev/video1"'),
+        ("camera.device", '"/dev/vid\\neo0"', "a device"),
+        ("camera.device", "0", "a device"),
+        ("camera.width", "1281", "an even number from 160 to 4096"),
+        ("camera.width", "99998", "an even number from 160 to 4096"),
+        ("camera.width", '"1280"', "an even number from 160 to 4096"),
+        ("camera.height", "-720", "an even number from 120 to 4096"),
+        ("camera.fps", "0", "a whole number from 1 to 120"),
+        ("camera.fps", "29.97", "a whole number from 1 to 120"),
+        ("camera.fps", "true", "a whole number from 1 to 120"),
+        ("camera.fps", "nan", "a whole number from 1 to 120"),
+        ("camera.fps", "2026-11-23", "a whole number from 1 to 120"),
+        ("display.connector", '"HDMI"', '"auto" or a connector, such as "HDMI-A-1"'),
+        ("display.mode", '"1080p"', '"preferred" or a size, such as "1920x1080"'),
+        ("display.mode", '"1920x0"', '"preferred" or a size'),
+        ("style.name", '"Starry Night"', '"newest" or the name of a style: lower-case letters, digits and _'),
+        ("style.folder", '"styles"', "a folder, from / on"),
+        ("engine.plan", '""', '"auto" or the name of a plan: lower-case letters, digits and _'),
+        ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"'),
+        ("engine.threads", "65", "a whole number from 0 to 64"),
+        ("engine.tpu_missing", '"wait"', '"cpu" or "slate"'),
+        ("host.status", '"status.json"', "a file, from / on"),
+        ("host.watchdog", "1", "true or false"),
+        ("host.watchdog", '"on"', "true or false"),
+    ],
+)
 def test_a_wrong_value_is_refused_with_what_is_allowed(tmp_path, key, value, allowed):
     section, name = key.split(".")
     line = refusal(tmp_path, f"[{section}]\n{name} = {value}\n")
@@ -114,24 +133,39 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(tmp_path, key, value, all
     assert value in line or value in ("nan", "2026-11-23")
 
 
-@pytest.mark.parametrize("text, line", [
-    ("[camera]\nwidht = 640\n",
-     "camera.widht = 640: unknown key: allowed in [camera] are device, width, height, fps"),
-    ("fps = 30\n",
-     "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [host]"),
-    ("[camra]\nfps = 30\n",
-     'camra = {"fps": 30}: unknown section: allowed are [camera], [display], [style], [engine], [host]'),
-    ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps"),
-    ("[[camera]]\nfps = 30\n",
-     'camera = [{"fps": 30}]: allowed is a section [camera] with device, width, height, fps'),
-])
+@pytest.mark.parametrize(
+    "text, line",
+    [
+        (
+            "[camera]\nwidht = 640\n",
+            "camera.widht = 640: unknown key: allowed in [camera] are device, width, height, fps",
+        ),
+        ("fps = 30\n", "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [host]"),
+        (
+            "[camra]\nfps = 30\n",
+            'camra = {"fps": 30}: unknown section: allowed are [camera], [display], [style], [engine], [host]',
+        ),
+        ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps"),
+        (
+            "[[camera]]\nfps = 30\n",
+            'camera = [{"fps": 30}]: allowed is a section [camera] with device, width, height, fps',
+        ),
+    ],
+)
 def test_an_unknown_key_is_refused_with_those_that_are_known(tmp_path, text, line):
     assert refusal(tmp_path, text) == line
 
 
-@pytest.mark.parametrize("text", [
-    "[camera\n", "[camera]\nfps = \n", "[camera]\nfps = 1\nfps = 2\n", b"\xff\xfe", "a = " + "[" * 5000,
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[camera\n",
+        "[camera]\nfps = \n",
+        "[camera]\nfps = 1\nfps = 2\n",
+        b"\xff\xfe",
+        "a = " + "[" * 5000,
+    ],
+)
 def test_what_is_not_toml_is_refused_with_what_to_do(tmp_path, text):
     assert refusal(tmp_path, text).startswith("not valid TOML: ")
     assert "remove it to take the defaults" in refusal(tmp_path, text)

@@ -90,8 +90,9 @@ def appliance(styles, tmp_path, monkeypatch):
     notes, slates, started = [], [], []
     monkeypatch.setattr(systemd, "_notify", lambda *assignments: notes.extend(assignments))
     draw = daemon_module.Announcer._say
-    monkeypatch.setattr(daemon_module.Announcer, "_say",
-                        lambda self, title, text: slates.append(title) or draw(self, title, text))
+    monkeypatch.setattr(
+        daemon_module.Announcer, "_say", lambda self, title, text: slates.append(title) or draw(self, title, text)
+    )
     settings = tmp_path / "config.toml"
 
     def start(before=lambda one: None):
@@ -114,9 +115,12 @@ def appliance(styles, tmp_path, monkeypatch):
     def configure(**sections):
         sections.setdefault("host", {})["status"] = str(tmp_path / "status.json")
         sections.setdefault("style", {})["folder"] = str(styles)
-        settings.write_text("".join(f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n"
-                                                            for key, value in keys.items())
-                                    for name, keys in sections.items()))
+        settings.write_text(
+            "".join(
+                f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+                for name, keys in sections.items()
+            )
+        )
 
     configure()
     start.configure, start.status = configure, tmp_path / "status.json"
@@ -229,8 +233,9 @@ def test_the_configuration_is_read_again(appliance):
     one = appliance()
     one.monitor.until(picture)
     before = one.monitor
-    appliance.configure(camera={"device": "/dev/video3", "fps": 15}, display={"mode": "1920x1080"},
-                        engine={"plan": "lowres"})
+    appliance.configure(
+        camera={"device": "/dev/video3", "fps": 15}, display={"mode": "1920x1080"}, engine={"plan": "lowres"}
+    )
     one.reload()
     now = state_of(appliance, lambda now: now.plan == "lowres")
     assert one.camera.wanted == ("/dev/video3", (1280, 720), 15) and before.finished and now.config is None
@@ -239,8 +244,10 @@ def test_the_configuration_is_read_again(appliance):
     one.reload()
     now = state_of(appliance, lambda now: now.config is not None)
     assert "camera.fps = 0" in now.config and now.style == "tiny"  # goes on as before
-    assert [note for note in one.notes if note in ("RELOADING=1", "READY=1")] == ["READY=1"] + 2 * ["RELOADING=1",
-                                                                                                    "READY=1"]
+    assert [note for note in one.notes if note in ("RELOADING=1", "READY=1")] == ["READY=1"] + 2 * [
+        "RELOADING=1",
+        "READY=1",
+    ]
 
 
 def test_a_status_that_cannot_be_written_is_no_hindrance(appliance, tmp_path):
@@ -251,18 +258,25 @@ def test_a_status_that_cannot_be_written_is_no_hindrance(appliance, tmp_path):
 
 def test_by_hand_a_bad_configuration_is_an_error(tmp_path):
     (tmp_path / "bad.toml").write_text("[camera]\nwidht = 640\n")
-    done = subprocess.run([sys.executable, "-m", "appliance", "run", "--config", str(tmp_path / "bad.toml")],
-                          cwd=str(ROOT), stderr=subprocess.PIPE, universal_newlines=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", "run", "--config", str(tmp_path / "bad.toml")],
+        cwd=str(ROOT),
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
     assert done.returncode == 1 and "widht" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it(number, styles, tmp_path):
     """The process itself, on a machine without camera and monitor."""
-    (tmp_path / "config.toml").write_text(f'[host]\nstatus = "{tmp_path}/status.json"\n'
-                                          f'[style]\nfolder = "{styles}"\n')
-    process = subprocess.Popen([sys.executable, "-m", "appliance", "run", "--config", str(tmp_path / "config.toml")],
-                               cwd=str(ROOT), stderr=subprocess.PIPE, universal_newlines=True)
+    (tmp_path / "config.toml").write_text(f'[host]\nstatus = "{tmp_path}/status.json"\n[style]\nfolder = "{styles}"\n')
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "run", "--config", str(tmp_path / "config.toml")],
+        cwd=str(ROOT),
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
     while not (tmp_path / "status.json").exists():
         assert process.poll() is None, process.stderr.read()
     process.send_signal(number)

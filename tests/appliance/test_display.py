@@ -18,8 +18,10 @@ noise = np.random.RandomState(0)
 
 
 def frames(count=5, size=(64, 48)):
-    return [Frame(noise.randint(0, 256, (size[1], size[0], 3)).astype(np.uint8), 7.0 + index / 30, index)
-            for index in range(count)]
+    return [
+        Frame(noise.randint(0, 256, (size[1], size[0], 3)).astype(np.uint8), 7.0 + index / 30, index)
+        for index in range(count)
+    ]
 
 
 def shown(spec, film):
@@ -42,6 +44,7 @@ def test_none_takes_everything():
 
 # Pictures
 
+
 def test_pictures_are_exact_and_appear_when_finished(tmp_path):
     film = frames(3)
     display = shown(tmp_path / "out", film)
@@ -49,8 +52,10 @@ def test_pictures_are_exact_and_appear_when_finished(tmp_path):
     display.finish()
     names = sorted(os.listdir(str(tmp_path / "out")))
     assert names == ["frame_000001.png", "frame_000002.png", "frame_000003.png"]
-    assert all(np.array_equal(np.asarray(Image.open(str(tmp_path / "out" / name))), frame.pixels)
-               for name, frame in zip(names, film))
+    assert all(
+        np.array_equal(np.asarray(Image.open(str(tmp_path / "out" / name))), frame.pixels)
+        for name, frame in zip(names, film)
+    )
 
 
 def test_an_empty_folder_is_filled_and_a_full_one_is_refused(tmp_path):
@@ -62,6 +67,7 @@ def test_an_empty_folder_is_filled_and_a_full_one_is_refused(tmp_path):
 
 
 # Video
+
 
 def test_video_plays_anywhere_and_keeps_its_times(tmp_path):
     pytest.importorskip("av", reason="PyAV is not installed")
@@ -90,6 +96,7 @@ def test_a_film_without_frames_is_none(tmp_path):
 
 # Both
 
+
 @pytest.mark.parametrize("name", ["a.mp4", "folder"])
 def test_discard_leaves_nothing_and_what_was_there_stays(tmp_path, name):
     if name == "a.mp4":
@@ -102,9 +109,16 @@ def test_discard_leaves_nothing_and_what_was_there_stays(tmp_path, name):
     assert os.listdir(str(tmp_path)) == before
 
 
-@pytest.mark.parametrize("name, words", [("none/a.mp4", "create the folder"), ("none/folder", "create the folder"),
-                                         ("a.gif", "unknown kind '.gif'"), ("folder.mp4", "it is a folder"),
-                                         ("file", "cannot write")])
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("none/a.mp4", "create the folder"),
+        ("none/folder", "create the folder"),
+        ("a.gif", "unknown kind '.gif'"),
+        ("folder.mp4", "it is a folder"),
+        ("file", "cannot write"),
+    ],
+)
 def test_places_that_cannot_be_written(tmp_path, name, words):
     if name.endswith(".mp4"):
         pytest.importorskip("av", reason="PyAV is not installed")
@@ -141,13 +155,19 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, name):
     if name == "a.mp4":
         pytest.importorskip("av", reason="PyAV is not installed")
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
-    done = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path / name)], cwd=str(ROOT), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path / name)],
+        cwd=str(ROOT),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
     assert done.returncode == 1 and "Problem: cannot write" in done.stderr and "file too large" in done.stderr
     assert not os.listdir(str(tmp_path))
 
 
 # The contact sheet
+
 
 @pytest.mark.parametrize("count, columns", [(1, 1), (2, 2), (3, 3), (10, 3), (1000, 3)])
 def test_sheet_spreads_its_columns_over_the_run(tmp_path, count, columns):

@@ -26,8 +26,11 @@ def board(styles, tmp_path, monkeypatch):
     for name in ("video0", "card0"):
         (tmp_path / name).write_text("")
     (tmp_path / "status").write_text("connected\n")
-    nodes = {"/dev/video*": [str(tmp_path / "video0")], "/dev/dri/card*": [str(tmp_path / "card0")],
-             "/sys/class/drm/card*-*/status": [str(tmp_path / "status")]}
+    nodes = {
+        "/dev/video*": [str(tmp_path / "video0")],
+        "/dev/dri/card*": [str(tmp_path / "card0")],
+        "/sys/class/drm/card*-*/status": [str(tmp_path / "status")],
+    }
     monkeypatch.setattr(doctor.glob, "glob", lambda pattern, **_: nodes[pattern])
     monkeypatch.setattr(v4l2, "open_first", lambda *_: Stream())
     monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: f"lib{name}.so")
@@ -49,9 +52,14 @@ def test_all_is_well(board):
     assert f"ok       configuration {board[0]}" in text and "MB free" in text
 
 
-@pytest.mark.parametrize("pattern, words", [
-    ("/dev/video*", "missing  camera"), ("/dev/dri/card*", "missing  display"),
-    ("/sys/class/drm/card*-*/status", "missing  monitor")])
+@pytest.mark.parametrize(
+    "pattern, words",
+    [
+        ("/dev/video*", "missing  camera"),
+        ("/dev/dri/card*", "missing  display"),
+        ("/sys/class/drm/card*-*/status", "missing  monitor"),
+    ],
+)
 def test_what_the_appliance_cannot_do_without(board, pattern, words):
     board[1][pattern] = []
     fine, text = said(board[0])

@@ -73,7 +73,7 @@ def test_all_plans_draw_the_same_picture(tiny):
     pixels = np.kron(noise.randint(0, 256, (4, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     split, *others = (stylised(Stylizer(tiny, plan=plan.name), pixels).astype(float) for plan in tiny.manifest.plans)
     for other in others:
-        assert np.mean((split - other) ** 2) < 10 ** -2 * np.mean((split - 128) ** 2)  # above 20 dB
+        assert np.mean((split - other) ** 2) < 10**-2 * np.mean((split - 128) ** 2)  # above 20 dB
 
 
 @pytest.mark.parametrize("plan", ["split", "fused", "lowres"])
@@ -112,6 +112,7 @@ def test_segments_and_numpy_are_bit_identical_to_the_uncut_network(tmp_path, par
 @pytest.mark.parametrize("reference", [True, False])
 def test_strips_are_bit_identical_to_the_whole(tiny, monkeypatch, reference):
     """But for a few rows at the edges of each strip, which are not kept, a convolution sees the same."""
+
     def heights(engine):
         return [step.input().shape[0] for step in engine._steps]
 
@@ -191,8 +192,13 @@ def refuse(data):
 
 
 def use(monkeypatch, **devices):
-    monkeypatch.setattr(stylizer, "runtimes", lambda threads, reference: [
-        Runtime(name, "1.0", "TPU" if name == "pycoral" else "CPU", load) for name, load in devices.items()])
+    monkeypatch.setattr(
+        stylizer,
+        "runtimes",
+        lambda threads, reference: [
+            Runtime(name, "1.0", "TPU" if name == "pycoral" else "CPU", load) for name, load in devices.items()
+        ],
+    )
 
 
 def test_a_runtime_that_fails_gives_way_to_the_next(tiny, monkeypatch):
@@ -248,8 +254,11 @@ def test_nothing_as_large_as_a_frame_is_allocated(monkeypatch):
     # A frame of 256x108 goes in and one of 512x216 comes out.
     plan = SimpleNamespace(name="split", stages=[first, SimpleNamespace(factor=2), last])
     manifest = SimpleNamespace(
-        name="stub", plans=[plan], output=Output(width=512, height=216, pixels="rgb"),
-        input=Input(width=256, height=108, pixels="rgb", exposure={"mean": 0.45, "std": 0.25}))
+        name="stub",
+        plans=[plan],
+        output=Output(width=512, height=216, pixels="rgb"),
+        input=Input(width=256, height=108, pixels="rgb", exposure={"mean": 0.45, "std": 0.25}),
+    )
     engine = Stylizer(SimpleNamespace(manifest=manifest, files={"a": b"first", "b": b"last"}))
     pixels, out = frame(256, 108), np.empty((216, 512, 3), np.uint8)
     engine.stylize(pixels, out)

@@ -26,7 +26,7 @@ def exposed(frame, curve, pixels="rgb"):
 
 def test_statistics_of_every_fourth_row_and_column():
     luma, u, v = yuv_of(noise[::4, ::4])
-    wanted = luma.mean(), luma.std(), np.sqrt((u ** 2 + v ** 2).mean() / 2)
+    wanted = luma.mean(), luma.std(), np.sqrt((u**2 + v**2).mean() / 2)
     assert statistics(noise) == pytest.approx(wanted, abs=1e-6)
     assert statistics(grey(51)) == pytest.approx((0.2, 0.0, 0.0), abs=1e-6)
 
@@ -38,7 +38,7 @@ def test_yuv_has_the_statistics_of_its_rgb():
 
 def test_statistics_of_yuv_are_exact():
     y, u, v = np.moveaxis((noise[::4, ::4] - np.array([16.0, 128, 128])) / [219, 224, 224], -1, 0)
-    wanted = y.mean(), y.std(), np.sqrt((u ** 2 + v ** 2).mean() / 2)
+    wanted = y.mean(), y.std(), np.sqrt((u**2 + v**2).mean() / 2)
     assert statistics(noise, "yuv") == pytest.approx(wanted, rel=1e-12)
     assert statistics(np.full((9, 9, 3), (77, 128, 128), np.uint8), "yuv") == (61 / 219, 0.0, 0.0)
 
@@ -73,8 +73,13 @@ def test_first_frame_counts_whole_and_later_ones_a_tenth():
     assert meter.update(grey(51)) == pytest.approx(exposure_curve(smoothed, target))
 
 
-CURVES = [Curve(1.0, 0.0, 1.0), Curve(1.37, -0.08, 1.37), Curve(3.0, -1.0, 0.2), Curve(0.5, 0.4, 4.0),
-          Curve(2.0, 0.5, 2.0)]
+CURVES = [
+    Curve(1.0, 0.0, 1.0),
+    Curve(1.37, -0.08, 1.37),
+    Curve(3.0, -1.0, 0.2),
+    Curve(0.5, 0.4, 4.0),
+    Curve(2.0, 0.5, 2.0),
+]
 
 
 @pytest.mark.parametrize("curve", CURVES)

@@ -60,8 +60,10 @@ def test_closing_wakes_a_blocked_put_and_a_blocked_get(full):
     assert results == [False if full else None]
 
 
-@pytest.mark.parametrize("shape, size", [((360, 640), (512, 216)), ((100, 50), (64, 32)), ((7, 9), (64, 32)),
-                                         ((1, 1), (8, 8)), ((2000, 3), (64, 32))])
+@pytest.mark.parametrize(
+    "shape, size",
+    [((360, 640), (512, 216)), ((100, 50), (64, 32)), ((7, 9), (64, 32)), ((1, 1), (8, 8)), ((2000, 3), (64, 32))],
+)
 def test_cover_fills_the_size(shape, size):
     out = cover(np.full(shape + (3,), 77, np.uint8), size)
     assert out.shape == (size[1], size[0], 3) and (out == 77).all()
@@ -89,13 +91,21 @@ def test_rgb_to_yuv():
     """ITU-R BT.601-7, 2.5.1 to 2.5.3, as the standard has it."""
     red, green, blue = np.moveaxis(colours / 255.0, -1, 0)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    exact = np.stack([219 * luma + 16, 224 * 0.5 / 0.886 * (blue - luma) + 128,
-                      224 * 0.5 / 0.701 * (red - luma) + 128], -1)
+    exact = np.stack(
+        [219 * luma + 16, 224 * 0.5 / 0.886 * (blue - luma) + 128, 224 * 0.5 / 0.701 * (red - luma) + 128], -1
+    )
     assert np.abs(converted(colours, "rgb", "yuv") - exact).max() < 0.502
 
 
-@pytest.mark.parametrize("rgb, yuv", [((0, 0, 0), (16, 128, 128)), ((255, 255, 255), (235, 128, 128)),
-                                      ((255, 0, 0), (81, 90, 240)), ((0, 0, 255), (41, 240, 110))])
+@pytest.mark.parametrize(
+    "rgb, yuv",
+    [
+        ((0, 0, 0), (16, 128, 128)),
+        ((255, 255, 255), (235, 128, 128)),
+        ((255, 0, 0), (81, 90, 240)),
+        ((0, 0, 255), (41, 240, 110)),
+    ],
+)
 def test_known_colours_and_back(rgb, yuv):
     assert converted(np.uint8([[rgb]]), "rgb", "yuv").tolist() == [[list(yuv)]]
     assert np.abs(converted(np.uint8([[yuv]]), "yuv", "rgb").astype(int) - rgb).max() <= 2

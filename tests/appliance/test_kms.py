@@ -15,6 +15,7 @@ from .fake_drm import OVERLAY, PRIMARY, as_bgrx, as_shown, frame, framed, mode, 
 
 # Finding the display
 
+
 def test_the_first_monitor_in_the_mode_that_it_asks_for(card, display):
     card.connectors = {"HDMI-A-1": [], "DP-1": [mode(32, 20), mode(64, 36, preferred=True)], "DP-2": [mode(8, 8)]}
     assert display.size is None and display.mode is None
@@ -37,8 +38,9 @@ def test_a_configured_connector_and_mode(card):
 def test_a_mode_that_the_monitor_does_not_have(card):
     with opened(size=(1024, 600)) as display:
         assert display.show(frame()) and display.size == (64, 36)
-        assert display.fault == ("the monitor on HDMI-A-1 has no mode 1024x600, so it shows 64x36: "
-                                 "set display.mode to 64x36, 32x20")
+        assert display.fault == (
+            "the monitor on HDMI-A-1 has no mode 1024x600, so it shows 64x36: set display.mode to 64x36, 32x20"
+        )
 
 
 def test_a_connector_that_is_not_there(card):
@@ -55,8 +57,9 @@ def test_no_card(card, display):
 def test_a_card_that_may_not_be_used(card, display):
     card.faults["open"] = [errno.EACCES]
     assert not display.show(frame())
-    assert display.fault == ("cannot use the display /dev/dri/card0: permission denied: "
-                             "add the user to the group video")
+    assert display.fault == (
+        "cannot use the display /dev/dri/card0: permission denied: add the user to the group video"
+    )
 
 
 def test_a_card_that_only_computes_is_passed_over(card, display):
@@ -83,10 +86,12 @@ def test_the_functions_are_in_libdrm():
     libdrm.load()
     assert ctypes.sizeof(libdrm.Mode) == 68 and ctypes.sizeof(libdrm.Crtc) == 100
     assert {libdrm.free(name) for name in libdrm.SIGNATURES if "Get" in name and name != "drmGetCap"} == {
-        name for name in libdrm.SIGNATURES if "Free" in name and name != "drmModeAtomicFree"}
+        name for name in libdrm.SIGNATURES if "Free" in name and name != "drmModeAtomicFree"
+    }
 
 
 # The picture
+
 
 @pytest.mark.parametrize("pixels", ["rgb", "bgrx"])
 @pytest.mark.parametrize("width, height, zoom", [(16, 6, 4), (17, 7, 3), (40, 30, 1), (64, 36, 1), (1, 1, 36)])
@@ -146,6 +151,7 @@ def test_a_signal_does_not_end_the_wait(card, display):
 
 
 # Scaling
+
 
 def test_an_overlay_scales_over_black(scaling, display):
     for number in range(3):

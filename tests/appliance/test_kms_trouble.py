@@ -46,9 +46,13 @@ def holder(card, pid, name, cgroup):
     (folder / "cgroup").write_text(cgroup)
 
 
-@pytest.mark.parametrize("cgroup, advice", [
-    ("0::/system.slice/weston.service\n", "systemctl stop weston"),
-    ("2:cpu:/\n1:name=systemd:/user.slice/user-1000.slice/session-c1.scope\n", "systemctl stop weston")])
+@pytest.mark.parametrize(
+    "cgroup, advice",
+    [
+        ("0::/system.slice/weston.service\n", "systemctl stop weston"),
+        ("2:cpu:/\n1:name=systemd:/user.slice/user-1000.slice/session-c1.scope\n", "systemctl stop weston"),
+    ],
+)
 def test_another_program_has_the_card_and_then_ends(card, display, cgroup, advice):
     card.others = 1
     holder(card, 210, "systemd-logind", "0::/system.slice/systemd-logind.service\n")
@@ -133,6 +137,7 @@ def test_a_quick_change_of_monitors(card, display):
 
 # Ways out
 
+
 def test_the_console_is_put_back(card):
     before = card.picture()
     with opened() as display:
@@ -164,9 +169,21 @@ def test_nothing_to_put_back(card, display):
     assert not card.calls
 
 
-@pytest.mark.parametrize("name", ["drmModeGetResources", "drmModeGetConnector", "drmModeGetEncoder", "drmModeGetCrtc",
-                                  "drmIoctl", "drmModeAddFB", "drmModeSetCrtc", "drmModeGetPlane", "drmModePageFlip",
-                                  "drmModeAtomicCommit"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "drmModeGetResources",
+        "drmModeGetConnector",
+        "drmModeGetEncoder",
+        "drmModeGetCrtc",
+        "drmIoctl",
+        "drmModeAddFB",
+        "drmModeSetCrtc",
+        "drmModeGetPlane",
+        "drmModePageFlip",
+        "drmModeAtomicCommit",
+    ],
+)
 def test_a_failure_at_any_point_puts_everything_back(scaling, display, name):
     before = scaling.picture()
     scaling.atomic = "PageFlip" not in name

@@ -109,8 +109,14 @@ def test_stop_finishes_what_was_shown(live):
 
 
 @pytest.mark.parametrize("live", [False, True])
-@pytest.mark.parametrize("camera, style, display, error", [
-    (dict(fail_at=5), {}, {}, "unplugged"), ({}, dict(fail=True), {}, "broke"), ({}, {}, dict(fail_at=0), "disk full")])
+@pytest.mark.parametrize(
+    "camera, style, display, error",
+    [
+        (dict(fail_at=5), {}, {}, "unplugged"),
+        ({}, dict(fail=True), {}, "broke"),
+        ({}, {}, dict(fail_at=0), "disk full"),
+    ],
+)
 def test_a_failure_anywhere_ends_everything(live, camera, style, display, error):
     camera, display = Camera(-1, live=live, **camera), Display(**display)
     before = threading.active_count()

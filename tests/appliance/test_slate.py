@@ -7,9 +7,11 @@ from appliance.display.slate import BACKGROUND, TITLE, caption, slate
 
 SIZES = [(1280, 720), (320, 180), (512, 216)]
 SHORT = "cannot use the camera /dev/video0: it is not there: plug it in, or name another device"
-LONG = ("starry_night was refused: decoder2.tflite does not match its digest (expected 9f86d081884c7d659a2feaa0c55ad015"
-        "a3bf4f1b2b0b822cd15d6c15b0f00a08): copy the bundle again, or remove it from /var/lib/reconet. The style before"
-        ", The Great Wave, keeps running until then, and nothing else has to be done.")
+LONG = (
+    "starry_night was refused: decoder2.tflite does not match its digest (expected 9f86d081884c7d659a2feaa0c55ad015"
+    "a3bf4f1b2b0b822cd15d6c15b0f00a08): copy the bundle again, or remove it from /var/lib/reconet. The style before"
+    ", The Great Wave, keeps running until then, and nothing else has to be done."
+)
 
 
 @pytest.fixture(params=["fonts", "no fonts"])
@@ -74,9 +76,9 @@ def test_a_caption_is_a_strip_at_the_bottom_left(fonts, size, channels):
     for text in ("The Starry Night", "Composition with red, yellow and blue " * 6):
         painted = caption(frame.copy(), text)
         changed = (painted != frame).any(axis=-1)
-        assert not changed[:2 * size[1] // 3].any() and (painted[..., 3:] == 7).all()
+        assert not changed[: 2 * size[1] // 3].any() and (painted[..., 3:] == 7).all()
         assert painted[changed][:, :3].max() > 220 and painted[changed][:, :3].min() < 100
-    assert not (caption(frame.copy(), "Udnie") != frame).any(axis=-1)[:, size[0] // 2:].any()
+    assert not (caption(frame.copy(), "Udnie") != frame).any(axis=-1)[:, size[0] // 2 :].any()
 
 
 def test_a_caption_is_painted_in_place_and_looks_the_same_in_both_formats():

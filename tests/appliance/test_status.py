@@ -11,13 +11,28 @@ from appliance import __version__
 from appliance.errors import Problem
 from appliance.host import status
 
-FULL = dict(style="starry_night", digest="ab" * 32, plan="lowres", runtime="pycoral 2.0.0 (TPU)",
-            fps=14.84,
-            ms={"input": 0.4, "lowres": 61.5}, dropped=3, longest_gap_ms=95.2,
-            camera="/dev/video0, 1280x720 at 30 fps", display="HDMI-A-1 1920x1080", config=None,
-            temperature=90.1, clock_mhz=125, hot=True,
-            refused=["bad.reconet: no manifest.json"],
-            uptime=3723.9, slate="no camera", pid=os.getpid(), version="1.2", time=1000.0)
+FULL = dict(
+    style="starry_night",
+    digest="ab" * 32,
+    plan="lowres",
+    runtime="pycoral 2.0.0 (TPU)",
+    fps=14.84,
+    ms={"input": 0.4, "lowres": 61.5},
+    dropped=3,
+    longest_gap_ms=95.2,
+    camera="/dev/video0, 1280x720 at 30 fps",
+    display="HDMI-A-1 1920x1080",
+    config=None,
+    temperature=90.1,
+    clock_mhz=125,
+    hot=True,
+    refused=["bad.reconet: no manifest.json"],
+    uptime=3723.9,
+    slate="no camera",
+    pid=os.getpid(),
+    version="1.2",
+    time=1000.0,
+)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -102,11 +117,22 @@ def test_a_file_that_a_daemon_left_behind(tmp_path):
     assert "systemctl start reconet" in line
 
 
-@pytest.mark.parametrize("content, why", [
-    (b"", "JSON"), (b'{"style": ', "JSON"), (b"\xff\xfe\x00", "JSON"), (b"[]", "object"), (b"[" * 5000, "JSON"),
-    (b'{"fps": "fast"}', "fps: "), (b'{"pid": 0}', "pid: "), (b'{"pid": 99999999999999999999}', "pid: "),
-    (b'{"time": null}', "time: "), (b'{"ms": {"x": -1}}', "ms.x: "), (b'{"refused": "all"}', "refused: "),
-])
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        (b"", "JSON"),
+        (b'{"style": ', "JSON"),
+        (b"\xff\xfe\x00", "JSON"),
+        (b"[]", "object"),
+        (b"[" * 5000, "JSON"),
+        (b'{"fps": "fast"}', "fps: "),
+        (b'{"pid": 0}', "pid: "),
+        (b'{"pid": 99999999999999999999}', "pid: "),
+        (b'{"time": null}', "time: "),
+        (b'{"ms": {"x": -1}}', "ms.x: "),
+        (b'{"refused": "all"}', "refused: "),
+    ],
+)
 def test_a_damaged_file(tmp_path, content, why):
     path = tmp_path / "status.json"
     path.write_bytes(content)
@@ -138,8 +164,11 @@ def test_lines_for_a_terminal():
 def test_lines_when_there_is_nothing_to_say():
     nothing = status.Status(pid=7, version="1.2", uptime=2 * 86400 + 61)
     assert status.lines(nothing) == [
-        "style    none", "picture  0.0 fps, longest gap 0 ms, 0 frames dropped", "TPU      temperature unknown",
-        "daemon   1.2, process 7, up 2 d 0:01:01"]
+        "style    none",
+        "picture  0.0 fps, longest gap 0 ms, 0 frames dropped",
+        "TPU      temperature unknown",
+        "daemon   1.2, process 7, up 2 d 0:01:01",
+    ]
 
 
 def test_nothing_reaches_the_terminal_but_text():
@@ -147,12 +176,15 @@ def test_nothing_reaches_the_terminal_but_text():
     assert all(line.isprintable() for line in status.lines(hostile) + [status.summary(hostile)])
 
 
-@pytest.mark.parametrize("fields, words", [
-    ({}, "no style"),
-    ({"style": "udnie", "fps": 14.84}, "udnie 14.8 fps"),
-    ({"style": "udnie", "fps": 14.84, "temperature": 61.2}, "udnie 14.8 fps, TPU 61 degC"),
-    ({"style": "udnie", "fps": 14.84, "temperature": 90.1, "hot": True}, "udnie 14.8 fps, TPU 90 degC (too hot)"),
-    ({"style": "udnie", "slate": "no camera"}, "no camera"),
-])
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({}, "no style"),
+        ({"style": "udnie", "fps": 14.84}, "udnie 14.8 fps"),
+        ({"style": "udnie", "fps": 14.84, "temperature": 61.2}, "udnie 14.8 fps, TPU 61 degC"),
+        ({"style": "udnie", "fps": 14.84, "temperature": 90.1, "hot": True}, "udnie 14.8 fps, TPU 90 degC (too hot)"),
+        ({"style": "udnie", "slate": "no camera"}, "no camera"),
+    ],
+)
 def test_a_summary(fields, words):
     assert status.summary(status.Status(**fields)) == words

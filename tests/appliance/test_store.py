@@ -53,4 +53,4 @@ def test_no_style_at_all_says_where_to_put_one(tmp_path, monkeypatch):
 
 def test_the_checkout_ships_styles_of_its_own(monkeypatch):
     monkeypatch.delenv("RECONET_STYLES", raising=False)
-    assert [str(folder)[-len("/var/lib/reconet"):] for folder in store.directories()] == ["/var/lib/reconet"] * 2
+    assert [str(folder)[-len("/var/lib/reconet") :] for folder in store.directories()] == ["/var/lib/reconet"] * 2

@@ -39,5 +39,5 @@ def test_a_filter_makes_the_same_of_strips_as_of_the_whole(reach, monkeypatch):
     rows, parts = strips_of(len(picture), reach)
     made = np.full(len(picture), np.nan)
     for top, first, end in parts:
-        made[top + first:top + end] = filtered(picture[top:top + rows])[first:end]
+        made[top + first : top + end] = filtered(picture[top : top + rows])[first:end]
     assert np.allclose(made, filtered(picture), rtol=1e-12)

@@ -57,8 +57,9 @@ class Running:
     def __init__(self, folder, **engine):
         self.swapped, self.told = queue.Queue(), queue.Queue()
         self.stop = threading.Event()
-        self.switcher = Switcher(self.settings(folder, **engine), self.swapped.put,
-                                 lambda text, seconds: self.told.put(text))
+        self.switcher = Switcher(
+            self.settings(folder, **engine), self.swapped.put, lambda text, seconds: self.told.put(text)
+        )
         self.thread = threading.Thread(target=self.switcher.run, args=(self.stop,), daemon=True)
         self.thread.start()
 
@@ -106,7 +107,7 @@ def test_what_is_put_into_the_folder_is_shown_however_it_comes(folder, style, st
     data = style(tmp_path / "third.reconet").path.read_bytes()
     with open(str(folder / "third.reconet"), "wb") as file:  # in pieces
         for start_at in range(0, len(data), 50000):
-            file.write(data[start_at:start_at + 50000])
+            file.write(data[start_at : start_at + 50000])
             file.flush()
     assert one.runs() == "third" and one.switcher.refused == {}
     old = style(tmp_path / "fourth.reconet").path
@@ -128,8 +129,9 @@ def test_a_bad_bundle_is_refused_and_the_old_style_keeps_running(folder, style, 
     assert "folder.reconet" in one.tells("directory")
     (folder / "link.reconet").symlink_to("/etc/shadow")
     assert "link.reconet" in one.tells("symbolic link")
-    assert sorted(one.switcher.refused) == [name + ".reconet"
-                                            for name in ("flipped", "folder", "link", "text", "truncated")]
+    assert sorted(one.switcher.refused) == [
+        name + ".reconet" for name in ("flipped", "folder", "link", "text", "truncated")
+    ]
     assert one.switcher.stylizer.bundle.name == "good" and one.swapped.empty()
     (folder / "text.reconet").unlink()
     style(folder / "flipped.reconet")
@@ -152,8 +154,9 @@ def raised(error):
 
 
 def test_a_style_that_fails_its_trial_is_refused(folder, style, start, monkeypatch):
-    monkeypatch.setattr(trial, "passes",
-                        lambda path, timeout: f"{path}: crashed the interpreter" if path.stem == "bad" else None)
+    monkeypatch.setattr(
+        trial, "passes", lambda path, timeout: f"{path}: crashed the interpreter" if path.stem == "bad" else None
+    )
     style(folder / "good.reconet")
     one = start(folder)
     assert one.runs() == "good"
@@ -304,7 +307,8 @@ def test_a_style_that_stops_before_it_has_settled_is_not_kept(folder, style, sta
 
 
 def test_a_compiled_style_that_took_the_daemon_down_is_refused_until_it_is_copied_anew(
-        folder, style, start, monkeypatch, tmp_path):
+    folder, style, start, monkeypatch, tmp_path
+):
     style(folder / "good.reconet")
     bad = style(folder / "bad.reconet", compiled=True)
     (tmp_path / "apex_0").write_text("")

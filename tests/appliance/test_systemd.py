@@ -59,14 +59,18 @@ def python_systemd(monkeypatch):
     importlib.reload(systemd)
 
 
-@pytest.mark.parametrize("tell, state", [
-    (systemd.ready, "READY=1"),
-    (lambda: systemd.ready("no camera"), "READY=1\nSTATUS=no camera"),
-    (systemd.watchdog, "WATCHDOG=1"),
-    (systemd.stopping, "STOPPING=1"),
-    (lambda: systemd.status("udnie 14.8 fps, TPU 61 degC"), "STATUS=udnie 14.8 fps, TPU 61 degC"),
-    (lambda: systemd.status("caf\u00e9\nWATCHDOG=1\x1b[2J"), "STATUS=caf\u00e9 WATCHDOG=1 [2J"),
-], ids=["ready", "ready with a status", "watchdog", "stopping", "status", "status over two lines"])
+@pytest.mark.parametrize(
+    "tell, state",
+    [
+        (systemd.ready, "READY=1"),
+        (lambda: systemd.ready("no camera"), "READY=1\nSTATUS=no camera"),
+        (systemd.watchdog, "WATCHDOG=1"),
+        (systemd.stopping, "STOPPING=1"),
+        (lambda: systemd.status("udnie 14.8 fps, TPU 61 degC"), "STATUS=udnie 14.8 fps, TPU 61 degC"),
+        (lambda: systemd.status("caf\u00e9\nWATCHDOG=1\x1b[2J"), "STATUS=caf\u00e9 WATCHDOG=1 [2J"),
+    ],
+    ids=["ready", "ready with a status", "watchdog", "stopping", "status", "status over two lines"],
+)
 def test_systemd_is_told(manager, tell, state):
     assert tell() is True
     assert manager.recv(4096).decode() == state
@@ -100,10 +104,20 @@ def test_when_python_systemd_fails_nothing_happens(python_systemd):
     assert systemd.watchdog() is False
 
 
-@pytest.mark.parametrize("microseconds, pid, interval", [
-    ("10000000", None, 5.0), ("10000000", "", 5.0), ("3000000", "mine", 1.5), ("3000000", "1", None),
-    (None, None, None), ("0", None, None), ("-1", None, None), ("soon", None, None), ("3000000", "me", None),
-])
+@pytest.mark.parametrize(
+    "microseconds, pid, interval",
+    [
+        ("10000000", None, 5.0),
+        ("10000000", "", 5.0),
+        ("3000000", "mine", 1.5),
+        ("3000000", "1", None),
+        (None, None, None),
+        ("0", None, None),
+        ("-1", None, None),
+        ("soon", None, None),
+        ("3000000", "me", None),
+    ],
+)
 def test_the_watchdog_is_due_in_half_the_time_that_systemd_waits(monkeypatch, microseconds, pid, interval):
     for name, value in (("WATCHDOG_USEC", microseconds), ("WATCHDOG_PID", str(os.getpid()) if pid == "mine" else pid)):
         if value is not None:
@@ -120,7 +134,8 @@ def test_the_journal_has_fields(monkeypatch, python_systemd):
     to_the_journal(monkeypatch)
     systemd.log("a style\nis on", systemd.NOTICE, STYLE="udnie", FPS=14.8, TPU_TEMP=None)
     assert python_systemd.entries == [
-        ("a style is on", {"PRIORITY": "5", "SYSLOG_IDENTIFIER": "reconet", "STYLE": "udnie", "FPS": "14.8"})]
+        ("a style is on", {"PRIORITY": "5", "SYSLOG_IDENTIFIER": "reconet", "STYLE": "udnie", "FPS": "14.8"})
+    ]
 
 
 def test_a_line_on_stderr_where_that_is_not_the_journal(monkeypatch, python_systemd, capsys):
@@ -129,11 +144,14 @@ def test_a_line_on_stderr_where_that_is_not_the_journal(monkeypatch, python_syst
     assert python_systemd.entries == [] and capsys.readouterr().err == "<6>hello\n"
 
 
-@pytest.mark.parametrize("arguments, fields, line", [
-    (("hello",), {}, "<6>hello\n"),
-    (("two\nlines", systemd.ERROR), {}, "<3>two lines\n"),
-    (("on", systemd.WARNING), {"STYLE": "udnie", "FPS": 14.8, "TPU_TEMP": None}, "<4>on [STYLE=udnie FPS=14.8]\n"),
-])
+@pytest.mark.parametrize(
+    "arguments, fields, line",
+    [
+        (("hello",), {}, "<6>hello\n"),
+        (("two\nlines", systemd.ERROR), {}, "<3>two lines\n"),
+        (("on", systemd.WARNING), {"STYLE": "udnie", "FPS": 14.8, "TPU_TEMP": None}, "<4>on [STYLE=udnie FPS=14.8]\n"),
+    ],
+)
 def test_a_line_on_stderr_without_python_systemd(monkeypatch, capsys, arguments, fields, line):
     to_the_journal(monkeypatch)
     systemd.log(*arguments, **fields)

@@ -33,8 +33,13 @@ def test_ends_of_a_real_segment(segment):
 def test_reach_of_convolutions_that_keep_the_size(tiny):
     """The first decoder is one convolution of 3x3, the second two; the others scale, or leave the picture's edge."""
     reaches = {name: tflite.reach(data) for name, data in tiny.files.items() if name.endswith(".tflite")}
-    assert reaches == {"encoder.tflite": None, "decoder1.tflite": 1, "decoder2.tflite": 2, "fused.tflite": None,
-                       "lowres.tflite": None}
+    assert reaches == {
+        "encoder.tflite": None,
+        "decoder1.tflite": 1,
+        "decoder2.tflite": 2,
+        "fused.tflite": None,
+        "lowres.tflite": None,
+    }
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -42,11 +47,12 @@ def test_no_reach_with_a_stride(tiny, stride):
     data = tiny.files["decoder1.tflite"]
     graph = tflite._Table(data, tflite._u32(data, 0)).tables(2)[0]
     place = graph.tables(3)[0].table(4)._field(stride)  # in Conv2DOptions: across, down
-    assert tflite.reach(data[:place] + struct.pack("<i", 2) + data[place + 4:]) is None
+    assert tflite.reach(data[:place] + struct.pack("<i", 2) + data[place + 4 :]) is None
 
 
-@pytest.mark.parametrize("data", [b"", b"TFL3", b"\0\0\0\0TFL3", b"\xff\xff\xff\x7fTFL3",
-                                  bytes(4) + b"TFL3" + bytes(99)])
+@pytest.mark.parametrize(
+    "data", [b"", b"TFL3", b"\0\0\0\0TFL3", b"\xff\xff\xff\x7fTFL3", bytes(4) + b"TFL3" + bytes(99)]
+)
 def test_nonsense(data):
     assert read(data) is None
 
@@ -60,7 +66,7 @@ def test_every_early_offset_replaced(segment):
     model = tflite.read(segment)
     for place in range(0, len(segment) - 4, max(4, len(segment) // 2000 * 4)):
         for value in (0, 1, 0x7FFFFFFF, 0xFFFFFFFF, len(segment)):
-            read(segment[:place] + struct.pack("<I", value) + segment[place + 4:])
+            read(segment[:place] + struct.pack("<I", value) + segment[place + 4 :])
     assert tflite.read(segment) == model
 
 
@@ -70,10 +76,15 @@ def test_random_bytes_behind_the_identifier(data):
     read(struct.pack("<I", 8 + len(data) // 2) + b"TFL3" + data)
 
 
-@pytest.mark.parametrize("name, place, number", [
-    ("decoder2.tflite", 2276, 0x80000000), ("fused.tflite", 488, 0x6E5D), ("fused.tflite", 21096, 0xB31DF406),
-])
+@pytest.mark.parametrize(
+    "name, place, number",
+    [
+        ("decoder2.tflite", 2276, 0x80000000),
+        ("fused.tflite", 488, 0x6E5D),
+        ("fused.tflite", 21096, 0xB31DF406),
+    ],
+)
 def test_what_crashed_an_old_runtime_is_refused(tiny, name, place, number):
     """Found by fuzzing tflite_runtime 2.7, which follows offsets out of the file."""
     data = tiny.files[name]
-    assert read(data) and read(data[:place] + struct.pack("<I", number) + data[place + 4:]) is None
+    assert read(data) and read(data[:place] + struct.pack("<I", number) + data[place + 4 :]) is None

@@ -1,6 +1,5 @@
 """What the Edge TPU's driver says about its heat and its owner."""
 
-
 import pytest
 
 from appliance.host import tpu
@@ -9,6 +8,7 @@ from appliance.host import tpu
 @pytest.fixture
 def apex(tmp_path):
     """Makes the folders of an Edge TPU: `apex(temp=61000)` writes files and reads its state."""
+
     def make(processes=(), **files):
         for name, value in files.items():
             (tmp_path / "apex_0").mkdir(exist_ok=True)
@@ -17,6 +17,7 @@ def apex(tmp_path):
             (tmp_path / "proc" / str(pid)).mkdir(parents=True)
             (tmp_path / "proc" / str(pid) / "comm").write_text(f"{name}\n")
         return tpu.read(tmp_path / "apex_0", tmp_path / "proc")
+
     return make
 
 
@@ -27,10 +28,18 @@ def test_no_tpu(apex):
     assert apex() is None
 
 
-@pytest.mark.parametrize("temp, crossed, clock", [
-    (61050, 0, 500), (84799, 0, 500), (84800, 1, 250), (89799, 1, 250), (89800, 2, 125), (94800, 3, 63),
-    (110000, 3, 63),
-])
+@pytest.mark.parametrize(
+    "temp, crossed, clock",
+    [
+        (61050, 0, 500),
+        (84799, 0, 500),
+        (84800, 1, 250),
+        (89799, 1, 250),
+        (89800, 2, 125),
+        (94800, 3, 63),
+        (110000, 3, 63),
+    ],
+)
 def test_each_trip_point_halves_the_clock(apex, temp, crossed, clock):
     state = apex(temp=temp, **TRIPS)
     assert state.temperature == temp / 1000 and state.trip_points == (84.8, 89.8, 94.8)
@@ -39,8 +48,9 @@ def test_each_trip_point_halves_the_clock(apex, temp, crossed, clock):
 
 def test_the_warning_says_how_hot_how_slow_and_what_to_do(apex):
     assert apex(temp=61000, **TRIPS).warning is None
-    assert apex(temp=90100, **TRIPS).warning == ("Edge TPU too hot: 90 degC, limit 90 degC: it runs at 125 instead of "
-                                                 "500 MHz: cool the board")
+    assert apex(temp=90100, **TRIPS).warning == (
+        "Edge TPU too hot: 90 degC, limit 90 degC: it runs at 125 instead of 500 MHz: cool the board"
+    )
 
 
 def test_a_driver_that_does_not_look_does_not_throttle(apex):

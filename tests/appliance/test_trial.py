@@ -23,6 +23,7 @@ class Interpreter:
 @pytest.fixture
 def runtime(tmp_path, monkeypatch):
     """runtime(statement): the trial's interpreter does `statement`."""
+
     def put_runtime(statement):
         for package in ("ai_edge_litert", "tflite_runtime"):
             folder = tmp_path / package
@@ -30,6 +31,7 @@ def runtime(tmp_path, monkeypatch):
             (folder / "__init__.py").write_text("")
             (folder / "interpreter.py").write_text(RUNTIME.format(statement))
         monkeypatch.syspath_prepend(str(tmp_path))
+
     return put_runtime
 
 
@@ -43,12 +45,15 @@ def test_why_a_style_fails_is_one_line_that_names_it(tmp_path, tiny):
     assert "has no plan 'none': it has split" in trial.passes(tiny.path, plan="none")
 
 
-@pytest.mark.parametrize("statement, words", [
-    ("os.kill(os.getpid(), signal.SIGSEGV)", "crashed the interpreter (signal 11)"),
-    ("bytearray(1 << 31)", "needed more memory than the 512 MB"),
-    ("os.kill(os.getpid(), signal.SIGKILL)", "needed more memory than the 512 MB"),  # as Linux does
-    ("raise RuntimeError('node 3 failed to prepare')", "node 3 failed to prepare"),
-])
+@pytest.mark.parametrize(
+    "statement, words",
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "crashed the interpreter (signal 11)"),
+        ("bytearray(1 << 31)", "needed more memory than the 512 MB"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "needed more memory than the 512 MB"),  # as Linux does
+        ("raise RuntimeError('node 3 failed to prepare')", "node 3 failed to prepare"),
+    ],
+)
 def test_what_goes_wrong_in_the_interpreter_stays_there(runtime, tiny, statement, words):
     runtime(statement)
     reason = trial.passes(tiny.path)

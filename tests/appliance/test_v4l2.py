@@ -14,6 +14,7 @@ from .fake_v4l2 import Device, Stop, fault_of, take
 
 # Pictures
 
+
 def test_rgb_frames(kernel):
     device = kernel.devices["/dev/video0"] = Device(padding=6)
     camera = V4l2Camera()
@@ -70,10 +71,18 @@ def test_timestamps_always_rise(kernel):
     assert all(a < b for a, b in zip(times, times[1:]))
 
 
-@pytest.mark.parametrize("fields, colour", [
-    ({}, BT601), ({6: 3}, BT709), ({6: 7}, BT601._replace(full_range=True)),
-    ({6: 8, 7: 0xfeedcafe, 10: 1}, BT601._replace(full_range=True)), ({6: 3, 7: 0xfeedcafe, 9: 1}, BT601),
-    ({6: 7, 7: 0xfeedcafe, 10: 2}, BT601), ({6: 8, 7: 0, 9: 2, 10: 1}, BT601)])
+@pytest.mark.parametrize(
+    "fields, colour",
+    [
+        ({}, BT601),
+        ({6: 3}, BT709),
+        ({6: 7}, BT601._replace(full_range=True)),
+        ({6: 8, 7: 0xFEEDCAFE, 10: 1}, BT601._replace(full_range=True)),
+        ({6: 3, 7: 0xFEEDCAFE, 9: 1}, BT601),
+        ({6: 7, 7: 0xFEEDCAFE, 10: 2}, BT601),
+        ({6: 8, 7: 0, 9: 2, 10: 1}, BT601),
+    ],
+)
 def test_the_colours_are_those_that_the_driver_tells(kernel, fields, colour):
     device = kernel.devices["/dev/video0"] = Device()
     device.fields = fields
@@ -98,6 +107,7 @@ def test_the_rate_that_the_driver_gives(kernel):
 
 
 # Which camera
+
 
 def test_nodes_that_are_no_cameras_are_passed_over(kernel):
     for number in (0, 2, 10):
@@ -136,8 +146,11 @@ def test_a_device_is_tried_once_under_all_its_names(kernel):
 
 # What is refused
 
-@pytest.mark.parametrize("formats, words", [
-    (("MJPG",), "offers MJPG, not YUYV"), (("NV12", "MJPG"), "offers NV12, MJPG, not YUYV"), ((), "offers no format")])
+
+@pytest.mark.parametrize(
+    "formats, words",
+    [(("MJPG",), "offers MJPG, not YUYV"), (("NV12", "MJPG"), "offers NV12, MJPG, not YUYV"), ((), "offers no format")],
+)
 def test_other_formats_are_refused_with_what_there_is(kernel, formats, words):
     kernel.devices["/dev/video0"] = Device(formats=formats, card=b"Cam\x1b\n 2")
     fault = fault_of(kernel)
@@ -163,7 +176,7 @@ def test_a_driver_that_gives_another_format(kernel):
 
 def test_a_camera_too_small_for_copies_gives_rgb(kernel):
     kernel.devices["/dev/video0"] = Device()
-    frame, = take(V4l2Camera(yuv_size=(4, 3)), Stop(kernel), 1)
+    (frame,) = take(V4l2Camera(yuv_size=(4, 3)), Stop(kernel), 1)
     assert frame.format == "rgb" and frame.pixels.shape == (4, 8, 3)
 
 

@@ -13,11 +13,19 @@ from appliance.camera.v4l2 import V4l2Camera
 from .fake_v4l2 import Device, Stop, fault_of, take
 
 
-@pytest.mark.parametrize("number, words", [
-    (errno.EACCES, "add the user to the group video"), (errno.EBUSY, "another program uses it"),
-    (errno.ENODEV, "plug it in"), (errno.ENOSPC, "bandwidth"), (errno.ENOMEM, "cannot allocate memory")])
-@pytest.mark.parametrize("call", [
-    "open", "QUERYCAP", "ENUM_FMT", "S_FMT", "G_FMT", "REQBUFS", "QUERYBUF", "mmap", "QBUF", "STREAMON"])
+@pytest.mark.parametrize(
+    "number, words",
+    [
+        (errno.EACCES, "add the user to the group video"),
+        (errno.EBUSY, "another program uses it"),
+        (errno.ENODEV, "plug it in"),
+        (errno.ENOSPC, "bandwidth"),
+        (errno.ENOMEM, "cannot allocate memory"),
+    ],
+)
+@pytest.mark.parametrize(
+    "call", ["open", "QUERYCAP", "ENUM_FMT", "S_FMT", "G_FMT", "REQBUFS", "QUERYBUF", "mmap", "QBUF", "STREAMON"]
+)
 def test_a_failure_at_the_start_is_told_and_released(kernel, call, number, words):
     kernel.devices["/dev/video0"] = Device()
     kernel.devices["/dev/video0"].faults[call] = [number]
@@ -25,8 +33,9 @@ def test_a_failure_at_the_start_is_told_and_released(kernel, call, number, words
     assert words in fault and "/dev/video0" in fault
 
 
-@pytest.mark.parametrize("call, number", [
-    ("DQBUF", errno.ENODEV), ("DQBUF", errno.EIO), ("QBUF", errno.ENODEV), ("poll", errno.ENODEV)])
+@pytest.mark.parametrize(
+    "call, number", [("DQBUF", errno.ENODEV), ("DQBUF", errno.EIO), ("QBUF", errno.ENODEV), ("poll", errno.ENODEV)]
+)
 def test_a_failure_on_the_way_is_told_and_then_mended(kernel, call, number):
     device = kernel.devices["/dev/video0"] = Device()
     camera, stop = V4l2Camera(), Stop(kernel, tries=9)
@@ -152,6 +161,7 @@ def test_signals_do_not_end_a_call(kernel):
 
 
 # Ways out
+
 
 def test_stopped_before_during_and_after(kernel):
     device = kernel.devices["/dev/video0"] = Device()

@@ -19,14 +19,19 @@ def reference(yuyv, colour):
     y = np.array([red, 1 - red - blue, blue])
     definition = np.stack([y, ([0, 0, 1] - y) / (2 * (1 - blue)), ([1, 0, 0] - y) / (2 * (1 - red))])
     black, luma_range, chroma_range = (0, 255, 255) if colour.full_range else (16, 219, 224)
-    ycc = np.stack([(yuyv[..., 0] - float(black)) / luma_range,
-                    (np.repeat(yuyv[:, 0::2, 1], 2, axis=1) - 128.0) / chroma_range,
-                    (np.repeat(yuyv[:, 1::2, 1], 2, axis=1) - 128.0) / chroma_range], axis=-1)
+    ycc = np.stack(
+        [
+            (yuyv[..., 0] - float(black)) / luma_range,
+            (np.repeat(yuyv[:, 0::2, 1], 2, axis=1) - 128.0) / chroma_range,
+            (np.repeat(yuyv[:, 1::2, 1], 2, axis=1) - 128.0) / chroma_range,
+        ],
+        axis=-1,
+    )
     return np.clip(255 * ycc @ np.linalg.inv(definition).T, 0, 255)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 20), st.integers(0, 10 ** 6), st.booleans(), st.sampled_from([BT601, BT709]))
+@given(st.integers(1, 40), st.integers(1, 20), st.integers(0, 10**6), st.booleans(), st.sampled_from([BT601, BT709]))
 def test_rgb_is_within_a_step(height, pairs, seed, full_range, colour):
     colour = colour._replace(full_range=full_range)
     yuyv = random_yuyv(height, 2 * pairs, seed)
@@ -35,11 +40,18 @@ def test_rgb_is_within_a_step(height, pairs, seed, full_range, colour):
     assert np.abs(out - reference(yuyv, colour)).max() < 1
 
 
-@pytest.mark.parametrize("colour, y, u, v, rgb", [
-    (BT601, 16, 128, 128, (0, 0, 0)), (BT601, 235, 128, 128, (255, 255, 255)), (BT601, 81, 90, 240, (254, 0, 0)),
-    (BT601, 255, 128, 128, (255, 255, 255)), (BT709, 63, 102, 240, (255, 1, 0)),
-    (BT601._replace(full_range=True), 0, 128, 128, (0, 0, 0)),
-    (BT601._replace(full_range=True), 76, 85, 255, (254, 0, 0))])
+@pytest.mark.parametrize(
+    "colour, y, u, v, rgb",
+    [
+        (BT601, 16, 128, 128, (0, 0, 0)),
+        (BT601, 235, 128, 128, (255, 255, 255)),
+        (BT601, 81, 90, 240, (254, 0, 0)),
+        (BT601, 255, 128, 128, (255, 255, 255)),
+        (BT709, 63, 102, 240, (255, 1, 0)),
+        (BT601._replace(full_range=True), 0, 128, 128, (0, 0, 0)),
+        (BT601._replace(full_range=True), 76, 85, 255, (254, 0, 0)),
+    ],
+)
 def test_known_colours(colour, y, u, v, rgb):
     out = np.empty((1, 2, 3), np.uint8)
     yuyv_to_rgb(np.array([[[y, u], [y, v]]], np.uint8), out, colour)
@@ -59,9 +71,9 @@ def test_yuv_is_the_centre_at_half_the_size():
 def test_yuv_of_a_small_network_sees_all_that_a_step_leaves(size, step):
     yuyv, out = random_yuyv(720, 1280), np.empty((size[1], size[0], 3), np.uint8)
     yuyv_to_yuv(yuyv, out)
-    rows, pairs = yuyv[::step], yuyv[::step].reshape(-1, 640, 4)[:, ::step // 2]
+    rows, pairs = yuyv[::step], yuyv[::step].reshape(-1, 640, 4)[:, :: step // 2]
     top, left = (720 // step - size[1]) // 2, (1280 // step - size[0]) // 2
-    expected = pairs[top:top + size[1], left:left + size[0]][..., [0, 1, 3]]
+    expected = pairs[top : top + size[1], left : left + size[0]][..., [0, 1, 3]]
     assert len(rows) == 720 // step and np.array_equal(out, expected)
 
 
@@ -70,7 +82,7 @@ def test_yuv_of_a_full_range_camera_is_brought_to_limited_range():
     yuyv_to_yuv(yuyv, out, full_range=True)
     plain = np.empty_like(out)
     yuyv_to_yuv(yuyv, plain)
-    expected = [16, 128, 128] + (plain - np.array([0., 128, 128])) * [219 / 255, 224 / 255, 224 / 255]
+    expected = [16, 128, 128] + (plain - np.array([0.0, 128, 128])) * [219 / 255, 224 / 255, 224 / 255]
     assert np.abs(out - expected).max() <= 0.5
 
 

@@ -14,8 +14,12 @@ from .guest import ACT, Guest
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.board", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=build.cache() / "guest",
-                        help="where its disk and sockets are: one folder, one guest (default: %(default)s)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=build.cache() / "guest",
+        help="where its disk and sockets are: one folder, one guest (default: %(default)s)",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("start", help="power on, and wait until it runs commands")
     start.add_argument("--deb", type=Path, help="the project's package for the guest's Python; default: it is built")

@@ -12,7 +12,7 @@ def bundles(good: bytes) -> Dict[str, bytes]:
     middle = len(good) // 2
     return {
         "truncated": good[:middle],
-        "flipped": good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1:],
+        "flipped": good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :],
         "not_a_zip": b"not a zip\n" * 100,
         "empty": b"",
         "slip": _rewritten(good, lambda manifest, files: files.update({"../../../etc/slipped": b"x"})),
@@ -29,6 +29,7 @@ def _shapes(manifest: dict, files: Dict[str, bytes]) -> None:
 
 def compiled(good: bytes, name: str) -> bytes:
     """A style that claims to have been compiled for the Edge TPU; its segments for the CPU are sound."""
+
     def change(manifest, files):
         manifest["name"] = name
         for plan in manifest["plans"]:
@@ -36,6 +37,7 @@ def compiled(good: bytes, name: str) -> bytes:
                 if "segment" in stage:
                     stage["edgetpu"] = stage["segment"].replace(".tflite", "_edgetpu.tflite")
                     files[stage["edgetpu"]] = files[stage["segment"]]
+
     return _rewritten(good, change)
 
 
@@ -45,8 +47,9 @@ def _rewritten(good: bytes, change: Callable[[dict, Dict[str, bytes]], None], me
         files = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(files.pop("manifest.json"))
     change(manifest, files)
-    manifest["files"] = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-                         for name, data in files.items()}
+    manifest["files"] = {
+        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+    }
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", method, compresslevel=1) as archive:
         archive.writestr("manifest.json", json.dumps(manifest))

@@ -85,6 +85,7 @@ class Board(Guest):
     def _logged(self, words: str, after: str) -> dict:
         def look():
             return next((entry for entry in self._entries(after) if words in str(entry["MESSAGE"])), None)
+
         return wait_for(look, lambda: f"{words!r} in the journal: {self.journal(after)}")
 
     # What it shows
@@ -94,9 +95,11 @@ class Board(Guest):
         if self._pictures:
             return
         for pattern in (BARS, SQUARES):
-            self.run(f"v4l2-ctl -d /dev/video0 -c test_pattern={pattern} && rm -f {_RAW} && "
-                     "v4l2-ctl -d /dev/video0 --set-fmt-video=width=1280,height=720,pixelformat=YUYV "
-                     f"--stream-mmap --stream-count=1 --stream-to={_RAW}")
+            self.run(
+                f"v4l2-ctl -d /dev/video0 -c test_pattern={pattern} && rm -f {_RAW} && "
+                "v4l2-ctl -d /dev/video0 --set-fmt-video=width=1280,height=720,pixelformat=YUYV "
+                f"--stream-mmap --stream-count=1 --stream-to={_RAW}"
+            )
             yuyv = np.frombuffer(self.get(_RAW), np.uint8).reshape(720, 1280, 2)
             for name, bundle in self.styles.items():
                 self._pictures[name, pattern] = expected.stylised(bundle, yuyv)
@@ -121,26 +124,32 @@ class Board(Guest):
         assert (status["style"], status["slate"]) == (style, None), status
 
     def _wait_for_picture(self, style: str, pattern: int, seconds: float) -> None:
-        wait_for(lambda: self.likeness(style, pattern) > expected.ALIKE,
-                 lambda: f"pattern {pattern} in style {style}: {self.likeness(style, pattern):.1f} dB, {self.status()}",
-                 seconds)
+        wait_for(
+            lambda: self.likeness(style, pattern) > expected.ALIKE,
+            lambda: f"pattern {pattern} in style {style}: {self.likeness(style, pattern):.1f} dB, {self.status()}",
+            seconds,
+        )
 
     def says(self, words: str, seconds: float = ACT) -> str:
         """Wait for a slate with these words, in the status and on the screen. Gives all of it."""
+
         def look():
             slate = (self.status() or {}).get("slate") or ""
             title, _, text = slate.partition(": ")
             likeness = expected.likeness(self.screen(), expected.slate_of(title, text))
             return words in slate and likeness > expected.SAID and slate
+
         return wait_for(look, lambda: f"a slate with {words!r}: {self.status()}", seconds)
 
     # Bringing it about
 
     def wait_until_running(self, seconds: float = BOOT) -> dict:
         """Wait for a picture, by the status alone."""
+
         def look():
             status = self.status()
             return status and status["style"] and status["fps"] > 0 and not status["slate"] and status
+
         return wait_for(look, lambda: f"a running style: {self.status()}", seconds)
 
     def drop(self, name: str) -> None:
@@ -150,8 +159,11 @@ class Board(Guest):
     def restore(self) -> None:
         """Put the small styles back as they were installed."""
         for name, data in self.files.items():
-            self.run(f"cd {FOLDER} && install -o mendel -g reconet -m 664 /dev/stdin .restored && "
-                     f"mv .restored {name}.reconet", data=data)
+            self.run(
+                f"cd {FOLDER} && install -o mendel -g reconet -m 664 /dev/stdin .restored && "
+                f"mv .restored {name}.reconet",
+                data=data,
+            )
 
     def unplug(self) -> None:
         """Take the camera away while it is in use."""
@@ -162,8 +174,10 @@ class Board(Guest):
 
     def override(self, text: str) -> None:
         """Lay more settings over the unit, until the next boot; "" takes them away."""
-        self.run(f"mkdir -p $(dirname {DROP_IN}) && cat > {DROP_IN} && systemctl daemon-reload",
-                 data=f"[Service]\n{text}\n".encode())
+        self.run(
+            f"mkdir -p $(dirname {DROP_IN}) && cat > {DROP_IN} && systemctl daemon-reload",
+            data=f"[Service]\n{text}\n".encode(),
+        )
 
     def settle(self) -> None:
         """Have it on with a picture; from a new disk, if nothing else helps."""

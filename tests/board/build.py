@@ -20,23 +20,36 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SUITE = "bookworm"
 # Those after python3 are what the project's package depends on, and what the tests look with.
-PACKAGES = ("usr-is-merged systemd systemd-sysv udev dbus kmod procps init-system-helpers python3 python3-systemd "
-            "libdrm2 libstdc++6 zlib1g fonts-dejavu-core v4l-utils").split()
+PACKAGES = (
+    "usr-is-merged systemd systemd-sysv udev dbus kmod procps init-system-helpers python3 python3-systemd "
+    "libdrm2 libstdc++6 zlib1g fonts-dejavu-core v4l-utils"
+).split()
 # Emulated programs configure it, so each package less is seconds less: no apt, and with the hook no Perl to merge /usr.
-DEBIAN = ("--quiet --architectures=arm64 --variant=essential --mode=root --dpkgopt=force-unsafe-io "
-          "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --dpkgopt=path-exclude=/usr/share/doc/* "
-          "--dpkgopt=path-exclude=/usr/share/man/* --dpkgopt=path-exclude=/usr/share/locale/*").split()
+DEBIAN = (
+    "--quiet --architectures=arm64 --variant=essential --mode=root --dpkgopt=force-unsafe-io "
+    "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --dpkgopt=path-exclude=/usr/share/doc/* "
+    "--dpkgopt=path-exclude=/usr/share/man/* --dpkgopt=path-exclude=/usr/share/locale/*"
+).split()
 DISK_MODULES = "virtio_pci virtio_blk ext4".split()
 MODULES = DISK_MODULES + "virtio_console virtio_gpu virtio_rng vivid 9p 9pnet_virtio".split()
 # Hardware and housekeeping that the guest has not.
-MASKED = ("getty@.service serial-getty@.service systemd-timesyncd.service systemd-pstore.service fstrim.timer "
-          "systemd-hwdb-update.service proc-sys-fs-binfmt_misc.automount apt-daily.timer apt-daily-upgrade.timer "
-          "dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service systemd-firstboot.service").split()
+MASKED = (
+    "getty@.service serial-getty@.service systemd-timesyncd.service systemd-pstore.service fstrim.timer "
+    "systemd-hwdb-update.service proc-sys-fs-binfmt_misc.automount apt-daily.timer apt-daily-upgrade.timer "
+    "dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service systemd-firstboot.service"
+).split()
 DISK_BYTES = 1 << 30
 KEPT = 3  # of each layer
-TOOLS = {"mmdebstrap": "mmdebstrap", "arch-test": "arch-test", "qemu-aarch64-static": "qemu-user-static",
-         "mke2fs": "e2fsprogs", "cpio": "cpio", "depmod": "kmod", "qemu-system-aarch64": "qemu-system-arm",
-         "qemu-img": "qemu-utils"}
+TOOLS = {
+    "mmdebstrap": "mmdebstrap",
+    "arch-test": "arch-test",
+    "qemu-aarch64-static": "qemu-user-static",
+    "mke2fs": "e2fsprogs",
+    "cpio": "cpio",
+    "depmod": "kmod",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-img": "qemu-utils",
+}
 
 # The board's user, in the groups that Mendel puts it in.
 SETTLE = r"""
@@ -115,8 +128,19 @@ def _install(root: Path, deb: Path, styles: Sequence[Path]) -> None:
         path.unlink()
     for path in styles:
         shutil.copy(path, root / "tmp")
-        _run("chroot", root, "install", "-o", "mendel", "-g", "reconet", "-m", "664", f"/tmp/{path.name}",
-             "/var/lib/reconet")
+        _run(
+            "chroot",
+            root,
+            "install",
+            "-o",
+            "mendel",
+            "-g",
+            "reconet",
+            "-m",
+            "664",
+            f"/tmp/{path.name}",
+            "/var/lib/reconet",
+        )
         (root / "tmp" / path.name).unlink()
 
 
@@ -142,8 +166,18 @@ def _bootstrap(scratch: Path, target: Path) -> None:
     root, kernel = scratch / "root", scratch / "kernel"
     kernel.mkdir()
     # In a namespace of its own: what it mounts in there must not outlive it, when it is killed and its folder removed.
-    _run("unshare", "--mount", "mmdebstrap", *DEBIAN, f"--include={','.join(PACKAGES)}", f"--customize-hook={DOWNLOAD}",
-         SUITE, root, *_mirror(), env={**os.environ, "KERNEL": str(kernel)})
+    _run(
+        "unshare",
+        "--mount",
+        "mmdebstrap",
+        *DEBIAN,
+        f"--include={','.join(PACKAGES)}",
+        f"--customize-hook={DOWNLOAD}",
+        SUITE,
+        root,
+        *_mirror(),
+        env={**os.environ, "KERNEL": str(kernel)},
+    )
     for package in kernel.glob("*.deb"):
         _run("dpkg-deb", "-x", package, kernel)
     version = next((kernel / "lib/modules").iterdir()).name
@@ -217,14 +251,23 @@ def _cached(kind: str, inputs: bytes) -> Iterator[_Folder]:
 
 
 def _files(folder: Path) -> bytes:
-    return b"".join(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0"
-                    for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return b"".join(
+        str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    )
 
 
 def _run(*command, **options) -> str:
     environment = options.pop("env", os.environ)
-    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, env={**environment, "PATH": environment["PATH"] + ":/usr/sbin:/sbin"}, **options)
+    done = subprocess.run(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**environment, "PATH": environment["PATH"] + ":/usr/sbin:/sbin"},
+        **options,
+    )
     if done.returncode:
         raise Failure(f"{' '.join(map(str, command))[:200]}\n{done.stdout}\nexit status {done.returncode}")
     return done.stdout

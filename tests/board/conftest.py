@@ -41,6 +41,7 @@ def make_board(request, tmp_path_factory):
         _machines[name] = Board(tmp_path_factory.mktemp(name), image, styles, **options)
         request.addfinalizer(_machines[name].power_cut)
         return _machines[name]
+
     return make
 
 
@@ -60,7 +61,8 @@ def soaking(make_board, soak_seconds):
     """A board of its own, on, that switches styles by itself."""
     # The other one goes first: to be slow is no fault.
     return make_board("soaking", aside=True).boot(
-        f"systemd.wants={SOAK.format(soak_seconds)}.service systemd.service_watchdogs=0")
+        f"systemd.wants={SOAK.format(soak_seconds)}.service systemd.service_watchdogs=0"
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -98,8 +100,9 @@ def pytest_runtest_makereport(item, call):
         try:
             PICTURES.mkdir(parents=True, exist_ok=True)
             Picture.fromarray(guest.screen()).save(PICTURES / f"{item.name}.png")
-            tail = guest.run("journalctl --no-pager --boot --lines 60; systemctl status --no-pager reconet",
-                             check=False).out
+            tail = guest.run(
+                "journalctl --no-pager --boot --lines 60; systemctl status --no-pager reconet", check=False
+            ).out
             (PICTURES / f"{item.name}.txt").write_text(f"{report.longreprtext}\n\n{tail}")
             report.sections.append(("the guest", f"screen: {PICTURES / item.name}.png\n{tail}"))
         except (OSError, AssertionError, RuntimeError) as error:

@@ -40,13 +40,13 @@ def picture_on(screen: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     (down, across), (width, height) = screen.shape[:2], size
     zoom = min(across // width, down // height)
     top, left = (down - zoom * height) // 2, (across - zoom * width) // 2
-    return screen[top:top + zoom * height:zoom, left:left + zoom * width:zoom]
+    return screen[top : top + zoom * height : zoom, left : left + zoom * width : zoom]
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
     """The peak signal-to-noise ratio in dB: 50 is the same picture, 10 is another one."""
     error = np.square(one.astype(float) - other).mean()
-    return float(10 * np.log10(255 ** 2 / max(error, 1e-3)))
+    return float(10 * np.log10(255**2 / max(error, 1e-3)))
 
 
 def slate_of(title: str, text: str) -> np.ndarray:

@@ -96,8 +96,12 @@ class Guest:
             self._channel = socket.socket(socket.AF_UNIX)
             self._channel.connect(str(self.folder / "control"))
         self._requests += 1
-        request = {"id": self._requests, "command": command, "timeout": seconds,
-                   "input": base64.b64encode(data).decode()}
+        request = {
+            "id": self._requests,
+            "command": command,
+            "timeout": seconds,
+            "input": base64.b64encode(data).decode(),
+        }
         # QEMU holds the request until the guest has booted and reads it.
         self._channel.settimeout(seconds + BOOT)
         self._channel.sendall(json.dumps(request).encode() + b"\n")

@@ -27,20 +27,46 @@ def start(folder: Path, image: Image, kernel: str = "", share: Optional[Path] = 
     folder.mkdir(parents=True, exist_ok=True)
     disk = folder / "disk.qcow2"
     if not disk.exists():
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image.disk), str(disk)],
-                       check=True)
+        subprocess.run(
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image.disk), str(disk)], check=True
+        )
     for name in ("control", "qmp", "pid"):
         (folder / name).unlink(missing_ok=True)
     devices = [
-        "virtio-blk-pci,drive=disk", f"virtio-gpu-pci,xres={SCREEN[0]},yres={SCREEN[1]}", "virtio-rng-pci",
-        "virtio-serial-pci", "virtserialport,chardev=control,name=control"]
-    command = [*(["nice", "-n", str(NICE)] if aside else []), "qemu-system-aarch64", *MACHINE,
-               "-smp", "1" if aside else "2", "-kernel", str(image.kernel), "-initrd", str(image.initrd),
-               "-append", f"{KERNEL} {kernel}", "-nodefaults", "-no-user-config", "-display", "none",
-               "-drive", f"if=none,id=disk,format=qcow2,file={disk}",
-               "-chardev", f"socket,id=control,path={folder / 'control'},server=on,wait=off",
-               "-qmp", f"unix:{folder / 'qmp'},server=on,wait=off", "-serial", f"file:{folder / 'console'}",
-               "-pidfile", str(folder / "pid"), "-daemonize"]
+        "virtio-blk-pci,drive=disk",
+        f"virtio-gpu-pci,xres={SCREEN[0]},yres={SCREEN[1]}",
+        "virtio-rng-pci",
+        "virtio-serial-pci",
+        "virtserialport,chardev=control,name=control",
+    ]
+    command = [
+        *(["nice", "-n", str(NICE)] if aside else []),
+        "qemu-system-aarch64",
+        *MACHINE,
+        "-smp",
+        "1" if aside else "2",
+        "-kernel",
+        str(image.kernel),
+        "-initrd",
+        str(image.initrd),
+        "-append",
+        f"{KERNEL} {kernel}",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-drive",
+        f"if=none,id=disk,format=qcow2,file={disk}",
+        "-chardev",
+        f"socket,id=control,path={folder / 'control'},server=on,wait=off",
+        "-qmp",
+        f"unix:{folder / 'qmp'},server=on,wait=off",
+        "-serial",
+        f"file:{folder / 'console'}",
+        "-pidfile",
+        str(folder / "pid"),
+        "-daemonize",
+    ]
     for device in devices:
         command += ["-device", device]
     if share:

@@ -66,16 +66,19 @@ def test_power_cut_while_styles_are_dropped_and_switched(board, number):
     for name, data in board.files.items():
         board.put(data, f"/root/{name}.reconet")
     for what in (
-            "cat /root/plain.reconet > plain.reconet; cat /root/bright.reconet > bright.reconet",
-            "cp /root/plain.reconet .x; mv .x bright.reconet; cp /root/bright.reconet .x; mv .x plain.reconet",
-            "echo plain > .use; echo bright > .use"):
+        "cat /root/plain.reconet > plain.reconet; cat /root/bright.reconet > bright.reconet",
+        "cp /root/plain.reconet .x; mv .x bright.reconet; cp /root/bright.reconet .x; mv .x plain.reconet",
+        "echo plain > .use; echo bright > .use",
+    ):
         board.run(f"cd {FOLDER} && systemd-run --quiet --same-dir bash -c 'while true; do {what}; sleep 0.1; done'")
         time.sleep(random.uniform(2, 6))  # not to wait for anything: to hit anything
         board.power_cut()
         board.boot()
         status = board.wait_until_running()
-        number(f"after a power cut: power-on to the picture of {status['style']}",
-               f"{time.monotonic() - board.powered_on:.1f} s")
+        number(
+            f"after a power cut: power-on to the picture of {status['style']}",
+            f"{time.monotonic() - board.powered_on:.1f} s",
+        )
         assert status["style"] in board.files
         board.shows(status["style"])
         board.restore()

@@ -64,6 +64,7 @@ def test_the_desktop_makes_room(board):
 
     def desktop():
         return board.run("systemctl is-active weston", check=False).out
+
     board.run("systemctl stop reconet", BOOT)
     board.run("cat > /etc/systemd/system/weston.service && systemctl enable --now weston", BOOT, unit.encode())
     try:
@@ -74,8 +75,11 @@ def test_the_desktop_makes_room(board):
         board.run("systemctl stop reconet", BOOT)
         wait_for(lambda: desktop() == "active", "the desktop back")
     finally:
-        board.run("systemctl disable --now weston; rm /etc/systemd/system/weston.service; systemctl daemon-reload; "
-                  "systemctl start reconet", BOOT)
+        board.run(
+            "systemctl disable --now weston; rm /etc/systemd/system/weston.service; systemctl daemon-reload; "
+            "systemctl start reconet",
+            BOOT,
+        )
     board.wait_until_running()
 
 
@@ -123,7 +127,8 @@ def test_exposure_to_attack(board, number):
 
 def test_confinement_from_inside(board):
     """A program in the daemon's place gets at none of what the daemon does not need."""
-    probe = textwrap.dedent("""
+    probe = textwrap.dedent(
+        """
         import glob, json, os, socket, stat
         opened = []
         def attempt(name, work):
@@ -152,15 +157,18 @@ def test_confinement_from_inside(board):
         open("%s/probe", "w").close()
         os.unlink("%s/probe")
         print("OPENED", json.dumps(opened), flush=True)
-    """ % (FOLDER, FOLDER))
+    """
+        % (FOLDER, FOLDER)
+    )
     board.put(probe.encode(), "/usr/local/lib/probe.py")
     since = board.now()
     try:
-        board.override("Type=oneshot\nRestart=no\nWatchdogSec=0\nExecStart=\n"
-                       "ExecStart=/usr/bin/python3 /usr/local/lib/probe.py")
+        board.override(
+            "Type=oneshot\nRestart=no\nWatchdogSec=0\nExecStart=\nExecStart=/usr/bin/python3 /usr/local/lib/probe.py"
+        )
         board.run("systemctl restart reconet", BOOT)
         (line,) = [line for line in board.journal(since) if line.startswith("OPENED ")]
-        assert json.loads(line[len("OPENED "):]) == []
+        assert json.loads(line[len("OPENED ") :]) == []
     finally:
         board.override("")
         board.run("systemctl restart reconet", BOOT)

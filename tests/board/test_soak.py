@@ -21,6 +21,7 @@ def test_a_thousand_switches(soaking, soak_seconds, machine, number):
     def over():
         state = soaking.run(f"systemctl show --value --property=ActiveState {unit}").out
         return state in ("active", "failed") and state
+
     outcome = wait_for(over, "the end of the soak", PATIENT * soak_seconds, every=5.0)
     said = soaking.journal(unit=unit)
     assert outcome == "active", said[-5:]
@@ -33,8 +34,10 @@ def test_a_thousand_switches(soaking, soak_seconds, machine, number):
         values = [sample[key] for sample in samples]
         first, final = median(values[:MINUTE]), median(values[-MINUTE:])
         slope = linear_regression([sample["switches"] for sample in samples], values).slope
-        number(f"{what} in the first minute and the last",
-               f"{first:.0f}, {final:.0f}; {1000 * slope:+.1f} in 1,000 switches, at most {max(values)}")
+        number(
+            f"{what} in the first minute and the last",
+            f"{first:.0f}, {final:.0f}; {1000 * slope:+.1f} in 1,000 switches, at most {max(values)}",
+        )
         grown[key] = final - first, final / first
     _shows_what_it_should(soaking)
     assert grown["kib"][1] <= 1.05 and grown["files"][0] <= 2 and grown["threads"][0] <= 1, grown

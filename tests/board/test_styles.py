@@ -24,8 +24,9 @@ def test_twenty_drops_in_a_row(board, number):
         "cp": "cp ~/{0}.reconet {1}/{0}.reconet",
         "mv": "cp ~/{0}.reconet {1}/.{0} && mv {1}/.{0} {1}/{0}.reconet",
         "pieces": "split --bytes=50K --filter='cat; sleep 0.2' ~/{0}.reconet >> {1}/{0}.new.reconet"
-                  " && mv {1}/{0}.new.reconet {1}/{0}.reconet",
-        "scp": "rm -f {1}/{0}.reconet; split --bytes=50K --filter='cat; sleep 0.2' ~/{0}.reconet > {1}/{0}.reconet"}
+        " && mv {1}/{0}.new.reconet {1}/{0}.reconet",
+        "scp": "rm -f {1}/{0}.reconet; split --bytes=50K --filter='cat; sleep 0.2' ~/{0}.reconet > {1}/{0}.reconet",
+    }
     pid, gaps = board.pid(), []
     names = itertools.cycle(sorted(board.files, key=lambda name: name == _style(board)))
     for way, name in zip(itertools.islice(itertools.cycle(ways), 20), names):
@@ -51,6 +52,7 @@ def test_bad_bundles_are_refused_and_the_old_style_goes_on(board):
     def missing():
         refused = " ".join((board.status() or {}).get("refused", []))
         return [name for name in names if f"{name}.reconet" not in refused]
+
     try:
         for name, data in bundles.items():
             board.put(data, f"/root/{name}")
@@ -75,8 +77,10 @@ def test_full_disk(board):
     style = _style(board)
     other = next(name for name in board.files if name != style)
     try:
-        board.run("fallocate -l $(df --output=avail -B1 / | tail -1) /root/full; dd if=/dev/zero of=/root/full2 bs=4k; "
-                  "sync", check=False)
+        board.run(
+            "fallocate -l $(df --output=avail -B1 / | tail -1) /root/full; dd if=/dev/zero of=/root/full2 bs=4k; sync",
+            check=False,
+        )
         board.put(board.files[other], "/run/style")
         assert board.run(f"cp /run/style {FOLDER}/new.reconet", check=False).code
         wait_for(lambda: any("new.reconet" in line for line in board.status()["refused"]), lambda: board.status())

@@ -39,13 +39,16 @@ def main() -> int:
     properties, bundles = inputs // 100 * PROPERTIES, inputs * 6 // 10
     with ThreadPoolExecutor(2) as both:
         one = both.submit(lambda: [_guided("bundle", bundles, seed), _trials(inputs // 2000, seed)])
-        other = both.submit(lambda: [_guided("settings", inputs - bundles - properties, seed),
-                                     _properties(properties, seed)])
+        other = both.submit(
+            lambda: [_guided("settings", inputs - bundles - properties, seed), _properties(properties, seed)]
+        )
         results = one.result() + other.result()
     total = sum(count for count, _ in results)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(f"fuzz: {total} inputs in {time.monotonic() - began:.0f} s ({used.ru_utime + used.ru_stime:.0f} s of CPU), "
-          f"seed {seed}")
+    print(
+        f"fuzz: {total} inputs in {time.monotonic() - began:.0f} s ({used.ru_utime + used.ru_stime:.0f} s of CPU), "
+        f"seed {seed}"
+    )
     return 0 if all(fine for _, fine in results) else 1
 
 
@@ -57,16 +60,29 @@ def _guided(target: str, inputs: int, seed: int) -> Tuple[int, bool]:
         print("\n".join(text.splitlines()[-40:]))
         print(f"fuzz: {target}: FAILED: what did it is in {FOUND}: mend it, and move that to tests/fuzz/regressions")
         return int(done.group(1)) if done else 0, False
-    print(f"fuzz: {target}: {done.group(1)} inputs, {coverage.group(1)} branches ({coverage.group(2)} with how often), "
-          f"{seconds:.0f} s, {memory.group(1)} MB", flush=True)
+    print(
+        f"fuzz: {target}: {done.group(1)} inputs, {coverage.group(1)} branches ({coverage.group(2)} with how often), "
+        f"{seconds:.0f} s, {memory.group(1)} MB",
+        flush=True,
+    )
     return int(done.group(1)), True
 
 
 def _properties(inputs: int, seed: int) -> Tuple[int, bool]:
     each = inputs // PROPERTIES
     os.environ["FUZZ_EXAMPLES"] = str(each)
-    code, text, seconds = _run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
-                                f"--hypothesis-seed={seed}", "tests/fuzz/test_properties.py"])
+    code, text, seconds = _run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"--hypothesis-seed={seed}",
+            "tests/fuzz/test_properties.py",
+        ]
+    )
     if code:
         print(text)
         print(f"fuzz: properties: FAILED: what did it is in {FOUND}: mend it, and move that to tests/fuzz/regressions")

@@ -37,9 +37,22 @@ def main(target: str, folder: str, inputs: str, seed: str) -> None:
         return mutate(data, random.Random(seed))[:most]
 
     # Atheris' timeout is for what never ends; targets.py has the finer one, of the time that the process really had.
-    atheris.Setup([sys.argv[0], str(corpus), f"-runs={inputs}", f"-seed={seed}", "-timeout=20", "-len_control=0",
-                   f"-max_len={most}", f"-rss_limit_mb={targets.MOST_MEGABYTES}",
-                   f"-artifact_prefix={folder}/", "-print_final_stats=1"], promise, custom_mutator=mutated)
+    atheris.Setup(
+        [
+            sys.argv[0],
+            str(corpus),
+            f"-runs={inputs}",
+            f"-seed={seed}",
+            "-timeout=20",
+            "-len_control=0",
+            f"-max_len={most}",
+            f"-rss_limit_mb={targets.MOST_MEGABYTES}",
+            f"-artifact_prefix={folder}/",
+            "-print_final_stats=1",
+        ],
+        promise,
+        custom_mutator=mutated,
+    )
     atheris.Fuzz()
 
 

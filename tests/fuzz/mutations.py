@@ -20,10 +20,55 @@ from appliance.style import tflite
 Members = List[Tuple[str, bytes]]
 
 _NUMBERS = (0, 1, 2, 3, 4, 7, 8, 9, 64, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-_VALUES = (None, True, 0, 1, -1, 2, 8, 9, 64, 4096, 4097, 1 << 31, 1 << 63, 1 << 64, 10 ** 400, 0.5, 1e308, -0.0,
-           float("nan"), float("inf"), "", "a", "A b", "tiny", "rgb", "yuv", "bgrx", "nearest", "pixels", "../a",
-           "manifest.json", "preview.jpg", "a.tflite", "x" * 101, "y" * 5000, "\0", "\n", "\ud800", "\u202e", "0" * 64,
-           "2026-02-31T25:61:61Z", [], {}, [[]], [{}], {"": {}}, {"segment": "a.tflite"})
+_VALUES = (
+    None,
+    True,
+    0,
+    1,
+    -1,
+    2,
+    8,
+    9,
+    64,
+    4096,
+    4097,
+    1 << 31,
+    1 << 63,
+    1 << 64,
+    10**400,
+    0.5,
+    1e308,
+    -0.0,
+    float("nan"),
+    float("inf"),
+    "",
+    "a",
+    "A b",
+    "tiny",
+    "rgb",
+    "yuv",
+    "bgrx",
+    "nearest",
+    "pixels",
+    "../a",
+    "manifest.json",
+    "preview.jpg",
+    "a.tflite",
+    "x" * 101,
+    "y" * 5000,
+    "\0",
+    "\n",
+    "\ud800",
+    "\u202e",
+    "0" * 64,
+    "2026-02-31T25:61:61Z",
+    [],
+    {},
+    [[]],
+    [{}],
+    {"": {}},
+    {"segment": "a.tflite"},
+)
 
 
 def bundle(data: bytes, random) -> bytes:
@@ -77,8 +122,13 @@ def bundle_seeds(tiny: bytes) -> Dict[str, bytes]:
         files = [stage["segment"] for stage in plan["stages"] if "segment" in stage]
         kept = [(name, data) for name, data in members if name in files or not name.endswith(".tflite")]
         if not len(found) > 1:
-            plan = dict(plan, stages=[dict(stage, edgetpu="tpu_" + stage["segment"]) if "segment" in stage else stage
-                                      for stage in plan["stages"]])
+            plan = dict(
+                plan,
+                stages=[
+                    dict(stage, edgetpu="tpu_" + stage["segment"]) if "segment" in stage else stage
+                    for stage in plan["stages"]
+                ],
+            )
             kept += [("tpu_" + name, data) for name, data in members if name in files]
         found[plan["name"]] = with_manifest(kept, lambda manifest, plan=plan: dict(manifest, plans=[plan]))
     return found
@@ -111,9 +161,9 @@ def scratched(data: bytes, places, random) -> bytes:
         if kind == 0:
             del scratched[at:]
         elif kind == 1:
-            del scratched[at:at + random.randrange(1, 9)]
+            del scratched[at : at + random.randrange(1, 9)]
         elif kind == 2:
-            scratched[at:at] = bytes(scratched[at:at + random.randrange(1, 65)])
+            scratched[at:at] = bytes(scratched[at : at + random.randrange(1, 65)])
         else:
             _put(scratched, at, random)
     return bytes(scratched)
@@ -163,8 +213,9 @@ def with_manifest(members: Members, change, sign: bool = True) -> bytes:
     except (ValueError, RecursionError):
         return zipped(members)
     if sign and isinstance(fields, dict):
-        fields["files"] = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-                           for name, data in members[1:]}
+        fields["files"] = {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in members[1:]
+        }
     try:
         text = json.dumps(fields).encode()
     except (ValueError, RecursionError):  # wrapped too often
@@ -180,7 +231,7 @@ def _with_segment(members: Members, random) -> bytes:
         data = random.choice(members)[1]
     else:
         data = scratched(data, _looked_at(data), random)
-    return with_manifest(members[:number] + [(name, data)] + members[number + 1:], lambda fields: fields)
+    return with_manifest(members[:number] + [(name, data)] + members[number + 1 :], lambda fields: fields)
 
 
 def _rearranged(members: Members, random) -> bytes:
@@ -238,9 +289,15 @@ def _put(data: bytearray, at: int, random) -> None:
     if at + size > len(data):
         return
     kind = random.randrange(4)
-    number = (random.choice(_NUMBERS) if kind == 0 else random.randrange(1 << 8 * size) if kind == 1
-              else len(data) - at + random.randrange(-8, 9) if kind == 2
-              else struct.unpack_from("<" + code, data, at)[0] + random.choice((-64, -4, -1, 1, 2, 4, 16)))
+    number = (
+        random.choice(_NUMBERS)
+        if kind == 0
+        else random.randrange(1 << 8 * size)
+        if kind == 1
+        else len(data) - at + random.randrange(-8, 9)
+        if kind == 2
+        else struct.unpack_from("<" + code, data, at)[0] + random.choice((-64, -4, -1, 1, 2, 4, 16))
+    )
     struct.pack_into("<" + code, data, at, number % (1 << 8 * size))
 
 
@@ -254,8 +311,32 @@ def _setting(random) -> bytes:
 
 
 def _toml(random) -> bytes:
-    value = random.choice(("1", "-1", "30", "640", "1e9", "0x" + "f" * 300, "9" * 4400, "nan", "-inf", "true", "''",
-                           '"auto"', '"/dev/video1"', '"a\\u0000b"', '"\\ud800"', "'''x", "1979-05-27T07:32:00Z",
-                           "07:32", "[1, [2]]", "[" * 500, "{a = 1}", "{a.b.c = 1, a.d = []}",
-                           "{" * 500, '"' + "x" * 400 + '"'))
+    value = random.choice(
+        (
+            "1",
+            "-1",
+            "30",
+            "640",
+            "1e9",
+            "0x" + "f" * 300,
+            "9" * 4400,
+            "nan",
+            "-inf",
+            "true",
+            "''",
+            '"auto"',
+            '"/dev/video1"',
+            '"a\\u0000b"',
+            '"\\ud800"',
+            "'''x",
+            "1979-05-27T07:32:00Z",
+            "07:32",
+            "[1, [2]]",
+            "[" * 500,
+            "{a = 1}",
+            "{a.b.c = 1, a.d = []}",
+            "{" * 500,
+            '"' + "x" * 400 + '"',
+        )
+    )
     return value.encode()

@@ -17,8 +17,13 @@ SEEDS = mutations.bundle_seeds(TINY)
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 
 KEYS = sorted({key for section in config.Settings.model_fields.values() for key in section.annotation.model_fields})
-many = settings(max_examples=int(EXAMPLES or 150), derandomize=not EXAMPLES, deadline=None, database=None,
-                suppress_health_check=list(HealthCheck))
+many = settings(
+    max_examples=int(EXAMPLES or 150),
+    derandomize=not EXAMPLES,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 numbers = st.integers(-2, 5000) | st.integers() | st.floats()
 names = st.sampled_from(["auto", "preferred", "newest", "HDMI-A-1", "1920x1080", "/dev/video1", "/a", "cpu", "slate"])
@@ -34,8 +39,9 @@ def test_a_changed_bundle_is_refused_in_one_line_or_can_be_written_again(seed, c
         data = mutations.bundle(data, random)
     taken = targets.read_bundle(data)
     if taken is not None:
-        again = bundle.write(str(taken.path) + ".again", json.loads(taken.manifest.model_dump_json(exclude_none=True)),
-                             taken.files)
+        again = bundle.write(
+            str(taken.path) + ".again", json.loads(taken.manifest.model_dump_json(exclude_none=True)), taken.files
+        )
         again.path.unlink()
         assert again.manifest == taken.manifest and again.files == taken.files
 
@@ -54,8 +60,12 @@ def test_anything_may_stand_in_a_manifest(seed, replaced):
 
 
 @many
-@given(st.dictionaries(st.sampled_from(sorted(config.Settings.model_fields) + ["other"]),
-                       st.dictionaries(st.sampled_from(KEYS), values)))
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(config.Settings.model_fields) + ["other"]),
+        st.dictionaries(st.sampled_from(KEYS), values),
+    )
+)
 def test_settings_are_refused_in_one_line_or_are_what_the_file_says(sections):
     lines = []
     for section, keys in sections.items():

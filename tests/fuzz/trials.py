@@ -30,8 +30,15 @@ def main(runs: str, seed: str) -> None:
             except BundleError:
                 continue
             reason = trial.passes(path)
-            ends["passed" if reason is None else "crashed" if "crashed" in reason else "took too much"
-                 if "longer" in reason or "memory" in reason else "failed"] += 1
+            ends[
+                "passed"
+                if reason is None
+                else "crashed"
+                if "crashed" in reason
+                else "took too much"
+                if "longer" in reason or "memory" in reason
+                else "failed"
+            ] += 1
     print(", ".join(f"{count} {end}" for end, count in ends.most_common()))
 
 
@@ -40,7 +47,7 @@ def _changed(data: bytes, dice) -> bytes:
     number = dice.choice([number for number, (name, _) in enumerate(members) if name.endswith(".tflite")])
     name, network = members[number]
     # Numbers that are small or negative are structure; weights are noise.
-    places = [at for at in range(8, len(network) - 4, 4) if network[at + 2:at + 4] in (b"\0\0", b"\xff\xff")]
+    places = [at for at in range(8, len(network) - 4, 4) if network[at + 2 : at + 4] in (b"\0\0", b"\xff\xff")]
     members[number] = name, mutations.scratched(network, places, dice)
     return mutations.with_manifest(members, lambda fields: fields)
 

@@ -18,8 +18,10 @@ CACHE = ROOT / "build/wheels"
 STYLES = "usr/share/reconet/styles/"
 COMMANDS = ("dpkg", "systemd-sysusers", "systemd-tmpfiles", "deb-systemd-helper", "usermod", "userdel")
 LACKING = [name for name in COMMANDS if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
-needs_dpkg = pytest.mark.skipif(bool(LACKING) or os.geteuid() != 0,
-                                reason=f"installing into a scratch root needs root, {', '.join(LACKING or COMMANDS)}")
+needs_dpkg = pytest.mark.skipif(
+    bool(LACKING) or os.geteuid() != 0,
+    reason=f"installing into a scratch root needs root, {', '.join(LACKING or COMMANDS)}",
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +37,16 @@ def packages(tmp_path_factory):
         shutil.copytree(ROOT / part, copy / part, copy_function=shutil.copy, ignore=shutil.ignore_patterns("*.pyc"))
     shutil.copy(ROOT / "LICENSE", copy)
     habits = {**os.environ, "TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
-    builds = [subprocess.Popen([sys.executable, root / "firmware_overlay/build_deb.py", "--out", folder / name,
-                                "--wheels", CACHE], env=env, stdout=subprocess.PIPE, text=True,
-                               preexec_fn=lambda mask=mask: os.umask(mask) and None)
-              for name, root, env, mask in (("one", ROOT, os.environ, 0o022), ("two", copy, habits, 0o077))]
+    builds = [
+        subprocess.Popen(
+            [sys.executable, root / "firmware_overlay/build_deb.py", "--out", folder / name, "--wheels", CACHE],
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda mask=mask: os.umask(mask) and None,
+        )
+        for name, root, env, mask in (("one", ROOT, os.environ, 0o022), ("two", copy, habits, 0o077))
+    ]
     paths = [Path(build.communicate()[0].strip()) for build in builds]
     assert all(path.is_file() for path in paths)
     return paths
@@ -55,9 +63,9 @@ def member(package, wanted):
     """The bytes of a member of an ar archive."""
     data, at = package.read_bytes(), 8
     while at < len(data):
-        name, size = data[at:at + 16].decode().strip(), int(data[at + 48:at + 58])
+        name, size = data[at : at + 16].decode().strip(), int(data[at + 48 : at + 58])
         if name == wanted:
-            return data[at + 60:at + 60 + size]
+            return data[at + 60 : at + 60 + size]
         at += 60 + size + size % 2
     raise KeyError(wanted)
 
@@ -70,8 +78,11 @@ def test_it_is_the_same_bytes_wherever_and_whenever_it_is_built(packages):
 
 def test_every_wheel_is_for_the_board(files):
     members, read = files
-    tags = {path: re.findall(rb"^Tag: (\S+)", read(path), re.MULTILINE)
-            for path in members if path.endswith(".dist-info/WHEEL")}
+    tags = {
+        path: re.findall(rb"^Tag: (\S+)", read(path), re.MULTILINE)
+        for path in members
+        if path.endswith(".dist-info/WHEEL")
+    }
     assert len(tags) == len(build_deb.requirements(build_deb.OVERLAY / "python3.7.txt"))
     for path, found in tags.items():
         pure = rb"(py2\.py3|py3)-none-any"
@@ -110,8 +121,12 @@ def test_every_licence_is_named(files):
 
 @pytest.mark.skipif(not shutil.which("lintian"), reason="lintian is not on this machine")
 def test_lintian_finds_no_error(packages):
-    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error", packages[0]], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        ["lintian", "--allow-root", "--fail-on", "error", packages[0]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -136,9 +151,20 @@ def board(tmp_path):
 
     def dpkg(*arguments):
         done = subprocess.run(
-            ["dpkg", f"--root={root}", "--log=/dev/null", "--force-script-chrootless", "--force-architecture",
-             "--force-depends", "--force-confold", *map(str, arguments)], capture_output=True, text=True,
-            env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C"})
+            [
+                "dpkg",
+                f"--root={root}",
+                "--log=/dev/null",
+                "--force-script-chrootless",
+                "--force-architecture",
+                "--force-depends",
+                "--force-confold",
+                *map(str, arguments),
+            ],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C"},
+        )
         assert done.returncode == 0, done.stderr
         return root
 
@@ -170,8 +196,9 @@ def test_installing(board, tmp_path):
     root = board("--install", package(tmp_path / "a.deb", "1.0", udnie="u1", starry_night="s1"))
     assert styles(root) == {"udnie": "u1", "starry_night": "s1"}
     folder = root / "var/lib/reconet"
-    gid = next(int(line.split(":")[2]) for line in (root / "etc/group").read_text().splitlines()
-               if line.startswith("reconet:"))
+    gid = next(
+        int(line.split(":")[2]) for line in (root / "etc/group").read_text().splitlines() if line.startswith("reconet:")
+    )
     assert (folder.stat().st_mode & 0o7777, folder.stat().st_gid) == (0o2775, gid)
     assert all(path.stat().st_gid == gid and path.stat().st_mode & 0o060 == 0o060 for path in folder.iterdir())
     assert max(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime).stem == "starry_night"
@@ -194,15 +221,20 @@ def test_without_a_user_mendel_none_is_made(board, tmp_path):
 
 @needs_dpkg
 def test_upgrading_keeps_what_the_user_changed(board, tmp_path):
-    root = board("--install", package(tmp_path / "a.deb", "1.0", great_wave="g1", scream="c1", udnie="u1",
-                                      starry_night="s1"))
+    root = board(
+        "--install", package(tmp_path / "a.deb", "1.0", great_wave="g1", scream="c1", udnie="u1", starry_night="s1")
+    )
     folder, config = root / "var/lib/reconet", root / "etc/reconet/config.toml"
     (folder / "udnie.reconet").write_text("mine")
     (folder / "own.reconet").write_text("mine")
     (folder / "scream.reconet").unlink()
     config.write_text("[camera]\nfps = 15\n")
-    board("--install", package(tmp_path / "b.deb", "2.0", great_wave="g1", scream="c2", udnie="u2", starry_night="s2",
-                               own="o2", fresh="f2"))
+    board(
+        "--install",
+        package(
+            tmp_path / "b.deb", "2.0", great_wave="g1", scream="c2", udnie="u2", starry_night="s2", own="o2", fresh="f2"
+        ),
+    )
     kept = {"great_wave": "g1", "udnie": "mine", "starry_night": "s2", "own": "mine", "fresh": "f2"}
     assert styles(root) == kept
     assert config.read_text() == "[camera]\nfps = 15\n"

@@ -15,7 +15,8 @@ UNITS = sorted((ROOT / "systemd").iterdir())
 # All of them are in src/core/load-fragment-gperf.gperf.m4 of systemd 241. Newer and so not to be used:
 # RestrictSUIDSGID, ProtectHostname (242), OOMPolicy, TimeoutAbortSec (243), ProtectKernelLogs (244),
 # ProtectClock (245), ProtectProc, ProcSubset (247), OnSuccess, Upholds (249).
-KNOWN_TO_241 = set("""
+KNOWN_TO_241 = set(
+    """
     After Before Conflicts DefaultDependencies Description Documentation OnFailure Requires RequiresMountsFor
     StartLimitIntervalSec StopWhenUnneeded Wants WantedBy
     ExecReload ExecStart ExecStop ExecStopPost NotifyAccess RemainAfterExit Restart RestartSec TimeoutStartSec
@@ -26,7 +27,8 @@ KNOWN_TO_241 = set("""
     SystemCallArchitectures SystemCallErrorNumber SystemCallFilter UMask User
     DeviceAllow DevicePolicy IPAddressDeny MemoryMax TasksMax
     LazyUnmount Options What Where
-""".split())
+""".split()
+)
 
 needs_analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not on this machine")
 
@@ -54,15 +56,19 @@ def test_units_are_sound(path, tmp_path):
     # Of a copy, because the command is not installed here.
     for unit in UNITS:
         (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/bin/reconet", "/bin/true"))
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / path.name],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", tmp_path / path.name], capture_output=True, text=True
+    )
     assert str(tmp_path) not in done.stderr and path.name not in done.stderr, done.stderr
 
 
 @needs_analyze
 def test_the_service_is_exposed_little():
-    done = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--threshold=20",
-                           ROOT / "systemd/reconet.service"], capture_output=True, text=True)
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=20", ROOT / "systemd/reconet.service"],
+        capture_output=True,
+        text=True,
+    )
     if "unrecognized option" in done.stderr:
         pytest.skip("this systemd-analyze cannot look at files (--offline, since 250)")
     level = re.search(r"exposure level for reconet.service: ([0-9.]+)", done.stdout)

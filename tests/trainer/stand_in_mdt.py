@@ -76,14 +76,21 @@ def execute(script):
     tools = BOARD / "bin"
     tools.mkdir(exist_ok=True)
     for name in ("reconet", "dpkg-query"):
-        (tools / name).write_text(DAEMON.format(python=sys.executable, me=Path(__file__)) if name == "reconet"
-                                  else f"#!/bin/sh\ntest -e {SUMS} && printf 'install ok installed '\n")
+        (tools / name).write_text(
+            DAEMON.format(python=sys.executable, me=Path(__file__))
+            if name == "reconet"
+            else f"#!/bin/sh\ntest -e {SUMS} && printf 'install ok installed '\n"
+        )
         (tools / name).chmod(0o755)
     os.get_terminal_size()
     for path in ("/var/lib/", "/home/mendel"):
         script = script.replace(path, f"{BOARD}{path}")
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True,
-                          env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"})
+    done = subprocess.run(
+        ["sh", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
+    )
     print(done.stdout.replace("\n", "\r\n"), end="\r\n")
     say("Connection to tidy-zebra at 192.168.100.2 closed")
 
@@ -107,8 +114,18 @@ def daemon():
             refused.append(f"/var/lib/reconet/{path.name}: its trial run failed")
         elif shown is None and pinned in (None, path.stem):
             shown = path
-    print(json.dumps({"style": shown and shown.stem, "digest": shown and digest(shown), "pid": 7,
-                      "refused": refused, "version": "0.1.0", "time": 0}))
+    print(
+        json.dumps(
+            {
+                "style": shown and shown.stem,
+                "digest": shown and digest(shown),
+                "pid": 7,
+                "refused": refused,
+                "version": "0.1.0",
+                "time": 0,
+            }
+        )
+    )
     return 0
 
 

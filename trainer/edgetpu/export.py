@@ -128,8 +128,7 @@ def staged(plan: str, whole: bytes) -> tuple[dict[str, bytes], list[dict]]:
 
 
 def calibration(frames: np.ndarray, recipe: Recipe, pixels: str = "rgb") -> np.ndarray:
-    """Frames (N, H, W, 3) in 0..1 to calibrate on, out of uint8 RGB: each one's pixels exposed as the appliance would.
-    """
+    """Frames (N, H, W, 3) in 0..1 to calibrate on, out of uint8 RGB, exposed as the appliance would expose them."""
     chosen = frames[:: max(1, len(frames) // CALIBRATION)][:CALIBRATION]
     exposed = [expose(converted(frame, "rgb", pixels), meter(recipe.frame, pixels)) for frame in chosen]
     return np.stack(exposed).astype("float32") / 255

@@ -55,8 +55,11 @@ def taken(pid):
     """KiB of memory, open files and threads of a process."""
     with open("/proc/%d/smaps_rollup" % pid) as file:
         memory = next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
-    return {"kib": memory, "files": len(os.listdir("/proc/%d/fd" % pid)),
-            "threads": len(os.listdir("/proc/%d/task" % pid))}
+    return {
+        "kib": memory,
+        "files": len(os.listdir("/proc/%d/fd" % pid)),
+        "threads": len(os.listdir("/proc/%d/task" % pid)),
+    }
 
 
 def main(seconds):
@@ -69,8 +72,17 @@ def main(seconds):
             switches += 1
             time.sleep(max(0.0, start + PACE_S * switches - time.monotonic()))
         if switches > WARM:
-            print(json.dumps({"seconds": round(time.monotonic() - start, 1), "switches": switches, **taken(pid),
-                              "fps": read(STATUS).get("fps")}), flush=True)
+            print(
+                json.dumps(
+                    {
+                        "seconds": round(time.monotonic() - start, 1),
+                        "switches": switches,
+                        **taken(pid),
+                        "fps": read(STATUS).get("fps"),
+                    }
+                ),
+                flush=True,
+            )
     if daemon() != pid:
         sys.exit("the daemon is another one")
 
