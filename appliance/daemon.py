@@ -93,6 +93,7 @@ class Daemon:
         for thread in threads:
             if thread.ident:
                 thread.join(max(0.0, deadline - time.monotonic()))
+        self.switcher.forgive()
         self.screen.release()
         with contextlib.suppress(OSError):
             os.unlink(self._settings.host.status)
@@ -158,8 +159,9 @@ class Daemon:
     def _slate(self) -> Optional[Tuple[str, str]]:
         if self.camera.fault:
             return "No camera", self.camera.fault
-        if self.switcher.slate:
-            return self.switcher.slate
+        slate = self.switcher.snapshot.slate
+        if slate and slate.holds:
+            return slate.title, slate.text
         if self.pipeline.counters.shown == 0 and time.monotonic() - self._started < _PATIENT_S:
             return "Starting", "Waiting for the first picture."
         return None
@@ -196,13 +198,15 @@ class Daemon:
                 systemd.log(fault or f"{name} is fine again", systemd.WARNING if fault else systemd.NOTICE)
 
     def _state(self) -> status.Status:
-        counters, bundle, stylizer = self.pipeline.counters, self.switcher.bundle, self.switcher.stylizer
+        counters, styles = self.pipeline.counters, self.switcher.snapshot
+        style = styles.style
         heat, said = self._tpu, self.screen.said
         return status.Status(
-            style=bundle and bundle.name,
-            digest=bundle and bundle.digest,
-            plan=stylizer and stylizer.plan,
-            runtime=f"{stylizer.runtime} ({stylizer.runtime.device})" if stylizer else None,
+            style=style and style.name,
+            digest=style and style.digest,
+            plan=style and style.plan,
+            runtime=style and f"{style.runtime} ({style.device})",
+            pinned=styles.pinned,
             slate=": ".join(filter(None, said)) if said else self.screen.notice,
             camera=self.camera.fault or self.camera.path and f"{self.camera.path}, {self.camera.given}",
             display=self.screen.fault or self.screen.mode,
@@ -214,7 +218,7 @@ class Daemon:
             temperature=heat and heat.temperature,
             clock_mhz=heat and heat.clock_mhz,
             hot=bool(heat and heat.hot),
-            refused=list(self.switcher.refused.values()),
+            refused=list(styles.reasons.values()),
             uptime=time.monotonic() - self._started,
         )
 

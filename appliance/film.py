@@ -5,15 +5,17 @@ import os
 import signal
 import sys
 import threading
+from typing import Optional
 
 from .camera import open_camera
 from .display import open_display
+from .engine.interpreter import runtimes
 from .engine.stylizer import Stylizer
 from .errors import Problem
 from .files import Pending
 from .pipeline import Pipeline
 from .sheet import ContactSheet
-from .style import choice, store
+from .style import state, store
 
 
 def stylise(arguments) -> int:
@@ -22,7 +24,7 @@ def stylise(arguments) -> int:
     _check_outputs(arguments)
     bundle = store.find(arguments.style)
     camera = open_camera(arguments.camera, arguments.every_frame)
-    stylizer = Stylizer(bundle, arguments.plan, threads=arguments.threads, prefer=choice.read(bundle))
+    stylizer = Stylizer(bundle, arguments.plan, threads=arguments.threads, prefer=_preferred(bundle))
     sheet = ContactSheet() if arguments.sheet else None
     if sheet:
         Pending(arguments.sheet).discard()  # better to learn now that it cannot be written
@@ -44,6 +46,13 @@ def stylise(arguments) -> int:
         for stage, milliseconds in counters.median_ms.items():
             print(f"{milliseconds:9.2f} ms  {stage}")
     return 0
+
+
+def _preferred(bundle) -> Optional[str]:
+    """The plan that bench chose for the best device here."""
+    with contextlib.suppress(Problem):
+        return state.read(bundle.path.parent).choice(bundle.digest, runtimes()[0].device)
+    return None
 
 
 def _frames(counters) -> str:

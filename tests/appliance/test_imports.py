@@ -8,8 +8,8 @@ import pytest
 import appliance
 
 ROOT = Path(appliance.__file__).parent
-SHARED = {"errors", "config", "exposure", "files", "frames", "memory"}
-JOINING = {"__main__", "bench", "cli", "daemon", "doctor", "film", "pipeline", "switcher", "trial"}
+SHARED = {"errors", "config", "exposure", "files", "frames", "memory", "snapshot"}
+JOINING = {"__main__", "bench", "cli", "daemon", "doctor", "film", "loader", "pipeline", "switcher", "trial"}
 APART = {"camera", "display", "engine", "host", "style"}
 
 
