@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,19 +70,23 @@ def test_an_edge_tpu_that_appears_later_is_used(folder, style, start, tpu, soon,
 
 
 @pytest.mark.parametrize("missing", ["cpu", "slate"])
-def test_the_pause_doubles_while_an_edge_tpu_cannot_be_opened(folder, style, start, tpu, soon, missing):
+def test_the_pause_doubles_while_an_edge_tpu_cannot_be_opened(folder, style, start, tpu, monkeypatch, missing):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(switcher, "time", clock)
+    monkeypatch.setattr(switcher, "_LOOK_S", 0.001)
     tpu.fault = "cannot be opened"
     tpu.plug()
     style(folder / "a.reconet", compiled=True)
     one = start(folder, tpu_missing=missing)
     one.runs()
-    pauses = []
-    while len(pauses) < 4:
-        retry = one.switcher._retry
-        if retry and retry.pause not in pauses:
-            pauses.append(retry.pause)
-    assert pauses == [pauses[0] * factor for factor in (1, 2, 4, 8)] and one.swapped.empty()
+    attempts = []
+    for clock.now in range(1, 60):
+        loads = tpu.loads
+        one.passes(2)
+        attempts += [clock.now] if tpu.loads > loads else []
+    assert attempts == [3, 9, 21, 45] and one.swapped.empty()
     tpu.fault = None
+    clock.now += 48
     assert one.runs() == "a" and one.now.style.device == "TPU"
 
 
