@@ -5,10 +5,10 @@ import glob
 import os
 import threading
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Generator, List, NamedTuple, Optional
 
 from ..errors import Problem
-from ..frames import Frame
+from ..frames import Frame, Size
 from ..memory import Memory
 from .pictures import natural_key
 from .stream import FPS, SIZE, NotACamera, Stream, explained, import_v4l2
@@ -42,9 +42,9 @@ class V4l2Camera:
     def __init__(
         self,
         device: Optional[str] = None,
-        size: Tuple[int, int] = SIZE,
+        size: Size = SIZE,
         fps: int = FPS,
-        yuv_size: Optional[Tuple[int, int]] = None,
+        yuv_size: Optional[Size] = None,
     ):
         import_v4l2()
         self.yuv_size = yuv_size
@@ -52,7 +52,7 @@ class V4l2Camera:
         self._memory = Memory()
         self.configure(device, size, fps)
 
-    def configure(self, device: Optional[str], size: Tuple[int, int] = SIZE, fps: int = FPS) -> None:
+    def configure(self, device: Optional[str], size: Size = SIZE, fps: int = FPS) -> None:
         """Ask for another device, size or rate. Safe from any thread: the camera is opened again if they differ."""
         self.fps = float(fps)
         self._wanted = (device, size, fps)
@@ -65,7 +65,7 @@ class V4l2Camera:
     def path(self) -> Optional[str]:
         return self.state.path
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         index, last, wait = 0, 0.0, BACKOFF[0]
         while not stop.is_set():
             wanted, devices = self._wanted, _devices()
@@ -127,7 +127,7 @@ def _rest(stop: threading.Event, seconds: float, devices: List[str]) -> bool:
     return False
 
 
-def open_first(device: Optional[str], size: Tuple[int, int] = SIZE, fps: int = FPS) -> Stream:
+def open_first(device: Optional[str], size: Size = SIZE, fps: int = FPS) -> Stream:
     """The first that works of `device`, the alias and all video devices. Raises Problem: why the first one does not."""
     paths = ([device] if device else []) + glob.glob(ALIAS) + sorted(_devices(), key=natural_key)
     once: Dict[str, str] = {}
