@@ -1,6 +1,6 @@
 """The appliance: what runs on the board from power on to power off.
 
-Wires camera -> stylizer -> screen, and tells systemd, the journal and `reconet status` how it goes.
+Wires camera -> stylizer -> screen, and reports to systemd, the journal and `reconet status`.
 """
 
 import contextlib

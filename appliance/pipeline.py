@@ -43,7 +43,7 @@ class Counters:
     @property
     def fps(self) -> float:
         """Frames shown per second, from the first to the last; 0.0 while there are fewer than two."""
-        first, last, shown = self._first, self._last, self.shown
+        shown, first, last = self.shown, self._first, self._last  # in this order: `show` counts last
         return (shown - 1) / (last - first) if shown > 1 and last > first else 0.0
 
     @property

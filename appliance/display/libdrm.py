@@ -34,7 +34,7 @@ class Mode(ctypes.Structure):
 
     @property
     def timings(self) -> bytes:
-        """What tells one mode from another."""
+        """What distinguishes one mode from another."""
         return bytes(self)[: Mode.vrefresh.offset]
 
 
