@@ -1,6 +1,6 @@
 """Whether the segments of a bundle fit together and fit what the manifest promises."""
 
-from typing import Dict, Iterable, Mapping, Tuple, Union
+from typing import Dict, Tuple, Union
 
 from ..errors import BundleError
 from . import tflite
@@ -8,8 +8,6 @@ from .manifest import Input, Manifest, Output, Plan, Shuffle, Upsample
 
 # Real value of a pixel: byte / 255 on the way in; tanh, so (byte - 128) / 128, on the way out.
 # As int8 both are the byte with its top bit flipped.
-Quantization = Mapping[str, Tuple[float, int]]  # dtype to scale and zero-point
-
 _INPUT_QUANTIZATION = {"int8": (1 / 255, -128), "uint8": (1 / 255, 0)}
 _OUTPUT_QUANTIZATION = {"int8": (1 / 128, 0), "uint8": (1 / 128, 128)}
 
@@ -62,7 +60,7 @@ def _ends(name: str, data: bytes) -> Ends:
 
 
 def _check_chain(plan: Plan, segments: Dict[str, Ends], manifest: Manifest) -> None:
-    first, _ = segments[plan.segments[0].segment]
+    first, _ = segments[plan.stages[0].segment]
     _check_end(plan.name, "input", first, manifest.input, _INPUT_QUANTIZATION, manifest.input.border)
     tensor, before = first, "input"
     for number, stage in enumerate(plan.stages, 1):
@@ -92,12 +90,7 @@ def _check_chain(plan: Plan, segments: Dict[str, Ends], manifest: Manifest) -> N
 
 
 def _check_end(
-    plan: str,
-    end: str,
-    tensor: tflite.Tensor,
-    promised: Union[Input, Output],
-    quantization: Quantization,
-    border: int = 0,
+    plan: str, end: str, tensor: tflite.Tensor, promised: Union[Input, Output], quantization, border: int = 0
 ) -> None:
     shape = (1, promised.height + 2 * border, promised.width + 2 * border, promised.channels)
     if tensor.shape != shape:
@@ -113,5 +106,5 @@ def _check_end(
         )
 
 
-def _shape(shape: Iterable[int]) -> str:
+def _shape(shape) -> str:
     return "x".join(str(size) for size in shape)

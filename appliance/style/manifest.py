@@ -1,6 +1,6 @@
 """manifest.json: what a style bundle says about itself."""
 
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
 from typing_extensions import Annotated, Literal
@@ -133,21 +133,21 @@ class Manifest(_Section):
 
     @field_validator("format", mode="before")
     @classmethod
-    def _known_format(cls, value: Any) -> Any:
+    def _known_format(cls, value):
         if isinstance(value, int) and value > FORMAT:
             raise ValueError(f"format {value} is newer than this appliance knows ({FORMAT}): update the appliance")
         return value
 
     @field_validator("title")
     @classmethod
-    def _printable(cls, value: str) -> str:
+    def _printable(cls, value):
         if not value.isprintable():
             raise ValueError("title has unprintable characters")
         return value
 
     @field_validator("plans")
     @classmethod
-    def _sound_plans(cls, plans: List[Plan]) -> List[Plan]:
+    def _sound_plans(cls, plans):
         names = [plan.name for plan in plans]
         if len(set(names)) != len(names):
             raise ValueError("two plans have the same name")
@@ -172,7 +172,7 @@ def build(fields: Dict[str, Any]) -> Manifest:
     return _first_error_only(Manifest.model_validate, fields)
 
 
-def _first_error_only(validate: Callable[[Any], Manifest], source: Any) -> Manifest:
+def _first_error_only(validate, source) -> Manifest:
     try:
         return validate(source)
     except ValidationError as error:

@@ -6,7 +6,7 @@ the place of each field. Field numbers are those of TensorFlow's schema.fbs.
 
 import struct
 from dataclasses import dataclass
-from typing import Any, FrozenSet, List, Optional, Tuple
+from typing import FrozenSet, List, Optional, Tuple
 
 from ..errors import BundleError
 
@@ -148,9 +148,8 @@ def _tensor(table: "_Table") -> Tensor:
     quantization = table.table(4)
     scale = quantization.only(2, "f") if quantization else None
     zero_point = quantization.only(3, "q") if quantization else None
-    if scale is None or zero_point is None:  # not quantised, or channel by channel
-        scale, zero_point = 0.0, 0
-    return Tensor(shape, DTYPES[kind], scale, zero_point)
+    per_tensor = scale is not None and zero_point is not None
+    return Tensor(shape, DTYPES[kind], scale if per_tensor else 0.0, zero_point if per_tensor else 0)
 
 
 class _Table:
@@ -171,7 +170,7 @@ class _Table:
 
     def scalar(self, number: int, code: str, default: int) -> int:
         place = self._field(number)
-        return default if place is None else int(_unpack(self._data, code, place))
+        return default if place is None else _unpack(self._data, code, place)
 
     def table(self, number: int) -> "Optional[_Table]":
         place = self._field(number)
@@ -185,7 +184,7 @@ class _Table:
         start = place + _u32(self._data, place)
         return _u32(self._data, start), start + 4
 
-    def numbers(self, number: int, code: str, most: int) -> Tuple[Any, ...]:
+    def numbers(self, number: int, code: str, most: int) -> tuple:
         """The vector in field `number`; () when absent."""
         count, first = self._vector(number)
         if count > most or first + count * struct.calcsize("<" + code) > len(self._data):
@@ -198,7 +197,7 @@ class _Table:
         if first + count * struct.calcsize("<" + code) > len(self._data):
             raise _malformed()
 
-    def only(self, number: int, code: str) -> Any:
+    def only(self, number: int, code: str):
         """The element of a vector that has exactly one; else None."""
         count, first = self._vector(number)
         return _unpack(self._data, code, first) if count == 1 else None
@@ -212,10 +211,10 @@ class _Table:
 
 
 def _u32(data: bytes, place: int) -> int:
-    return int(_unpack(data, "I", place))
+    return _unpack(data, "I", place)
 
 
-def _unpack(data: bytes, code: str, place: int) -> Any:
+def _unpack(data: bytes, code: str, place: int):
     # unpack_from counts a negative offset from the end, so it has to be checked here.
     if not 0 <= place <= len(data) - struct.calcsize("<" + code):
         raise _malformed()
