@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from trainer import losses, perceptual
-from trainer.data import augment, moving_photos, pictures, sintel, video
+from trainer.data import augment, flat, moving_photos, pictures, sintel, video
 from trainer.data import source as sources
 from trainer.recipe import Augment, Frame, Motion, Recipe, Style
 
@@ -68,6 +68,8 @@ def _sources(recipe, data, photos):
         )
     if mix.video:
         found.append(video.source(data / where.videos, recipe.size, where.video_frames, mix.video))
+    if mix.flat:
+        found.append(flat.source(recipe.size, recipe.motion, mix.flat))
     return found
 
 
