@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from trainer import network
-from trainer.edgetpu.student import channel_peaks, equalise, fold
+from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels
 from trainer.recipe import Network
 
 
@@ -60,6 +60,25 @@ def test_fold_is_exact_borders_included(spec, rng):
     frame = rng.uniform(size=(1, 20, 36, 3)).astype("float32")
     folded = forward(fold(student, spec), spec, tf.constant(frame)).numpy()
     np.testing.assert_allclose(folded, student(frame)["image"], atol=1e-5)
+
+
+@pytest.mark.parametrize("gives", ["rgb", "bgrx"])
+@pytest.mark.parametrize("plan", ["split", "fused", "lowres"])
+def test_every_plan_of_a_network_of_cells_draws_what_the_student_draws(plan, gives, rng):
+    import tensorflow as tf
+
+    from trainer.edgetpu.convert import bordered, forward
+
+    spec = Network(widths=(4, 6, 8), strides=HALF, blocks=1, first_kernel=5)
+    student = network.build(spec, "affine")
+    random_thresholds(student, rng)
+    student.get_layer("image").kernel.assign(rng.normal(0, 0.1, student.get_layer("image").kernel.shape))
+    frame = rng.uniform(size=(1, 24, 40, 3)).astype("float32")
+    weights = for_pixels(fold(student, spec), "rgb", gives)
+    drawn = forward(weights, spec, tf.constant(bordered(frame, border(spec, "rgb"), "rgb")), plan)
+    picture = tf.nn.depth_to_space(drawn, spec.stride if plan == "lowres" else spec.cell).numpy()
+    picture = picture[..., 2::-1] if gives == "bgrx" else picture
+    np.testing.assert_allclose(picture, student(frame)["image"], atol=1e-5)
 
 
 def test_equalising_changes_ranges_and_not_the_function(spec, rng):
