@@ -98,8 +98,12 @@ class Stylizer:
             before = step
         if self._shuffle:
             last, factor = self._shuffle
-            _copy_bytes(self._steps[-1].output(), last)
-            shuffle_pixels(last, factor, out)
+            drawn = self._steps[-1].output()
+            if drawn.dtype == np.int8:
+                _copy_bytes(drawn, last)
+                drawn = last
+            shuffle_pixels(drawn, factor, out)
+            del drawn  # an interpreter refuses to run while a view of its tensors is alive
         else:
             _copy_bytes(self._steps[-1].output(), out)
         clock.lap("output")
