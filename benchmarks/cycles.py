@@ -16,6 +16,7 @@ from trainer.edgetpu import reader
 from trainer.edgetpu.cost import Layer, layers_of
 
 SUFFIX = "_edgetpu.tflite"
+SMALL = 400_000  # cycles; below, what is not a convolution weighs more
 
 
 class Case(NamedTuple):
@@ -79,10 +80,14 @@ def main(folders: list[str]) -> int:
         print(f"{case.cycles:12,}  {error(case, every):+6.1%}{zeros}  {case.source}: {case.path.name}")
     for source in sorted({case.source for case in found}):
         others = factor([case for case in found if case.source != source])
-        errors = [error(case, others) for case in found if case.source == source]
-        held_out += errors
+        left = [case for case in found if case.source == source]
+        errors = [error(case, others) for case in left]
+        held_out += [(case.cycles, miss) for case, miss in zip(left, errors, strict=True)]
         print(f"{source}, left out: depthwise as {others:.2f}, errors {min(errors):+.1%} to {max(errors):+.1%}")
-    print(f"{len(found)} files, depthwise as {every:.2f}; held out, root mean square {_rms(held_out):.1%}")
+    print(f"all {len(found)} files: depthwise as {every:.2f}")
+    for least in (0, SMALL):
+        errors = [miss for cycles, miss in held_out if cycles >= least]
+        print(f"{len(errors)} files of {least:,} cycles and more: held out, root mean square {_rms(errors):.1%}")
     return 0
 
 

@@ -25,15 +25,15 @@ def fused(layers: list, size: tuple[int, int]) -> Plan:
 
 
 def d4(size: tuple[int, int]) -> Plan:
-    """A stem of 8x4 with stride 4 to 64 channels, 4 blocks of 192 at an eighth, cells of 4x4 at a quarter."""
+    """A stem of 8x4 with stride 4 to 64 channels, 4 blocks of 192 at an eighth, up to 128 with cells of 4x4."""
     pixels = size[0] * size[1]
     quarter, eighth = pixels // 16, pixels // 64
     layers = [
         Layer(quarter, 32, 3, 64),
         Layer(eighth, 9, 64, 192),
         *[Layer(eighth, 9, 192, 192)] * 8,
-        Layer(eighth, 16, 192, 64, makes=4),
-        Layer(quarter, 9, 64, 16 * COLOURS),
+        Layer(eighth, 16, 192, 128, makes=4),
+        Layer(quarter, 9, 128, 16 * COLOURS),
     ]
     return Plan([cost.segment(layers, (pixels, 3), (quarter, 16 * COLOURS))], COLOURS * pixels)
 

@@ -19,7 +19,7 @@ from trainer.recipe import Network
 # Google's compiler estimates 1,024 multiplications a cycle, channels rounded up to 4, and a depthwise convolution as if
 # it had this many input channels: fitted to the cycles in public compiled files, see benchmarks/cycles.py.
 MACS_A_CYCLE = 1024
-DEPTHWISE_INPUTS = 7.6
+DEPTHWISE_INPUTS = 8
 
 
 class Layer(NamedTuple):
