@@ -13,15 +13,12 @@ LARGER = (480, 848), (720, 1280)
 COLOURS = 4
 
 
-def half(first: int, second: int, third: int, blocks: int = 4, kernel: int = 5) -> list:
-    """The convolutions of a network whose three strides are 2, as network.convolutions() has them."""
-    trunk = [(f"block{i}{part}", 3, third, 1) for i in range(1, blocks + 1) for part in "ab"]
-    encoder = [("encoder1", kernel, first, 2), ("encoder2", 3, second, 2), ("encoder3", 3, third, 2)]
-    return [*encoder, *trunk, ("decoder1", 3, second, 1), ("decoder2", 3, first, 1), ("image", 3, 12, 1)]
+def half(*widths: int) -> Network:
+    return Network(widths=widths, strides=(2, 2, 2), first_kernel=5)
 
 
-def fused(layers: list, size: tuple[int, int]) -> Plan:
-    return cost.plans(layers, size, COLOURS)["fused"]
+def fused(spec: Network, size: tuple[int, int]) -> Plan:
+    return cost.plans(convolutions(spec), size, COLOURS)["fused"]
 
 
 def d4(size: tuple[int, int]) -> Plan:
@@ -58,7 +55,7 @@ def row(name: str, size: tuple[int, int], plan: Plan) -> str:
 def main() -> None:
     print("| network | GMAC | Mcycles | TPU, ms | frame, ms | frames a second | parameters, MB | largest tensor, MiB |")
     print("|---|---|---|---|---|---|---|---|")
-    print(row("full 32/64/128", SIZE, fused(convolutions(Network()), SIZE)))
+    print(row("full 32/64/128", SIZE, fused(Network(), SIZE)))
     for widths in ((32, 96, 192), (32, 96, 128), (64, 128, 192)):
         print(row(f"half {'/'.join(map(str, widths))}", SIZE, fused(half(*widths), SIZE)))
     print(row("D4", SIZE, d4(SIZE)))

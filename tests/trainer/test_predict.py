@@ -36,8 +36,8 @@ def test_intervals_hold_what_was_measured_of_convolutions_like_ours(count, ms):
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_every_plan_of_every_network_is_predicted(host, size):
-    for layers in (convolutions(Network()), convolutions(Network(widths=(4, 8, 8), blocks=1)), half(32, 96, 128)):
-        for plan in cost.plans(layers, size).values():
+    for spec in (Network(), Network(widths=(4, 8, 8), blocks=1), half(32, 96, 128)):
+        for plan in cost.plans(convolutions(spec), size).values():
             for guess in (predict.tpu(plan, HOSTS[host]), predict.cpu(plan, size[0] * size[1])):
                 assert 0 < guess.low < guess.ms < guess.high
 
@@ -89,7 +89,7 @@ def test_errors_of_independent_guesses_do_not_add_up():
 
 
 def test_a_whole_frame_of_the_half_resolution_network_at_640x360_is_predicted_at_30_a_second():
-    plan = cost.plans(half(32, 96, 128), (360, 640), colours=4)["fused"]
+    plan = cost.plans(convolutions(half(32, 96, 128)), (360, 640), colours=4)["fused"]
     guess = predict.frame(plan, 640 * 360)
     assert guess.high < 1000 / 30
 
