@@ -80,9 +80,9 @@ def test_exported_files_cost_what_their_layers_do(plan, strides):
         for one, other in zip(found, expected, strict=True):
             exact = ("macs", "cycles", "bytes_out", "bytes_back")
             assert [getattr(one, name) for name in exact] == pytest.approx([getattr(other, name) for name in exact])
-            assert other.bytes_in <= one.bytes_in <= 1.25 * other.bytes_in  # a strided entry has a border of black
+            for name in ("bytes_in", "largest"):  # a strided entry has a border of black
+                assert getattr(other, name) <= getattr(one, name) <= 1.25 * getattr(other, name)
             assert one.parameters == pytest.approx(other.parameters, abs=200)  # shapes, zero biases
-            assert one.largest == other.largest
 
 
 def test_cycles_are_the_compilers():
