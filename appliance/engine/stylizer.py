@@ -99,8 +99,12 @@ class Stylizer:
             before = step
         if self._shuffle:
             last, shuffle = self._shuffle
-            _copy_bytes(self._steps[-1].output(), last)
-            shuffle(last, out)
+            drawn = self._steps[-1].output()
+            if drawn.dtype == np.int8:
+                _copy_bytes(drawn, last)
+                drawn = last
+            shuffle(drawn, out)
+            del drawn  # an interpreter refuses to run while a view of its tensors is alive
         else:
             _copy_bytes(self._steps[-1].output(), out)
         clock.lap("output")

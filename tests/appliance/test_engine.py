@@ -87,6 +87,27 @@ def test_from_yuv_to_bgrx_it_is_the_same_style(tiny, tiny_yuv, plan):
     assert away.mean() < 2 and np.percentile(away, 99) < 10  # Y, U and V are rounded, and have fewer steps than R, G, B
 
 
+@pytest.mark.parametrize("plan", ["split", "fused", "lowres"])
+def test_uint8_ends_draw_the_same_bytes_as_int8_ends(tiny, tiny_uint8, plan):
+    signed, unsigned = (Stylizer(style, plan=plan, reference=True) for style in (tiny, tiny_uint8))
+    for _ in range(2):
+        pixels = frame()
+        assert np.array_equal(stylised(unsigned, pixels), stylised(signed, pixels))
+
+
+def test_the_bytes_of_uint8_ends_are_not_touched(monkeypatch):
+    size = (16, 8)
+    ends = [SimpleNamespace(segment="cpu")], SimpleNamespace(width=16, height=8, pixels="rgb", channels=3, border=0)
+    given = SimpleNamespace(width=16, height=8, pixels="rgb", border=0, exposure=None)
+    plan = SimpleNamespace(name="fused", stages=ends[0])
+    manifest = SimpleNamespace(name="stub", plans=[plan], input=given, output=ends[1])
+    network = Stub(200, size, np.uint8)
+    use(monkeypatch, tflite_runtime=lambda data: network)
+    pixels = frame(*size)
+    assert (stylised(Stylizer(SimpleNamespace(manifest=manifest, files={"cpu": b""})), pixels) == 200).all()
+    assert np.array_equal(network.tensors[0][0], pixels)
+
+
 def test_without_exposure_yuv_is_only_copied(tmp_path, tiny_yuv):
     fields = manifest_fields(tiny_yuv)
     del fields["input"]["exposure"]
@@ -164,8 +185,8 @@ def test_it_says_what_it_runs(tiny):
 class Stub:
     """An interpreter that paints everything in one value."""
 
-    def __init__(self, value, size=(64, 32)):
-        self.tensors = [np.zeros((1, size[1], size[0], 3), np.int8), np.zeros((1, size[1], size[0], 3), np.int8)]
+    def __init__(self, value, size=(64, 32), dtype=np.int8):
+        self.tensors = [np.zeros((1, size[1], size[0], 3), dtype) for _ in range(2)]
         self.value = value
 
     def get_input_details(self):
