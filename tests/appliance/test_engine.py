@@ -7,11 +7,11 @@ import pytest
 
 from appliance.camera.virtual import VirtualCamera
 from appliance.engine import interpreter, stylizer
+from appliance.engine.exposure import ExposureMeter, expose
 from appliance.engine.interpreter import Runtime, runtimes
 from appliance.engine.stages import shuffle_pixels, upsample_nearest
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
-from appliance.exposure import ExposureMeter, expose
 from appliance.style import bundle
 from appliance.style.manifest import Input, Output
 
