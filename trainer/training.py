@@ -120,8 +120,9 @@ def expose(frames, frame: Frame, pixels: str = "rgb"):
     gain = colour = GAINS[0] + contrast * (gain - GAINS[0])
     if frame.exposure_chroma is not None:
         chroma = losses.chroma(frames)
+        share = ops.clip((chroma - COLOUR[0]) / (COLOUR[1] - COLOUR[0]), 0, 1)
         colour = ops.clip(frame.exposure_chroma / ops.maximum(chroma, 1e-3), *CHROMA_GAINS)
-        colour = 1 + contrast * ops.clip((chroma - COLOUR[0]) / (COLOUR[1] - COLOUR[0]), 0, 1) * (colour - 1)
+        colour = GAINS[0] + share * (1 - GAINS[0]) + contrast * share * (colour - 1)
     differences = colour * (frames - y)
     y = gain * (y - mean) + mean + contrast * (frame.exposure_mean - mean)
     if pixels == "rgb":

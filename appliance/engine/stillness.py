@@ -106,7 +106,7 @@ class Average:
 
     def _blend(self, new: np.ndarray, blocks: np.ndarray, size: Tuple[int, int]) -> None:
         old, fresh = _words(self.picture), _words(new)
-        bands, row, column = _layout(new.shape[:2], old.shape[1], size)
+        bands, row, column, starts = _layout(new.shape[:2], old.shape[1], size)
         self._count += 1
         for number, rows in enumerate(bands):
             turn = (number + self._count) % 2
@@ -115,18 +115,24 @@ class Average:
                 if turn:
                     self._average(old[rows], fresh[rows])
                 continue
-            kinds = band[:, column][row[rows] - number * _BAND]
-            _take(fresh[rows], old[rows], _mask(kinds == MOVED, old.dtype))
+            hot = np.concatenate(([False], (band == MOVED).any(0), [False]))
+            turns = np.flatnonzero(hot[1:] != hot[:-1])
+            for first, end in zip(turns[::2], turns[1::2]):  # whole columns of the band
+                part = rows, slice(starts[first], starts[end])
+                old[part] = fresh[part]
             if turn:
-                self._average(old[rows], fresh[rows], _mask(kinds == EDGE, old.dtype) if self._halvings > 1 else None)
+                edge = (band == EDGE)[:, column][row[rows] - number * _BAND] if self._halvings > 1 else None
+                self._average(old[rows], fresh[rows], edge)
 
     def _average(self, old: np.ndarray, new: np.ndarray, edge: Optional[np.ndarray] = None) -> None:
-        """Halve the distance from old to new as often as `stillness` wants it; once where the mask `edge` is set."""
+        """Halve the distance from old to new as often as `stillness` wants it; once where `edge` is set."""
         made, half = np.empty_like(old), np.empty_like(old)
         for left in range(self._halvings - 1, -1, -1):
             new = _mean(old, new, (left + self._count // 2) % 2, half, made if left else old)
             if edge is not None and left == self._halvings - 1 > 0:
-                _take(made, old, edge)
+                difference = np.bitwise_xor(made, old)
+                difference &= -edge.astype(old.dtype)  # all bits of a word or none
+                old ^= difference
 
 
 class Stillness:
@@ -162,22 +168,18 @@ class Stillness:
 
 @lru_cache(maxsize=4)
 def _layout(shape: Tuple[int, int], words: int, size: Tuple[int, int]):
-    """The rows of each band of a picture, and the row of blocks of each of its rows and the column of each word."""
+    """The rows of each band; the row of blocks of each row and the column of each word; where columns start."""
     row = np.arange(shape[0]) * size[1] // shape[0] // BLOCK
     column = np.arange(words) * shape[1] // words * size[0] // shape[1] // BLOCK
     ends = np.searchsorted(row, np.arange(0, row[-1] + 1 + _BAND, _BAND)).tolist()
-    return [slice(*pair) for pair in zip(ends, ends[1:])], row, column
+    starts = np.searchsorted(column, np.arange(column[-1] + 2)).tolist()
+    return [slice(*pair) for pair in zip(ends, ends[1:])], row, column, starts
 
 
 def _words(picture: np.ndarray) -> np.ndarray:
     """A contiguous picture as (rows, words), of the largest words that fit its rows."""
     rows = picture.reshape(len(picture), -1)
     return rows.view(np.uint8 if rows.shape[1] % 8 else np.uint64)
-
-
-def _mask(chosen: np.ndarray, word: np.dtype) -> np.ndarray:
-    """All bits of the words that are chosen."""
-    return -chosen.astype(word)
 
 
 def _mean(a: np.ndarray, b: np.ndarray, up: int, half: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -192,13 +194,6 @@ def _mean(a: np.ndarray, b: np.ndarray, up: int, half: np.ndarray, out: np.ndarr
         np.bitwise_and(a, b, out=out)
         out += half
     return out
-
-
-def _take(source: np.ndarray, out: np.ndarray, mask: np.ndarray) -> None:
-    """out = source where the mask is set."""
-    difference = np.bitwise_xor(source, out)
-    difference &= mask
-    out ^= difference
 
 
 def _thinned(channel: np.ndarray) -> np.ndarray:
