@@ -9,7 +9,7 @@ The averages work in place, on words of eight bytes: with the lowest bit of ever
 """
 
 from functools import lru_cache
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -53,9 +53,9 @@ class Motion:
         if moving > _CUT * moved.size:
             return np.full(moved.shape, MOVED, np.uint8)
         if not moving:
-            return moved.view(np.uint8)
+            return np.asarray(moved.view(np.uint8))
         moved = _grown(moved)
-        return moved.astype(np.uint8) + _grown(moved)
+        return np.asarray(moved.astype(np.uint8) + _grown(moved))
 
     def reset(self) -> None:
         """Forget the noise: the next frames are of another film."""
@@ -101,11 +101,11 @@ class Average:
         elif blocks is None or not self._halvings or blocks.min() == MOVED:
             np.copyto(self.picture, new)
         else:
-            self._blend(new, blocks, size)
+            self._blend(self.picture, new, blocks, size)
         return self.picture
 
-    def _blend(self, new: np.ndarray, blocks: np.ndarray, size: Tuple[int, int]) -> None:
-        old, fresh = _words(self.picture), _words(new)
+    def _blend(self, old: np.ndarray, new: np.ndarray, blocks: np.ndarray, size: Tuple[int, int]) -> None:
+        old, fresh = _words(old), _words(new)
         bands, row, column, starts = _layout(new.shape[:2], old.shape[1], size)
         self._count += 1
         for number, rows in enumerate(bands):
@@ -167,7 +167,9 @@ class Stillness:
 
 
 @lru_cache(maxsize=4)
-def _layout(shape: Tuple[int, int], words: int, size: Tuple[int, int]):
+def _layout(
+    shape: Tuple[int, int], words: int, size: Tuple[int, int]
+) -> Tuple[List[slice], np.ndarray, np.ndarray, List[int]]:
     """The rows of each band; the row of blocks of each row and the column of each word; where columns start."""
     row = np.arange(shape[0]) * size[1] // shape[0] // BLOCK
     column = np.arange(words) * shape[1] // words * size[0] // shape[1] // BLOCK
@@ -209,17 +211,17 @@ def _thinned(channel: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=2)
 def _sample_counts(shape: Tuple[int, int]) -> np.ndarray:
     """Of each block: fewer at the right and at the bottom."""
-    return np.maximum(_block_sums(_thinned(np.ones(shape, np.uint8))), 1).astype(np.float32)
+    return np.asarray(np.maximum(_block_sums(_thinned(np.ones(shape, np.uint8))), 1), np.float32)
 
 
 def _block_sums(samples: np.ndarray) -> np.ndarray:
     rows = samples[0::4] + samples[1::4] + samples[2::4] + samples[3::4]
-    return rows[:, 0::4] + rows[:, 1::4] + rows[:, 2::4] + rows[:, 3::4]
+    return np.asarray(rows[:, 0::4] + rows[:, 1::4] + rows[:, 2::4] + rows[:, 3::4])
 
 
 def _grown(blocks: np.ndarray) -> np.ndarray:
     """The blocks that are set, and those next to them above, below and at both sides."""
-    grown = blocks.copy()
+    grown = np.array(blocks)
     grown[1:] |= blocks[:-1]
     grown[:-1] |= blocks[1:]
     grown[:, 1:] |= blocks[:, :-1]
