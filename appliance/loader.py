@@ -69,7 +69,8 @@ class Loader:
         candidates = self._candidates(bundle, engine, here, device)
         if any(one.runtime.device != "CPU" for one in candidates) and is_fatal(bundle, self._memory.now):
             raise BundleError(f"{bundle.path}: it took the daemon down when it was loaded: compile it again")
-        deadline, failures = time.monotonic() + TRIAL_S, []
+        deadline = time.monotonic() + TRIAL_S
+        failures: List[str] = []
         for plan, runtime in candidates:
             tried = runtime if runtime.device == "CPU" else stand_in
             if tried is None:
@@ -83,10 +84,12 @@ class Loader:
             failures.append(failure)
         raise BundleError("; ".join(dict.fromkeys(failures))[:1000])
 
-    def _candidates(self, bundle, engine, here, device) -> List[Candidate]:
+    def _candidates(
+        self, bundle: Bundle, engine: config.Engine, here: List[Runtime], device: Optional[str]
+    ) -> List[Candidate]:
         """What to try, best first. Raises Problem when there is nothing."""
         names = [plan.name for plan in bundle.manifest.plans]
-        found = []
+        found: List[Candidate] = []
         for runtime in here:
             if engine.runtime not in ("auto", runtime.name) or device not in (None, runtime.device):
                 continue
@@ -104,7 +107,7 @@ class Loader:
 
     def _try(self, bundle: Bundle, candidate: Candidate, deadline: float) -> Optional[str]:
         """None when the candidate came through its trial, now or before; else why not."""
-        proof = state.proof(bundle.digest, candidate.plan, candidate.runtime)
+        proof = state.proof(bundle.digest, candidate.plan, str(candidate.runtime), candidate.runtime.device)
         if proof in self._memory.now.proved:
             return None
         seconds = deadline - time.monotonic()
@@ -125,7 +128,9 @@ class Loader:
             attempt = state.Attempt(bundle=bundle.digest, signature=signature(bundle.path), boot=state.boot_id())
             self._memory.remember(attempt=attempt)
         try:
-            stylizer = Stylizer(bundle, candidate.plan, candidate.runtime.name, engine.threads)
+            stylizer = Stylizer(
+                bundle, candidate.plan, candidate.runtime.name, engine.threads, stillness=engine.stillness
+            )
         finally:
             if risk:
                 self._memory.remember(attempt=None)

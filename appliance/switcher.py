@@ -7,7 +7,7 @@ A state machine in a thread of its own. In come events: files, changes of the st
 import threading
 import time
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 from . import config, loader
 from .engine.stylizer import Stylizer
@@ -30,11 +30,19 @@ _CHECK_S = 60.0  # to read a bundle
 
 
 class _Request(NamedTuple):
-    """What a style was loaded for: as long as it is asked for again, it is not loaded again."""
+    """What a style was loaded for: as long as the same is asked for, it is not loaded again.
+
+    The bundle's digest, the settings, the plans that are preferred on CPU and TPU; and the name of the bundle's file,
+    which may change.
+    """
 
     digest: str
     engine: config.Engine
     choices: Tuple[Optional[str], Optional[str]]
+    file: str
+
+    def is_like(self, other: "Optional[_Request]") -> bool:
+        return other is not None and self._replace(file=other.file) == other
 
 
 class _Retry(NamedTuple):
@@ -58,7 +66,6 @@ class Switcher:
         self._settings, self._next, self._swap, self._tell = settings, settings, swap, tell
         self._follow(settings)
         self._request: Optional[_Request] = None  # of what runs or waits for an Edge TPU
-        self._file: Optional[str] = None  # its name
         self._retry: Optional[_Retry] = None
         self._unsettled: Optional[Bundle] = None  # what runs, until it counts as good
         self._steady = 0.0  # when that will be
@@ -101,17 +108,19 @@ class Switcher:
             self._memory.recall()
             if events.folder or self._memory.now.pinned != pinned:
                 self._begin(again=self._memory.now.pinned != pinned)
-            elif self._file and self._request.choices != self._choices(self._request.digest):
-                self._try(self._folder / self._file, None)
+            elif self._request and self._request.choices != self._choices(self._request.digest):
+                self._try(self._folder / self._request.file, None)
         names = {name for name in events.names | events.allowed & self.snapshot.reasons.keys() if _is_style(name)}
         arrived = [path for path in store.paths([self._folder]) if path.name in names] if names else []
         for name in names - {path.name for path in arrived}:
             self._gone(name)
         self._first(arrived, self._wanted())
         if self._unsettled and time.monotonic() >= self._steady:
-            self._settle()
-        if self._retry and time.monotonic() >= self._retry.due:
-            self._look_for_tpu(self._retry)
+            self._settle(self._unsettled)
+            self._unsettled = None
+            return_the_rest()
+        if self._retry and self._request and time.monotonic() >= self._retry.due:
+            self._look_for_tpu(self._retry, self._request)
 
     def _begin(self, again: bool = False) -> None:
         """Choose among all that is there; `again`: without regard to what ran before."""
@@ -124,12 +133,9 @@ class Switcher:
             self._say(f"no style {wanted!r} in {self._folder}: another one is shown instead", systemd.WARNING)
             return
         if self.snapshot.style is None and not self.snapshot.waiting:
-            reasons = self.snapshot.refused
-            self._publish(
-                slate=Slate("Style refused", reasons[-1][1])
-                if reasons
-                else Slate("No style", f"Put a {SUFFIX} file into {self._folder}.")
-            )
+            empty = Slate("No style", f"Put a {SUFFIX} file into {self._folder}.")
+            refused = [Slate("Style refused", reason) for _, reason in self.snapshot.refused]
+            self._publish(slate=(refused or [empty])[-1])
 
     def _first(self, paths: List[Path], wanted: Optional[str]) -> None:
         """Run the first of `paths` that is sound. The others are only checked."""
@@ -142,34 +148,32 @@ class Switcher:
 
     def _gone(self, name: str) -> None:
         self._publish(refused=tuple(one for one in self.snapshot.refused if one[0] != name))
-        if name == self._file:
+        if self._request and name == self._request.file:
             self._say(f"{name} was removed", systemd.NOTICE)
             if self.snapshot.waiting:
                 self._request = self._retry = None
                 self._publish(waiting=False)
             self._begin(again=True)
 
-    def _settle(self) -> None:
+    def _settle(self, bundle: Bundle) -> None:
         """The style runs well: keep a copy of it, and free what is not needed any more."""
-        bundle, self._unsettled = self._unsettled, None
         try:
             store.keep(self._folder, bundle)
         except Problem as problem:  # the picture goes on
             self._warn(str(problem))
-        self._publish(style=self.snapshot.style._replace(settled=True))
-        del bundle
-        return_the_rest()
+        if self.snapshot.style:
+            self._publish(style=self.snapshot.style._replace(settled=True))
 
-    def _look_for_tpu(self, retry: _Retry) -> None:
+    def _look_for_tpu(self, retry: _Retry, request: _Request) -> None:
         """Move the style to the Edge TPU when there is one; each failure doubles the pause before the next attempt."""
         if not loader.tpu_is_there():
             self._retry = retry._replace(due=time.monotonic() + _BETTER_S, pause=_BETTER_S)
             return
         pause = min(2 * retry.pause, _RARELY_S)
         try:
-            bundle = store.load(self._folder / self._file)
-            if bundle.digest == self._request.digest:  # else there is an event to come
-                self._show(bundle, self._loader.load(bundle, self._settings.engine, "TPU"), self._request)
+            bundle = store.load(self._folder / request.file)
+            if bundle.digest == request.digest:  # else there is an event to come
+                self._show(bundle, self._loader.load(bundle, self._settings.engine, "TPU"), request)
                 return
         except Problem as problem:
             self._warn(str(problem))
@@ -184,16 +188,16 @@ class Switcher:
         bundle = self._checked(path)
         if bundle is None or wanted not in (None, bundle.name):
             return False
-        request = _Request(bundle.digest, self._settings.engine, self._choices(bundle.digest))
+        request = _Request(bundle.digest, self._settings.engine, self._choices(bundle.digest), path.name)
         try:
-            if request != self._request:
+            if not request.is_like(self._request):
                 self._run(bundle, request)
         except Problem as problem:
             self._refuse(path, str(problem))
             return False
         finally:
             self._rest()
-        self._file = path.name
+        self._request = request
         self._memory.remember(active=path.name, seen=signatures(store.paths([self._folder])))
         return True
 
@@ -216,19 +220,18 @@ class Switcher:
         if self.snapshot.style is None and not self.snapshot.waiting:
             self._publish(slate=Slate("Starting", f"{title} is being loaded."))
         wants_tpu = loader.wants_tpu(bundle, engine)
-        stylizer = None
-        if not wants_tpu or engine.runtime == "auto" or loader.tpu_is_there():
-            stylizer = self._loader.load(bundle, engine)
-        retry = None
-        if wants_tpu and (stylizer is None or stylizer.runtime.device != "TPU"):
-            retry = _Retry(time.monotonic() + _BETTER_S)
-            if stylizer is None or engine.tpu_missing == "slate":
-                self._wait(f"{title} waits for it.", request)
-                self._retry = retry
-                return
+        if wants_tpu and engine.runtime != "auto" and not loader.tpu_is_there():
+            self._wait(bundle, request)
+            return
+        stylizer = self._loader.load(bundle, engine)
+        if not wants_tpu or stylizer.runtime.device == "TPU":
+            self._show(bundle, stylizer, request)
+        elif engine.tpu_missing == "slate":
+            self._wait(bundle, request)
+        else:
             self._warn(f"no Edge TPU: {bundle.name} runs on the CPU")
-        self._show(bundle, stylizer, request)
-        self._retry = retry
+            self._show(bundle, stylizer, request)
+            self._retry = _Retry(time.monotonic() + _BETTER_S)
 
     def _show(self, bundle: Bundle, stylizer: Stylizer, request: _Request) -> None:
         before, runtime = self.snapshot.style, stylizer.runtime
@@ -242,9 +245,11 @@ class Switcher:
         text = f"style {style.name}, plan {style.plan}, {style.runtime} ({style.device})"
         systemd.log(text, systemd.NOTICE, STYLE=style.name)
 
-    def _wait(self, text: str, request: _Request) -> None:
+    def _wait(self, bundle: Bundle, request: _Request) -> None:
         """Show nothing until there is an Edge TPU."""
+        text = f"{bundle.manifest.title} waits for it."
         self._request, self._unsettled = request, None
+        self._retry = _Retry(time.monotonic() + _BETTER_S)
         self._publish(style=None, slate=Slate("No Edge TPU", text), waiting=True)
         self._swap(None)
         self._warn(f"No Edge TPU: {text}")
@@ -271,7 +276,7 @@ class Switcher:
         if self.snapshot.slate:
             self._publish(slate=self.snapshot.slate._replace(until=None))
 
-    def _publish(self, **changes) -> None:
+    def _publish(self, **changes: Any) -> None:
         self.snapshot = self.snapshot._replace(**changes)
 
     def _warn(self, text: str) -> None:

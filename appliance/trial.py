@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional, Union
+from typing import IO, List, Optional, Union
 
 from .errors import Problem
 
@@ -66,6 +66,7 @@ def passes(
         stderr=subprocess.STDOUT,
         env=dict(os.environ, OPENBLAS_NUM_THREADS="1"),
     )
+    assert child.stdout
     try:
         said = _last_words(child.stdout, deadline)
         code = child.wait(max(0.0, deadline - time.monotonic()))
@@ -130,7 +131,7 @@ def _stand_back() -> None:
             bound()
 
 
-def _last_words(stream, deadline: float) -> str:
+def _last_words(stream: IO[bytes], deadline: float) -> str:
     """The end of what `stream` gives until it ends or the deadline is over."""
     words = b""
     with selectors.DefaultSelector() as selector:

@@ -1,15 +1,17 @@
 """A style at work: frame in, stylised frame out, on buffers that are allocated once."""
 
 import time
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import Problem
-from ..exposure import ExposureMeter, expose
 from ..frames import BLACK, converted, cover
+from ..parts import Interpreter, Style
+from .exposure import ExposureMeter, expose, grain
 from .interpreter import Runtime, runtimes
-from .stages import shuffle_pixels, upsample_nearest
+from .stages import NearestUpsampling, PixelShuffle
+from .stillness import Stillness
 from .strips import Strip, strips_of
 
 _SIGN_BIT = np.uint8(0x80)
@@ -19,6 +21,7 @@ class Stylizer:
     """Runs the first plan of `bundle` that works here (or the one named `plan`), on the best runtime or the one named.
 
     `prefer` names a plan to try before the others.
+    `stillness` is how much of a picture stays where nothing moves, see stillness.py; 0 leaves every frame to itself.
     `threads` is for the CPU, 0 means one per CPU. `reference` asks for the plain kernels, the same bits everywhere.
     Every candidate proves itself with a trial run. Raises Problem when none passes.
 
@@ -29,12 +32,13 @@ class Stylizer:
 
     def __init__(
         self,
-        bundle,
+        bundle: Style,
         plan: Optional[str] = None,
         runtime: Optional[str] = None,
         threads: int = 0,
         reference: bool = False,
         prefer: Optional[str] = None,
+        stillness: float = 0.0,
     ):
         manifest = bundle.manifest
         plans = sorted((p for p in manifest.plans if plan in (None, p.name)), key=lambda p: p.name != prefer)
@@ -53,9 +57,13 @@ class Stylizer:
         self.stage_ms: List[Tuple[str, float]] = []
         self._border, exposure = manifest.input.border, manifest.input.exposure
         self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
+        # In RGB, green comes closest to luma.
+        self._stillness = Stillness(stillness, int(self.input_format == "rgb")) if stillness else None
+        self._grained = 1.0
+        self._exposed = np.empty(self.input_size[::-1] + (3,) if stillness else 0, np.uint8)
         self._choose(plans, here)
 
-    def _choose(self, plans, here: List[Runtime]) -> None:
+    def _choose(self, plans: Sequence[Any], here: List[Runtime]) -> None:
         failures = []
         for runtime in here:
             for plan in plans:
@@ -84,6 +92,8 @@ class Stylizer:
         """Forget the frames so far (their brightness is remembered): the next one starts a new film."""
         if self._meter:
             self._meter.reset()
+        if self._stillness:
+            self._stillness.reset()
 
     def stylize(self, frame: np.ndarray, out: np.ndarray) -> None:
         """Stylise `frame`, uint8 (H, W, 3) of `input_size` and `input_format`, into `out`, uint8 (H, W, channels) of
@@ -96,12 +106,18 @@ class Stylizer:
         for step in self._steps:
             step.run(before, clock)
             before = step
+        drawn = self._steps[-1].output()
+        if self._stillness:
+            drawn = self._stillness.behind(_as_bytes(drawn))
         if self._shuffle:
-            last, factor = self._shuffle
-            _copy_bytes(self._steps[-1].output(), last)
-            shuffle_pixels(last, factor, out)
+            last, shuffle = self._shuffle
+            if drawn.dtype == np.int8:
+                _copy_bytes(drawn, last)
+                drawn = last
+            shuffle(drawn, out)
         else:
-            _copy_bytes(self._steps[-1].output(), out)
+            _copy_bytes(drawn, out)
+        del drawn  # an interpreter refuses to run while a view of its tensors is alive
         clock.lap("output")
         self.stage_ms = list(clock.laps.items())
 
@@ -115,63 +131,90 @@ class Stylizer:
     def _fill(self, frame: np.ndarray, tensor: np.ndarray) -> None:
         flip = _SIGN_BIT if tensor.dtype == np.int8 else np.uint8(0)
         if self._border:
-            tensor = _inside(tensor, self._border, np.uint8(BLACK[self.input_format]) ^ flip)
-        if self._meter is None:
+            tensor = _inside(tensor, self._border, np.array(BLACK[self.input_format], np.uint8) ^ flip)
+        if self._stillness:
+            jumped = False
+            if self._meter:
+                curve = self._meter.update(frame)
+                if abs(curve.gain - self._grained) > 0.4:  # not at every breath: another grain is another picture
+                    self._grained = curve.gain
+                expose(frame, curve, self._exposed, self.input_format, 0, grain(frame.shape[:2], self._grained))
+                frame, jumped = self._exposed, self._meter.jumped
+            frame = self._stillness.before(frame, jumped)
+            np.bitwise_xor(frame, flip, out=tensor.view(np.uint8))
+        elif self._meter is None:
             _copy_bytes(frame, tensor)
         else:
             expose(frame, self._meter.update(frame), tensor.view(np.uint8), self.input_format, flip)
 
 
 class _Step:
-    """A segment, and by how much the tensor before it is enlarged (1: not at all).
+    """A segment, and how the output of the segment before it is enlarged to its input; None for the first one.
 
     `input()` and `output()` are views (H, W, C) of the interpreter's own tensors. It refuses to run while one is alive.
     With `strips` its input is a strip, and its output `height` rows of our own that all of them made.
     """
 
-    def __init__(self, name: str, factor: int, interpreter, strips: Sequence[Strip] = (), height: int = 0):
-        self.name, self.factor, self.interpreter = name, factor, interpreter
+    def __init__(
+        self,
+        name: str,
+        interpreter: Interpreter,
+        upsample: Optional[NearestUpsampling] = None,
+        strips: Sequence[Strip] = (),
+        height: int = 0,
+    ):
+        self.name, self.interpreter, self._upsample = name, interpreter, upsample
         self._input = interpreter.tensor(interpreter.get_input_details()[0]["index"])
         self._output = interpreter.tensor(interpreter.get_output_details()[0]["index"])
-        self._strips, self._whole = strips or (Strip(0, 0, 0),), None
+        self._strips = strips or (Strip(0, 0, 0),)
+        self._whole: Optional[np.ndarray] = None
         if strips:
             strip = self.output()
             self._whole = np.empty((height,) + strip.shape[1:], strip.dtype)
 
     def input(self) -> np.ndarray:
-        return self._input()[0]
+        tensor: np.ndarray = self._input()[0]
+        return tensor
 
     def output(self) -> np.ndarray:
-        return self._output()[0] if self._whole is None else self._whole
+        whole: np.ndarray = self._output()[0] if self._whole is None else self._whole
+        return whole
 
     def run(self, before: "Optional[_Step]", clock: "_Laps") -> None:
-        """Take the output of `before`, or None where the input has been filled, and make the own output of it."""
+        """Make the output, of the output of `before`, or where that is None of an input that has been filled."""
         for top, first, end in self._strips:
-            if before is not None:
-                upsample_nearest(before.output(), self.factor, self.input(), top)
-                clock.lap(f"x{self.factor}")
+            if before is not None and self._upsample:
+                self._upsample(before.output(), self.input(), top)
+                clock.lap(f"x{self._upsample.factor}")
             self.interpreter.invoke()
             if self._whole is not None:
                 self._whole[top + first : top + end] = self._output()[0, first:end]
             clock.lap(self.name)
 
 
-def _load(plan, runtime: Runtime, bundle):
-    """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, its factor)."""
-    steps, factor, shuffle = [], 1, None
+def _load(
+    plan: Any, runtime: Runtime, bundle: Style
+) -> "Tuple[List[_Step], Optional[Tuple[np.ndarray, PixelShuffle]]]":
+    """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, the shuffle)."""
+    steps: List[_Step] = []
+    shuffle: Optional[Tuple[np.ndarray, PixelShuffle]] = None
+    factor = 1
     for stage in plan.stages:
         if hasattr(stage, "shuffle"):
-            shuffle = np.empty(steps[-1].output().shape, np.uint8), stage.factor
+            shape = steps[-1].output().shape
+            shuffle = np.empty(shape, np.uint8), PixelShuffle(shape[0], shape[1], stage.factor)
             continue
         if hasattr(stage, "factor"):
             factor *= stage.factor
             continue
         name = stage.edgetpu if runtime.device == "TPU" else stage.segment
         reach = bundle.reach(name) if steps and runtime.unrolls else None
-        height = steps[-1].output().shape[0] * factor if steps else 0
+        height, width = steps[-1].output().shape[:2] if steps else (0, 0)
+        upsample = NearestUpsampling(height, width, factor) if steps else None
+        height *= factor
         rows, strips = (0, ()) if reach is None else strips_of(height, reach)
         interpreter = runtime.load(bundle.files[name], rows) if strips else runtime.load(bundle.files[name])
-        steps.append(_Step(name, factor, interpreter, strips, height))
+        steps.append(_Step(name, interpreter, upsample, strips, height))
         factor = 1
     return steps, shuffle
 
@@ -182,6 +225,11 @@ def _inside(tensor: np.ndarray, border: int, colour: np.ndarray) -> np.ndarray:
     for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
         pixels[edge] = colour
     return tensor[border:-border, border:-border]
+
+
+def _as_bytes(tensor: np.ndarray) -> np.ndarray:
+    """An end of the network as the bytes of pixels."""
+    return tensor.view(np.uint8) ^ _SIGN_BIT if tensor.dtype == np.int8 else tensor
 
 
 def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:
@@ -195,7 +243,7 @@ def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:
 class _Laps:
     """Milliseconds between one lap and the next, summed by the laps' names."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.laps: Dict[str, float] = {}
         self._last = time.perf_counter()
 

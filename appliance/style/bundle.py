@@ -33,7 +33,7 @@ class Bundle:
     files: Dict[str, bytes]
     digest: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # json's numbers, which are the same in every version, and not pydantic's.
         text = json.dumps(self.manifest.model_dump(mode="json"), sort_keys=True) if not self.digest else ""
         object.__setattr__(self, "digest", self.digest or hashlib.sha256(text.encode()).hexdigest())

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Annotated, Literal
@@ -66,7 +66,7 @@ class State(_Document):
         """The plan that is preferred for a bundle on a device; None when there is none."""
         return self.choices.get(digest, {}).get(device)
 
-    def changed(self, **fields) -> "State":
+    def changed(self, **fields: Any) -> "State":
         """A copy with other values. What grows is cut to its latest entries."""
         for name in ("proved", "fatal"):
             if name in fields:
@@ -76,9 +76,9 @@ class State(_Document):
         return self.model_copy(update=fields)
 
 
-def proof(digest: str, plan: str, runtime) -> str:
-    """What a trial proves: this plan of this bundle runs on this runtime (name, version, device)."""
-    return " ".join((digest, plan, runtime.name, runtime.version, runtime.device))
+def proof(digest: str, plan: str, runtime: str, device: str) -> str:
+    """What a trial proves: this plan of this bundle runs on this runtime (its name and version) and device."""
+    return " ".join((digest, plan, runtime, device))
 
 
 def boot_id() -> str:
@@ -101,7 +101,7 @@ def read(folder: Path, warn: Callable[[str], None] = lambda text: None) -> State
         warn(f"{path} is damaged or of another version: what ran last is forgotten")
         return State()
     except OSError as error:
-        raise Problem(f"cannot read {path}: {os.strerror(error.errno).lower()}: remove it") from error
+        raise Problem(f"cannot read {path}: {(error.strerror or str(error)).lower()}: remove it") from error
 
 
 def change(folder: Path, edit: Callable[[State], State], warn: Callable[[str], None] = lambda text: None) -> State:
@@ -145,7 +145,7 @@ class Memory:
         except Problem as problem:
             self._warn(str(problem))
 
-    def remember(self, **fields) -> None:
+    def remember(self, **fields: Any) -> None:
         """Change fields of the state, in the file too where that can be written."""
         before, self.now = self.now, self.now.changed(**fields)
         if self.now != before:
@@ -182,7 +182,7 @@ def choose(folder: Path, digest: str, device: str, plan: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path):
+def _locked(folder: Path) -> Iterator[None]:
     try:
         descriptor = os.open(str(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

@@ -5,7 +5,7 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Dict, FrozenSet, NamedTuple, Optional
+from typing import Dict, FrozenSet, Iterable, NamedTuple, Optional
 
 from ..errors import Problem
 
@@ -41,7 +41,7 @@ class Watch:
     def __enter__(self) -> "Watch":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._inotify.close()
 
     def wait(self, seconds: float) -> Events:
@@ -108,5 +108,5 @@ def signature(path: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
 
 
-def signatures(paths) -> Dict[str, str]:
+def signatures(paths: Iterable[Path]) -> Dict[str, str]:
     return {path.name: signature(path) for path in paths}

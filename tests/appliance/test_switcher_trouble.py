@@ -79,6 +79,7 @@ def test_the_pause_doubles_while_an_edge_tpu_cannot_be_opened(folder, style, sta
     style(folder / "a.reconet", compiled=True)
     one = start(folder, tpu_missing=missing)
     one.runs()
+    one.passes()
     attempts = []
     for clock.now in range(1, 60):
         loads = tpu.loads
