@@ -156,17 +156,27 @@ def _status(arguments) -> int:
 def _use(arguments) -> int:
     """Choose the style that the appliance shows. It changes at once, and stays so after a restart."""
     from . import config
-    from .style import state, store
+    from .style import state
 
     folder = Path(config.load(arguments.config or config.PATH).style.folder)
-    name = state.NEWEST if arguments.newest else store.find(arguments.style, [folder]).name
-    state.pin(folder, name)
+    name = state.NEWEST if arguments.newest else _style_in(folder, arguments.style)
+    state.pin(folder, name, lambda text: print(f"reconet: {text}", file=sys.stderr))
     print(
         "the newest style is shown from now on"
         if arguments.newest
         else f"{name} is shown from now on; reconet use --newest ends that"
     )
     return 0
+
+
+def _style_in(folder: Path, wanted: str) -> str:
+    """The name of the style `wanted`, a name or a path, which has to be in the folder."""
+    from .style import store
+
+    bundle = store.find(wanted, [folder])
+    if bundle.path.resolve().parent != folder.resolve():
+        raise Problem(f"{wanted} is not in {folder}, from which styles are shown: copy it there first")
+    return bundle.name
 
 
 def _styles(arguments) -> int:
@@ -213,7 +223,7 @@ def _styles(arguments) -> int:
 def _bench(arguments) -> int:
     """Time every plan of a style on this machine: medians in milliseconds, and the 99th percentile of whole frames."""
     from .bench import bench
-    from .style import choice, store
+    from .style import state, store
 
     bundle = store.find(arguments.style)
     timings = bench(bundle, arguments.frames, arguments.threads)
@@ -231,7 +241,9 @@ def _bench(arguments) -> int:
     if timings[0].fault:
         raise Problem(f"style {bundle.name}: none of its plans runs here")
     if arguments.choose:
-        print(f"plan {timings[0].plan} is remembered in {choice.write(bundle, timings[0].plan)}")
+        best, folder = timings[0], bundle.path.parent
+        state.choose(folder, bundle.digest, best.device, best.plan)
+        print(f"plan {best.plan} is remembered in {folder / state.NAME}")
     return 0
 
 

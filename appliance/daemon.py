@@ -92,6 +92,7 @@ class Daemon:
         with contextlib.ExitStack() as stack:  # from the last line up, each whatever the others raise
             stack.callback(self._remove_status)
             stack.callback(self.screen.release)
+            stack.callback(self.switcher.forgive)
             stack.callback(self._join, threads)
             stack.callback(self.pipeline.stop)
             stack.callback(self.screen.close, "Starting again" if self._error else "Shutting down")
@@ -179,8 +180,9 @@ class Daemon:
         fault = self.camera.fault
         if fault:
             return "No camera", fault
-        if self.switcher.slate:
-            return self.switcher.slate
+        slate = self.switcher.snapshot.slate
+        if slate and slate.holds:
+            return slate.title, slate.text
         if self.pipeline.counters.shown == 0 and time.monotonic() - self._started < _PATIENT_S:
             return "Starting", "Waiting for the first picture."
         return None
@@ -217,13 +219,15 @@ class Daemon:
                 systemd.log(fault or f"{name} is fine again", systemd.WARNING if fault else systemd.NOTICE)
 
     def _state(self) -> status.Status:
-        counters, bundle, stylizer = self.pipeline.counters, self.switcher.bundle, self.switcher.stylizer
+        counters, styles = self.pipeline.counters, self.switcher.snapshot
+        style = styles.style
         heat, said, camera = self._tpu, self.screen.said, self.camera.state
         return status.Status(
-            style=bundle.name if bundle else None,
-            digest=bundle.digest if bundle else None,
-            plan=stylizer.plan if stylizer else None,
-            runtime=f"{stylizer.runtime} ({stylizer.runtime.device})" if stylizer else None,
+            style=style.name if style else None,
+            digest=style.digest if style else None,
+            plan=style.plan if style else None,
+            runtime=f"{style.runtime} ({style.device})" if style else None,
+            pinned=styles.pinned,
             slate=": ".join(filter(None, said)) if said else self.screen.notice,
             camera=camera.fault or camera.path and f"{camera.path}, {camera.given}",
             display=self.screen.fault or self.screen.mode,
@@ -235,7 +239,7 @@ class Daemon:
             temperature=heat.temperature if heat else None,
             clock_mhz=heat.clock_mhz if heat else None,
             hot=bool(heat and heat.hot),
-            refused=list(self.switcher.refused.values()),
+            refused=list(styles.reasons.values()),
             uptime=time.monotonic() - self._started,
         )
 

@@ -275,11 +275,11 @@ def print_rss(path: Path) -> int:
         shutil.copy(str(path), folder)
         with Running(Path(folder)) as running:
             switcher, counters = running.daemon.switcher, running.daemon.pipeline.counters
-            running.until(lambda: not switcher.bundle.files)
+            running.until(lambda: switcher.snapshot.style.settled)
             shown = counters.shown
             running.until(lambda: counters.shown >= shown + 2)
-            stylizer = switcher.stylizer
-            print(f"{stylizer.runtime}, plan {stylizer.plan}", resident(), flush=True)
+            style = switcher.snapshot.style
+            print(f"{style.runtime}, plan {style.plan}", resident(), flush=True)
             os._exit(0)
 
 
@@ -343,7 +343,7 @@ def switch(running: Running, folder: Path, style) -> None:
     """Put the style into the folder and wait until it is seen."""
     shutil.copy(style.path, folder / f".{style.name}")
     os.replace(folder / f".{style.name}", folder / f"{style.name}.reconet")
-    running.until(lambda: running.daemon.switcher.bundle.name == style.name)
+    running.until(lambda: running.daemon.switcher.snapshot.style.name == style.name)
     shown = running.daemon.pipeline.counters.shown
     running.until(lambda: running.daemon.pipeline.counters.shown >= shown + 2)
 

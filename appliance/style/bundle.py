@@ -23,21 +23,24 @@ MAX_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Bundle:
-    """A style that passed every check: `files` maps each name but manifest.json to its content."""
+    """A style that passed every check: `files` maps each name but manifest.json to its content.
+
+    `digest` is the SHA-256, as hexadecimal digits, of the manifest, which has those of the files. It is computed once.
+    """
 
     path: Path
     manifest: Manifest
     files: Dict[str, bytes]
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        # json's numbers, which are the same in every version, and not pydantic's.
+        text = json.dumps(self.manifest.model_dump(mode="json"), sort_keys=True) if not self.digest else ""
+        object.__setattr__(self, "digest", self.digest or hashlib.sha256(text.encode()).hexdigest())
 
     @property
     def name(self) -> str:
         return self.manifest.name
-
-    @property
-    def digest(self) -> str:
-        """SHA-256, as hexadecimal digits, of the manifest, which has those of the files."""
-        # json's numbers, which are the same in every version, and not pydantic's.
-        return hashlib.sha256(json.dumps(self.manifest.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
     def reach(self, segment: str) -> Optional[int]:
         """From how many rows above and below it a row of the segment's output is made, see tflite.reach."""

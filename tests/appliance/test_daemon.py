@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from appliance import daemon as daemon_module
+from appliance import switcher
 from appliance.camera.v4l2 import State
 from appliance.daemon import Daemon
 from appliance.errors import Problem
 from appliance.frames import Frame
 from appliance.host import status, systemd, tpu
+from appliance.style import store
 
 pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
 ROOT = Path(__file__).parents[2]
@@ -250,6 +252,22 @@ def test_a_frozen_network_does_not_feed_the_watchdog(appliance):
     state_of(appliance, lambda now: one.screen.silence > silence + 2)
     frozen.set()
     assert "WATCHDOG=1" not in one.notes
+
+
+def test_a_load_that_hangs_does_not_feed_the_watchdog(appliance, monkeypatch):
+    hangs, load = threading.Event(), store.load
+    monkeypatch.setattr(switcher, "_CHECK_S", 0.5)
+    monkeypatch.setattr(daemon_module, "_PATIENT_S", 0.0)
+    monkeypatch.setattr(store, "load", lambda path: (hangs.wait(60), load(path))[1])
+    one = appliance()
+    one.monitor.until(words)
+    uptime = state_of(appliance, lambda now: not one.switcher.snapshot.slate.holds).uptime
+    uptime = state_of(appliance, lambda now: now.uptime > uptime + 1).uptime
+    del one.notes[:]
+    state_of(appliance, lambda now: now.uptime > uptime + 2)
+    assert "WATCHDOG=1" not in one.notes
+    hangs.set()
+    one.monitor.until(picture)
 
 
 def test_what_breaks_is_raised(appliance):

@@ -8,8 +8,8 @@ import pytest
 import appliance
 
 ROOT = Path(appliance.__file__).parent
-SHARED = {"errors", "config", "files", "frames", "memory", "parts"}
-JOINING = {"__main__", "bench", "cli", "daemon", "doctor", "film", "pipeline", "switcher", "trial"}
+SHARED = {"errors", "config", "files", "frames", "memory", "parts", "snapshot"}
+JOINING = {"__main__", "bench", "cli", "daemon", "doctor", "film", "loader", "pipeline", "switcher", "trial"}
 APART = {"camera", "display", "engine", "host", "style"}
 
 
