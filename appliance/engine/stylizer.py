@@ -6,11 +6,12 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import Problem
-from ..exposure import ExposureMeter, expose
 from ..frames import BLACK, converted, cover
 from ..parts import Interpreter, Style
+from .exposure import ExposureMeter, expose, grain
 from .interpreter import Runtime, runtimes
 from .stages import NearestUpsampling, PixelShuffle
+from .stillness import Stillness
 from .strips import Strip, strips_of
 
 _SIGN_BIT = np.uint8(0x80)
@@ -20,6 +21,7 @@ class Stylizer:
     """Runs the first plan of `bundle` that works here (or the one named `plan`), on the best runtime or the one named.
 
     `prefer` names a plan to try before the others.
+    `stillness` is how much of a picture stays where nothing moves, see stillness.py; 0 leaves every frame to itself.
     `threads` is for the CPU, 0 means one per CPU. `reference` asks for the plain kernels, the same bits everywhere.
     Every candidate proves itself with a trial run. Raises Problem when none passes.
 
@@ -36,6 +38,7 @@ class Stylizer:
         threads: int = 0,
         reference: bool = False,
         prefer: Optional[str] = None,
+        stillness: float = 0.0,
     ):
         manifest = bundle.manifest
         plans = sorted((p for p in manifest.plans if plan in (None, p.name)), key=lambda p: p.name != prefer)
@@ -54,6 +57,10 @@ class Stylizer:
         self.stage_ms: List[Tuple[str, float]] = []
         self._border, exposure = manifest.input.border, manifest.input.exposure
         self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
+        # In RGB, green comes closest to luma.
+        self._stillness = Stillness(stillness, int(self.input_format == "rgb")) if stillness else None
+        self._grained = 1.0
+        self._exposed = np.empty(self.input_size[::-1] + (3,) if stillness else 0, np.uint8)
         self._choose(plans, here)
 
     def _choose(self, plans: Sequence[Any], here: List[Runtime]) -> None:
@@ -85,6 +92,8 @@ class Stylizer:
         """Forget the frames so far (their brightness is remembered): the next one starts a new film."""
         if self._meter:
             self._meter.reset()
+        if self._stillness:
+            self._stillness.reset()
 
     def stylize(self, frame: np.ndarray, out: np.ndarray) -> None:
         """Stylise `frame`, uint8 (H, W, 3) of `input_size` and `input_format`, into `out`, uint8 (H, W, channels) of
@@ -97,12 +106,18 @@ class Stylizer:
         for step in self._steps:
             step.run(before, clock)
             before = step
+        drawn = self._steps[-1].output()
+        if self._stillness:
+            drawn = self._stillness.behind(_as_bytes(drawn))
         if self._shuffle:
             last, shuffle = self._shuffle
-            _copy_bytes(self._steps[-1].output(), last)
-            shuffle(last, out)
+            if drawn.dtype == np.int8:
+                _copy_bytes(drawn, last)
+                drawn = last
+            shuffle(drawn, out)
         else:
-            _copy_bytes(self._steps[-1].output(), out)
+            _copy_bytes(drawn, out)
+        del drawn  # an interpreter refuses to run while a view of its tensors is alive
         clock.lap("output")
         self.stage_ms = list(clock.laps.items())
 
@@ -117,7 +132,17 @@ class Stylizer:
         flip = _SIGN_BIT if tensor.dtype == np.int8 else np.uint8(0)
         if self._border:
             tensor = _inside(tensor, self._border, np.array(BLACK[self.input_format], np.uint8) ^ flip)
-        if self._meter is None:
+        if self._stillness:
+            jumped = False
+            if self._meter:
+                curve = self._meter.update(frame)
+                if abs(curve.gain - self._grained) > 0.4:  # not at every breath: another grain is another picture
+                    self._grained = curve.gain
+                expose(frame, curve, self._exposed, self.input_format, 0, grain(frame.shape[:2], self._grained))
+                frame, jumped = self._exposed, self._meter.jumped
+            frame = self._stillness.before(frame, jumped)
+            np.bitwise_xor(frame, flip, out=tensor.view(np.uint8))
+        elif self._meter is None:
             _copy_bytes(frame, tensor)
         else:
             expose(frame, self._meter.update(frame), tensor.view(np.uint8), self.input_format, flip)
@@ -200,6 +225,11 @@ def _inside(tensor: np.ndarray, border: int, colour: np.ndarray) -> np.ndarray:
     for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
         pixels[edge] = colour
     return tensor[border:-border, border:-border]
+
+
+def _as_bytes(tensor: np.ndarray) -> np.ndarray:
+    """An end of the network as the bytes of pixels."""
+    return tensor.view(np.uint8) ^ _SIGN_BIT if tensor.dtype == np.int8 else tensor
 
 
 def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:
