@@ -1,6 +1,5 @@
 """What this machine has and lacks for `reconet run`."""
 
-import contextlib
 import ctypes.util
 import glob
 import grp
@@ -11,13 +10,15 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import TYPE_CHECKING, Callable, List, Optional
 
 from .errors import Problem
 
+if TYPE_CHECKING:  # what needs NumPy or pydantic is imported where it is used: they may be missing
+    from .style.bundle import Bundle
+
 _INSTALL = "pip install 'reconet-edgetpu[workstation]'"
 _BOARD_INSTALL = "install the package reconet again"
-_SERVICE_USER = "reconet"
 _ROOM = 64 << 20  # bytes: the largest bundle
 # The runtime that the compiler's files need, by its version (coral.ai/docs/edgetpu/compiler).
 _NEEDS_RUNTIME = {"16.": 14, "15.": 13, "14.": 13}
@@ -183,22 +184,18 @@ def _styles(settings) -> List[Finding]:
                 needed=False,
             )
         )
-    return findings + [_trial(wanted[0])] + _compiled(valid)
+    plan = settings.engine.plan if settings and settings.engine.plan != "auto" else None
+    return findings + [_trial(wanted[0], plan)] + _compiled(valid)
 
 
-def _trial(bundle) -> Finding:
-    from .engine.stylizer import Stylizer
+def _trial(bundle: "Bundle", plan: Optional[str]) -> Finding:
+    """The style's first run in a process of its own: what its network does to the runtime must not end this one."""
+    from .trial import passes
 
-    try:
-        stylizer = Stylizer(bundle)
-    except Problem as problem:
-        return Finding("problem", f"running style {bundle.name}", str(problem))
-    total = sum(milliseconds for _, milliseconds in stylizer.stage_ms)
-    return Finding(
-        "ok",
-        f"style {bundle.name} ran a frame in {total:.1f} ms: plan {stylizer.plan}, "
-        f"{stylizer.runtime} ({stylizer.runtime.device})",
-    )
+    reason = passes(bundle.path, plan=plan)
+    if reason:
+        return Finding("problem", f"running style {bundle.name}", reason)
+    return Finding("ok", f"style {bundle.name} runs on the CPU")
 
 
 def _compiled(bundles) -> List[Finding]:
@@ -237,7 +234,7 @@ def _folders(settings) -> List[Finding]:
             findings.append(
                 Finding("missing", f"{name} folder {folder}", "systemd makes it when the service starts", needed=False)
             )
-        elif not there or not _may(folder, user):
+        elif not there or not _may(folder):
             findings.append(
                 Finding(
                     "problem",
@@ -324,7 +321,7 @@ def _nodes(name: str, nodes: List[str], advice: str, needed: bool) -> Finding:
     if not nodes:
         return Finding("missing", name, advice, needed)
     user = _user()
-    closed = [node for node in nodes if not _may(node, user)]
+    closed = [node for node in nodes if not _may(node)]
     if closed:
         group = grp.getgrgid(os.stat(closed[0]).st_gid).gr_name
         return Finding("problem", f"{name} {closed[0]}", f"{user} may not use it: usermod -aG {group} {user}", needed)
@@ -332,24 +329,13 @@ def _nodes(name: str, nodes: List[str], advice: str, needed: bool) -> Finding:
 
 
 def _user() -> str:
-    """Who the daemon is: its own user where there is one and we may ask for it, else ours."""
-    for ask in ([lambda: pwd.getpwnam(_SERVICE_USER)] if os.geteuid() == 0 else []) + [
-        lambda: pwd.getpwuid(os.geteuid())
-    ]:
-        with contextlib.suppress(KeyError):
-            return ask().pw_name
-    return str(os.geteuid())
-
-
-def _may(path: str, user: str) -> bool:
-    """Whether the user may read and write there, by mode, owner and groups."""
-    status = os.stat(path)
-    if user == "root":
-        return True
+    """The name of the user that this process runs as."""
     try:
-        entry = pwd.getpwnam(user)
+        return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        return os.access(path, os.R_OK | os.W_OK)
-    groups = os.getgrouplist(user, entry.pw_gid)
-    shift = 6 if status.st_uid == entry.pw_uid else 3 if status.st_gid in groups else 0
-    return status.st_mode >> shift & 0o6 == 0o6
+        return str(os.geteuid())
+
+
+def _may(path: str) -> bool:
+    """Whether this user may read and write there."""
+    return os.access(path, os.R_OK | os.W_OK)

@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,10 @@ from appliance.engine import interpreter
 from appliance.errors import Problem
 from appliance.host import tpu
 from appliance.style import bundle
+
+from .test_trial import RUNTIME
+
+ROOT = Path(__file__).parents[2]
 
 
 class Stream:
@@ -83,10 +90,26 @@ def test_a_bad_configuration(board):
 
 
 def test_a_node_that_may_not_be_used_names_user_and_group(board, monkeypatch):
-    monkeypatch.setattr(doctor, "_user", lambda: "nobody")
-    os.chmod(board[1]["/dev/video*"][0], 0o600)
+    node = board[1]["/dev/video*"][0]
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: path != node)  # root may use everything
     fine, text = said(board[0])
-    assert not fine and "nobody may not use it: usermod -aG" in text
+    assert not fine and "may not use it: usermod -aG" in text
+
+
+def test_a_style_that_crashes_the_runtime_does_not_crash_doctor(styles, tmp_path):
+    for package in ("ai_edge_litert", "tflite_runtime"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("")
+        (tmp_path / package / "interpreter.py").write_text(RUNTIME.format("os.kill(os.getpid(), signal.SIGSEGV)"))
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", "doctor"],
+        cwd=str(ROOT),
+        env=dict(os.environ, PYTHONPATH=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+    )
+    assert done.returncode == 1
+    assert "problem  running style tiny" in done.stdout and "crashed the interpreter (signal 11)" in done.stdout
 
 
 def test_an_old_edge_tpu_runtime(board, styles, tiny, monkeypatch):
