@@ -83,7 +83,9 @@ class Loader:
             failures.append(failure)
         raise BundleError("; ".join(dict.fromkeys(failures))[:1000])
 
-    def _candidates(self, bundle: Bundle, engine: config.Engine, here: List[Runtime], device: str) -> List[Candidate]:
+    def _candidates(
+        self, bundle: Bundle, engine: config.Engine, here: List[Runtime], device: Optional[str]
+    ) -> List[Candidate]:
         """What to try, best first. Raises Problem when there is nothing."""
         names = [plan.name for plan in bundle.manifest.plans]
         found = []
