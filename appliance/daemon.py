@@ -156,8 +156,9 @@ class Daemon:
             self.screen.say(*slate)
 
     def _slate(self) -> Optional[Tuple[str, str]]:
-        if self.camera.fault:
-            return "No camera", self.camera.fault
+        fault = self.camera.fault
+        if fault:
+            return "No camera", fault
         if self.switcher.slate:
             return self.switcher.slate
         if self.pipeline.counters.shown == 0 and time.monotonic() - self._started < _PATIENT_S:
@@ -197,14 +198,14 @@ class Daemon:
 
     def _state(self) -> status.Status:
         counters, bundle, stylizer = self.pipeline.counters, self.switcher.bundle, self.switcher.stylizer
-        heat, said = self._tpu, self.screen.said
+        heat, said, camera = self._tpu, self.screen.said, self.camera.state
         return status.Status(
             style=bundle and bundle.name,
             digest=bundle and bundle.digest,
             plan=stylizer and stylizer.plan,
             runtime=f"{stylizer.runtime} ({stylizer.runtime.device})" if stylizer else None,
             slate=": ".join(filter(None, said)) if said else self.screen.notice,
-            camera=self.camera.fault or self.camera.path and f"{self.camera.path}, {self.camera.given}",
+            camera=camera.fault or camera.path and f"{camera.path}, {camera.given}",
             display=self.screen.fault or self.screen.mode,
             config=self._config_fault,
             fps=counters.recent_fps,

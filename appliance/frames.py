@@ -22,12 +22,16 @@ _ROWS = 24
 
 @dataclass(frozen=True)
 class Frame:
-    """`pixels`: uint8 (height, width, channels), of `format`; `timestamp`: seconds, increasing; `index`: from 0."""
+    """`pixels`: uint8 (height, width, channels), of `format`; `timestamp`: seconds, increasing; `index`: from 0.
+
+    `made_for`: the size (width, height) of the network's input that a camera reduced it for, None for a whole frame.
+    """
 
     pixels: np.ndarray
     timestamp: float
     index: int
     format: str = "rgb"
+    made_for: Optional[Tuple[int, int]] = None
 
 
 def cover(pixels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:

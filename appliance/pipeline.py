@@ -4,7 +4,7 @@ import statistics
 import threading
 import time
 from collections import OrderedDict, deque
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -97,8 +97,7 @@ class Pipeline:
     def stylizer(self, stylizer) -> None:
         self._stylizer = stylizer
         if hasattr(self._camera, "yuv_size"):
-            wants_yuv = stylizer is not None and stylizer.input_format == "yuv"
-            self._camera.yuv_size = stylizer.input_size if wants_yuv else None if stylizer else _UNSEEN
+            self._camera.yuv_size = _wanted(stylizer)
 
     def stop(self) -> None:
         """End after the frames under way. Safe in a signal handler."""
@@ -165,8 +164,8 @@ class Pipeline:
             if frame is None:
                 break
             stylizer = self.stylizer
-            if stylizer is None:
-                continue
+            if stylizer is None or frame.made_for not in (None, _wanted(stylizer)):
+                continue  # nobody to see it, or what another style wanted: too small for this one, or cropped otherwise
             begin = time.perf_counter()
             source = converted(cover(frame.pixels, stylizer.input_size), frame.format, stylizer.input_format)
             self.counters.took("crop", 1000 * (time.perf_counter() - begin))
@@ -200,6 +199,13 @@ class Pipeline:
                 continue
             self.counters.took("show", 1000 * (time.perf_counter() - begin))
             self.counters.show()
-            if getattr(self._camera, "clock", None) is time.monotonic:
+            if getattr(self._camera, "monotonic", False):
                 # Some drivers say when a frame will have been taken.
                 self.counters.took("latency", max(0.0, 1000 * (time.monotonic() - frame.timestamp)))
+
+
+def _wanted(stylizer) -> Optional[Tuple[int, int]]:
+    """The size that a camera may reduce its frames to for `stylizer`; None where it has to give them whole."""
+    if stylizer is None:
+        return _UNSEEN
+    return stylizer.input_size if stylizer.input_format == "yuv" else None

@@ -84,14 +84,17 @@ class Stream:
         self._ioctl("QBUF", buffer)
 
     def close(self) -> None:
-        """Stop the camera, which may hang until it loses power when it is left running, and release it."""
-        if self._running:
-            with contextlib.suppress(OSError):  # unplugged
-                self._ioctl("STREAMOFF", ctypes.c_int(self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE))
-        self.pictures.clear()
-        while self._maps:
-            self._maps.pop().close()
-        os.close(self._fd)
+        """Stop the camera and release it. One left running may hang until it loses power."""
+        try:
+            if self._running:
+                with contextlib.suppress(OSError):  # unplugged
+                    self._ioctl("STREAMOFF", ctypes.c_int(self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE))
+            self.pictures.clear()
+            while self._maps:
+                with contextlib.suppress(BufferError):  # somebody looks at it: it is unmapped when they are done
+                    self._maps.pop().close()
+        finally:
+            os.close(self._fd)
 
     def _check(self) -> None:
         api, about = self._api, self._ioctl("QUERYCAP", self._api.v4l2_capability())

@@ -140,6 +140,8 @@ class Card:
         """
         self._flips += 1
         request = self._lib.drmModeAtomicAlloc()
+        if not request:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         try:
             for (owner, name), value in state.items():
                 self._check(self._lib.drmModeAtomicAddProperty(request, owner, name, value & 0xFFFFFFFFFFFFFFFF))
@@ -216,8 +218,9 @@ class Card:
             getattr(self._lib, libdrm.free(get))(found)
 
     def _check(self, result: int) -> None:
+        """Raise OSError for a negative `result`: -1 with errno set, or, as most of xf86drmMode.h return it, -errno."""
         if result < 0:
-            number = ctypes.get_errno()
+            number = ctypes.get_errno() if result == -1 else -result
             raise OSError(number, os.strerror(number))
 
 

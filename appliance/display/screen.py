@@ -70,8 +70,9 @@ class Screen:
 
     @property
     def scaling(self) -> str:
-        """How pictures come to their size."""
-        return f"scaled by plane {self._layout.plane.id}" if self._layout.plane else f"enlarged {self._layout.zoom}x"
+        """How pictures are scaled to the screen, in words. Safe from any thread."""
+        layout = self._layout
+        return f"scaled by plane {layout.plane.id}" if layout.plane else f"enlarged {layout.zoom}x"
 
     def show(self, picture: np.ndarray) -> float:
         """Put `picture`, uint32 (H, W) of 0x00RRGGBB, on the screen: its middle, if it is larger than the screen.

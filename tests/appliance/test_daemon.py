@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from appliance import daemon as daemon_module
+from appliance.camera.v4l2 import State
 from appliance.daemon import Daemon
 from appliance.errors import Problem
 from appliance.frames import Frame
@@ -50,10 +51,14 @@ class Monitor:
 
 
 class Camera:
-    live, clock, path, given = True, None, "/dev/video9", "64x32 at 30 fps"
+    live, fps, monotonic = True, 30.0, False
 
     def __init__(self, *wanted):
         self.fault, self.yuv_size, self.wanted, self.error, self.released = None, None, wanted, None, False
+
+    @property
+    def state(self):
+        return State(self.fault) if self.fault else State(None, "/dev/video9", "64x32 at 30 fps")
 
     def configure(self, *wanted):
         self.wanted = wanted
