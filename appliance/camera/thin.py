@@ -78,7 +78,7 @@ class _Pairs:
         self._luma = np.empty((rows, width // 2), np.uint32)
 
     def __call__(self, band: np.ndarray) -> Planes:
-        upper, lower = band.view(np.uint64)
+        upper, lower = (copies.view(np.uint64) for copies in band)
         mean, spare, luma = (memory[: len(upper)] for memory in (self._mean, self._spare, self._luma))
         # (a + b + 1) / 2 = (a | b) - (a ^ b) / 2, in each byte for itself.
         np.bitwise_xor(upper, lower, out=spare)
@@ -101,7 +101,7 @@ def _each(band: np.ndarray) -> Planes:
 
 def _sums(factor: int, band: np.ndarray) -> Planes:
     """Any factor up to 16: sums in lanes of 16 bits, first of rows, then along them."""
-    words = _words(band)
+    words = [_words(copies) for copies in band]
     luma, chroma = words[0] & _LANES, words[0] >> np.uint64(8) & _LANES
     for row in words[1:]:
         luma += row & _LANES
@@ -114,10 +114,10 @@ def _sums(factor: int, band: np.ndarray) -> Planes:
     return _mean(sums, factor * factor), u, v
 
 
-def _words(band: np.ndarray) -> np.ndarray:
-    """The rows of `band` as words of eight bytes; the last may be half empty."""
-    spare = -band.shape[2] % 8
-    return (np.pad(band, ((0, 0), (0, 0), (0, spare)), "edge") if spare else band).view(np.uint64)
+def _words(rows: np.ndarray) -> np.ndarray:
+    """`rows` (rows, bytes) as words of eight bytes; the last may be half empty."""
+    spare = -rows.shape[1] % 8
+    return (np.pad(rows, ((0, 0), (0, spare)), "edge") if spare else rows).view(np.uint64)
 
 
 def _chroma(sums: np.ndarray, factor: int) -> np.ndarray:

@@ -20,28 +20,37 @@ class Place(NamedTuple):
     height: int
 
 
-class Placing:
-    """How pictures of `size` are shown on a screen of `screen` that stands turned by `rotate` degrees clockwise.
+class Showing(NamedTuple):
+    """How pictures are shown: on a monitor that stands turned, so that they have to be turned `rotate` degrees
+    clockwise, 0, 90, 180 or 270; and whole, with bars where the shapes differ, or so that they `cover` the screen."""
 
-    The whole picture is seen, with bars where its shape is another than the screen's; or, with `cover`, the middle of
-    it on all of the screen. `size` is that of what `prepared` returns, `place` where on the screen it goes once scaled,
-    in even numbers of pixels: not every card does others.
+    rotate: int = 0
+    cover: bool = False
+
+    def upright(self, size: Size) -> Size:
+        """`size` of a screen as its viewer has it, or of a picture as it is drawn."""
+        return (size[1], size[0]) if self.rotate % 180 else size
+
+
+UPRIGHT = Showing()
+
+
+class Placing:
+    """Where pictures of `size` go on a screen of `screen`, and what is done to them before they are scaled.
+
+    `size` is that of what `prepared` returns, `place` where on the screen it goes once scaled, in even numbers of
+    pixels: not every card does others.
     """
 
-    def __init__(self, size: Size, screen: Size, rotate: int = 0, cover: bool = False):
-        self._quarters = rotate // 90
-        upright = _turned(screen, self._quarters)
-        self._part = covering(size, upright) if cover else size
-        self.size = _turned(self._part, self._quarters)
-        self.place = Place(0, 0, *screen) if cover else fitted(self.size, screen)
+    def __init__(self, size: Size, screen: Size, showing: Showing = UPRIGHT):
+        self._rotate = showing.rotate
+        self._part = covering(size, showing.upright(screen)) if showing.cover else size
+        self.size = showing.upright(self._part)
+        self.place = Place(0, 0, *screen) if showing.cover else fitted(self.size, screen)
 
     def prepared(self, picture: np.ndarray) -> np.ndarray:
         """A view of what of `picture`, uint32 (H, W), is shown, turned as the screen needs it."""
-        return rotated(middle(picture, self._part), self._quarters)
-
-
-def _turned(size: Size, quarters: int) -> Size:
-    return (size[1], size[0]) if quarters % 2 else size
+        return np.rot90(middle(picture, self._part), -self._rotate // 90)
 
 
 def fitted(size: Size, screen: Size) -> Place:
@@ -80,11 +89,6 @@ def middle(picture: np.ndarray, size: Size) -> np.ndarray:
     """As much of the middle of `picture` (H, W) as there is room for in `size`."""
     top, left = max(0, picture.shape[0] - size[1]) // 2, max(0, picture.shape[1] - size[0]) // 2
     return picture[top : top + size[1], left : left + size[0]]
-
-
-def rotated(picture: np.ndarray, quarters: int) -> np.ndarray:
-    """A view of `picture` (H, W), turned clockwise by `quarters` of a circle."""
-    return np.rot90(picture, -quarters)
 
 
 def reduced(picture: np.ndarray, size: Size) -> np.ndarray:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.display.enlarge import Enlarger, taps
-from appliance.display.placing import Placing, enlargement, reduced
+from appliance.display.placing import Placing, Showing, enlargement, reduced
 
 
 def noise(width, height, seed=0):
@@ -118,14 +118,14 @@ def test_few_weights_and_whole_periods():
     ],
 )
 def test_places(size, screen, rotate, cover, turned, place):
-    placing = Placing(size, screen, rotate, cover)
+    placing = Placing(size, screen, Showing(rotate, cover))
     assert placing.size == turned and placing.place == place
     assert placing.prepared(noise(*size)).shape == turned[::-1]
 
 
 def test_it_is_turned_clockwise():
     picture = np.arange(6, dtype=np.uint32).reshape(2, 3)
-    shown = [Placing((3, 2), (30, 20), rotate).prepared(picture).tolist() for rotate in (0, 90, 180, 270)]
+    shown = [Placing((3, 2), (30, 20), Showing(rotate)).prepared(picture).tolist() for rotate in (0, 90, 180, 270)]
     assert shown == [[[0, 1, 2], [3, 4, 5]], [[3, 0], [4, 1], [5, 2]], [[5, 4, 3], [2, 1, 0]], [[2, 5], [1, 4], [0, 3]]]
 
 
