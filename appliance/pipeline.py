@@ -15,7 +15,7 @@ from .memory import Memory
 _REMEMBER = 600
 _LATELY = 5.0  # seconds that `recent_fps` looks back
 _MINUTE = 60.0
-_UNSEEN = (16, 16)  # pixels of frames that are dropped: converting whole ones would hold up the loading of a style
+_UNSEEN = (0, 0)  # of frames that are dropped: making whole ones would hold up the loading of a style
 
 
 class Counters:

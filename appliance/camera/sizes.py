@@ -1,5 +1,6 @@
 """Which size a camera is asked for, and how a network's input comes from it. Sizes are (width, height) in pixels."""
 
+from functools import lru_cache
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 Size = Tuple[int, int]
@@ -56,6 +57,7 @@ def shown(camera: Size, network: Size) -> Tuple[float, float]:
     return chosen.taken[0] / camera[0], chosen.taken[1] / camera[1]
 
 
+@lru_cache(maxsize=8)
 def described(camera: Size, network: Size) -> str:
     """What is seen of the camera's view, for people, such as "75 % of the camera's view (cuts 25 % top and bottom)"."""
     across, down = shown(camera, network)

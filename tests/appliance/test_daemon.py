@@ -26,7 +26,8 @@ class Monitor:
 
     mode, size = "FAKE-1, 640x360", (640, 360)
 
-    def __init__(self, *_):
+    def __init__(self, *_, showing):
+        self.showing = showing
         self.fault, self.seen, self.finished = None, [], False
         self.changed = threading.Condition()
 
@@ -53,14 +54,14 @@ class Monitor:
 class Camera:
     live, fps, monotonic = True, 30.0, False
 
-    def __init__(self, *wanted):
+    def __init__(self, wanted):
         self.fault, self.yuv_size, self.wanted, self.error, self.released = None, None, wanted, None, False
 
     @property
     def state(self):
         return State(self.fault) if self.fault else State(None, "/dev/video9", "64x32 at 30 fps")
 
-    def configure(self, *wanted):
+    def configure(self, wanted):
         self.wanted = wanted
 
     def frames(self, stop):
@@ -243,7 +244,7 @@ def test_the_configuration_is_read_again(appliance):
     )
     one.reload()
     now = state_of(appliance, lambda now: now.plan == "lowres")
-    assert one.camera.wanted == ("/dev/video3", (1280, 720), 15) and before.finished and now.config is None
+    assert one.camera.wanted == ("/dev/video3", None, 15, False) and before.finished and now.config is None
     one.monitor = one.screen._monitor
     one.settings.write_text("[camera]\nfps = 0\n")
     one.reload()

@@ -183,7 +183,7 @@ def test_a_camera_is_told_what_the_network_takes():
     pipeline.stylizer = Yuv()
     assert camera.yuv_size == (8, 8)
     pipeline.stylizer = None
-    assert camera.yuv_size == (16, 16)
+    assert camera.yuv_size == (0, 0)
 
 
 class Reducing(Camera):
