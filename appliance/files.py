@@ -66,18 +66,20 @@ class Pending:
             raise cannot_write(target, error) from error
 
     def commit(self) -> None:
-        """Flush to disk, then rename into place."""
+        """Flush to disk, then rename into place. Raises Problem, and leaves nothing behind, when that fails."""
         if self._done:
             return
         try:
             for path in (sorted(self.path.iterdir()) if self.folder else []) + [self.path]:
                 _fsync(path)
             os.replace(str(self.path), str(self.target))
-            _fsync(self.target.parent)
         except OSError as error:
             self.discard()
             raise cannot_write(self.target, error) from error
         self._done = True
+        # It is in place, and whole. A folder that may not be read, and some file systems, cannot be flushed by name.
+        with contextlib.suppress(OSError):
+            _fsync(self.target.parent)
 
     def discard(self) -> None:
         """Remove what was written so far."""

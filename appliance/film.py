@@ -11,6 +11,7 @@ from .display import open_display
 from .engine.stylizer import Stylizer
 from .errors import Problem
 from .files import Pending
+from .host import signals
 from .pipeline import Pipeline
 from .sheet import ContactSheet
 from .style import choice, store
@@ -28,7 +29,10 @@ def stylise(arguments) -> int:
         Pending(arguments.sheet).discard()  # better to learn now that it cannot be written
     display = open_display(arguments.display)
     pipeline = Pipeline(camera, stylizer, display, arguments.seconds, sheet.add if sheet else None)
-    with _stopping_on_signals(pipeline), _progress(pipeline.counters):
+    # The second time, the signal is meant: it ends the process.
+    with signals.handled({signal.SIGINT: pipeline.stop, signal.SIGTERM: pipeline.stop}, once=True), _progress(
+        pipeline.counters
+    ):
         counters = pipeline.run()
     if sheet:
         sheet.save(arguments.sheet)
@@ -62,20 +66,6 @@ def _check_outputs(arguments) -> None:
         seen[path] = option
     if arguments.sheet and not arguments.sheet.lower().endswith(".png"):
         raise Problem(f"cannot write {arguments.sheet}: a sheet is a PNG picture: name a .png file")
-
-
-@contextlib.contextmanager
-def _stopping_on_signals(pipeline):
-    def stop(number, frame):
-        pipeline.stop()
-        signal.signal(number, before[number])  # the second time, it is meant
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

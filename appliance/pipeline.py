@@ -100,7 +100,7 @@ class Pipeline:
             self._camera.yuv_size = _wanted(stylizer)
 
     def stop(self) -> None:
-        """End after the frames under way. Safe in a signal handler."""
+        """End after the frames under way. Safe from any thread, not in a signal handler (see host/signals.py)."""
         self._stop.set()
 
     def run(self) -> Counters:

@@ -1,7 +1,7 @@
 """A style at work: frame in, stylised frame out, on buffers that are allocated once."""
 
 import time
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from ..errors import Problem
 from ..exposure import ExposureMeter, expose
 from ..frames import BLACK, converted, cover
 from .interpreter import Runtime, runtimes
-from .stages import shuffle_pixels, upsample_nearest
+from .stages import NearestUpsampling, PixelShuffle
 from .strips import Strip, strips_of
 
 _SIGN_BIT = np.uint8(0x80)
@@ -97,9 +97,9 @@ class Stylizer:
             step.run(before, clock)
             before = step
         if self._shuffle:
-            last, factor = self._shuffle
+            last, shuffle = self._shuffle
             _copy_bytes(self._steps[-1].output(), last)
-            shuffle_pixels(last, factor, out)
+            shuffle(last, out)
         else:
             _copy_bytes(self._steps[-1].output(), out)
         clock.lap("output")
@@ -123,14 +123,21 @@ class Stylizer:
 
 
 class _Step:
-    """A segment, and by how much the tensor before it is enlarged (1: not at all).
+    """A segment, and how the output of the segment before it is enlarged to its input; None for the first one.
 
     `input()` and `output()` are views (H, W, C) of the interpreter's own tensors. It refuses to run while one is alive.
     With `strips` its input is a strip, and its output `height` rows of our own that all of them made.
     """
 
-    def __init__(self, name: str, factor: int, interpreter, strips: Sequence[Strip] = (), height: int = 0):
-        self.name, self.factor, self.interpreter = name, factor, interpreter
+    def __init__(
+        self,
+        name: str,
+        interpreter: Any,
+        upsample: Optional[NearestUpsampling] = None,
+        strips: Sequence[Strip] = (),
+        height: int = 0,
+    ):
+        self.name, self.interpreter, self._upsample = name, interpreter, upsample
         self._input = interpreter.tensor(interpreter.get_input_details()[0]["index"])
         self._output = interpreter.tensor(interpreter.get_output_details()[0]["index"])
         self._strips, self._whole = strips or (Strip(0, 0, 0),), None
@@ -145,11 +152,11 @@ class _Step:
         return self._output()[0] if self._whole is None else self._whole
 
     def run(self, before: "Optional[_Step]", clock: "_Laps") -> None:
-        """Take the output of `before`, or None where the input has been filled, and make the own output of it."""
+        """Make the output, of the output of `before`, or where that is None of an input that has been filled."""
         for top, first, end in self._strips:
-            if before is not None:
-                upsample_nearest(before.output(), self.factor, self.input(), top)
-                clock.lap(f"x{self.factor}")
+            if before is not None and self._upsample:
+                self._upsample(before.output(), self.input(), top)
+                clock.lap(f"x{self._upsample.factor}")
             self.interpreter.invoke()
             if self._whole is not None:
                 self._whole[top + first : top + end] = self._output()[0, first:end]
@@ -157,21 +164,25 @@ class _Step:
 
 
 def _load(plan, runtime: Runtime, bundle):
-    """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, its factor)."""
-    steps, factor, shuffle = [], 1, None
+    """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, the shuffle)."""
+    steps: List[_Step] = []
+    shuffle: Optional[Tuple[np.ndarray, PixelShuffle]] = None
+    factor = 1
     for stage in plan.stages:
         if hasattr(stage, "shuffle"):
-            shuffle = np.empty(steps[-1].output().shape, np.uint8), stage.factor
+            shape = steps[-1].output().shape
+            shuffle = np.empty(shape, np.uint8), PixelShuffle(shape[0], shape[1], stage.factor)
             continue
         if hasattr(stage, "factor"):
             factor *= stage.factor
             continue
         name = stage.edgetpu if runtime.device == "TPU" else stage.segment
         reach = bundle.reach(name) if steps and runtime.unrolls else None
+        upsample = NearestUpsampling(*steps[-1].output().shape[:2], factor) if steps else None
         height = steps[-1].output().shape[0] * factor if steps else 0
         rows, strips = (0, ()) if reach is None else strips_of(height, reach)
         interpreter = runtime.load(bundle.files[name], rows) if strips else runtime.load(bundle.files[name])
-        steps.append(_Step(name, factor, interpreter, strips, height))
+        steps.append(_Step(name, interpreter, upsample, strips, height))
         factor = 1
     return steps, shuffle
 
