@@ -7,16 +7,16 @@ and nothing is read back from there.
 """
 
 from fractions import Fraction
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
 _PARTS = 16  # weights are multiples of 1/16
 # Sixteenths as sums of halves, quarters ...: the shifts, and a negative one where it is taken away.
 _SHIFTS = {1: (4,), 2: (3,), 3: (3, 4), 4: (2,), 5: (2, 4), 6: (2, 3), 7: (1, -4), 8: (1,)}
-_MASKS = {shift: np.uint32((0xFF >> shift) * 0x01010101) for shift in (1, 2, 3, 4)}
+_MASKS = {shift: (np.uint32(shift), np.uint32((0xFF >> shift) * 0x01010101)) for shift in (1, 2, 3, 4)}
 _MOST_WEIGHTS = 3  # of one axis: each costs up to six passes over the picture
-_CACHE = 192 << 10  # bytes of wide rows that are worked on at a time: some of these fit a Cortex-A53's second cache
+_CACHE = 256 << 10  # bytes of wide rows that are worked on at a time: some of these fit a Cortex-A53's second cache
 
 
 class Tap(NamedTuple):
@@ -60,38 +60,62 @@ class Enlarger:
         self.size, self.zoom = size, zoom
         self.out_size = min(int(width * zoom), most[0]), min(int(height * zoom), most[1])
         self._taps = taps(zoom)
-        per_row = 4 * self.out_size[0]
-        self._band = max(1, _CACHE // per_row // zoom.denominator) * zoom.denominator
-        rows = min(self._band, height) + 2
-        self._source = np.empty((rows, width + 2), np.uint32)
-        self._wide = np.empty((rows, self.out_size[0]), np.uint32)
-        self._narrow_parts, self._wide_parts = _Parts(self._source, self._taps), _Parts(self._wide, self._taps)
+        self._ratio = numerator, ratio = zoom.numerator, zoom.denominator
+        self._periods = -(-width // ratio) + 2  # of a row, the first and the last beside the picture
+        self._band = max(1, _CACHE // (4 * self.out_size[0]) // ratio) * ratio
+        count = (min(self._band, height) + 2) * self._periods
+        self._source, self._wide = np.zeros(count * ratio, np.uint32), np.zeros(count * numerator, np.uint32)
+        self._source_parts, self._wide_parts = (_Parts(each, self._taps) for each in (self._source, self._wide))
 
     def __call__(self, picture: np.ndarray, out: np.ndarray) -> None:
         """Write `picture` (h, w), of any strides, to `out`, (H, W) of `out_size`, which is only written."""
         if self.zoom == 1:
             out[:] = picture[: len(out), : out.shape[1]]
             return
-        zoom, height = self.zoom, len(picture)
+        (numerator, denominator), height, (across, down) = self._ratio, len(picture), self.out_size
+        columns = slice(numerator, numerator + across)
         for top in range(0, height, self._band):
             rows = min(self._band, height - top)
-            source, wide = self._source[: rows + 2], self._wide[: rows + 2]
-            _pad(picture, top, source)
-            _interpolate(source.T, self._narrow_parts.of(source, True), self._taps, zoom, wide.T)
-            below = min(int((top + rows) * zoom), self.out_size[1])
-            _interpolate(wide, self._wide_parts.of(wide), self._taps, zoom, out[int(top * zoom) : below])
+            count = (rows + 2) * self._periods
+            source, wide = self._source[: count * denominator], self._wide[: count * numerator]
+            _pad(picture, top, source.reshape(rows + 2, -1), denominator)
+            self._along(source, wide)
+            parts = self._wide_parts.of(wide, rows + 2)
+            below = min((top + rows) * numerator // denominator, down)
+            self._across(wide.reshape(rows + 2, -1), parts, columns, out[top * numerator // denominator : below])
+
+    def _along(self, source: np.ndarray, out: np.ndarray) -> None:
+        """Enlarge rows, all in a line: one-dimensional strides are what NumPy is quickest at."""
+        numerator, denominator = self._ratio
+        count, parts = len(source) // denominator - 2, self._source_parts.of(source)
+        for tap in self._taps:
+            near, far = (_every(denominator, denominator + first, count) for first in (tap.near, tap.far))
+            _blend(source, parts, tap, near, far, out[_every(numerator, numerator + tap.first, count)])
+
+    def _across(self, source: np.ndarray, parts: "Pairs", columns: slice, out: np.ndarray) -> None:
+        """Enlarge columns: fill `out` from `source`, which has one row more at the top and at the bottom."""
+        numerator, denominator = self._ratio
+        for tap in self._taps:
+            rows = out[tap.first :: numerator]
+            if len(rows):
+                near, far = (_every(denominator, first + 1, len(rows)) for first in (tap.near, tap.far))
+                _blend(source, parts, tap, (near, columns), (far, columns), rows)
 
 
-def _pad(picture: np.ndarray, top: int, out: np.ndarray) -> None:
-    """Copy the rows of `picture` from `top` on to `out`, (rows + 2, w + 2), with one pixel more on every side."""
+def _pad(picture: np.ndarray, top: int, out: np.ndarray, margin: int) -> None:
+    """Copy the rows of `picture` from `top` on to `out`, with its own edge repeated around it: one row above and below,
+    one pixel at the left and at the right, behind `margin` columns."""
     first, last = max(0, top - 1), min(len(picture), top + len(out) - 1)
-    inside = out[first - top + 1 : last - top + 1]
-    inside[:, 1:-1] = picture[first:last]
-    inside[:, 0], inside[:, -1] = inside[:, 1], inside[:, -2]
+    inside, right = out[first - top + 1 : last - top + 1], margin + picture.shape[1]
+    inside[:, margin:right] = picture[first:last]
+    inside[:, margin - 1], inside[:, right] = inside[:, margin], inside[:, right - 1]
     if first == top:
         out[0] = out[1]
     if last - top + 1 < len(out):
         out[-1] = out[-2]
+
+
+Pairs = Dict[int, Tuple[np.ndarray, np.ndarray]]  # weight: P, Q
 
 
 class _Parts:
@@ -101,40 +125,39 @@ class _Parts:
         self._pairs = {tap.weight: (np.empty_like(like), np.empty_like(like)) for tap in used if tap.weight}
         self._spare = np.empty_like(like)
 
-    def of(self, source: np.ndarray, transposed: bool = False) -> Dict[int, Tuple[np.ndarray, np.ndarray]]:
-        """{weight: (P, Q)} of `source`, which is no longer than the memory."""
+    def of(self, source: np.ndarray, rows: int = 0) -> Pairs:
+        """P and Q of `source`, which is no longer than the memory; as arrays of `rows`, if that is not 0."""
         found = {}
         for weight, pair in self._pairs.items():
             rest, part = (memory[: len(source)] for memory in pair)
             _part(source, weight, part, self._spare[: len(source)])
             np.subtract(source, part, out=rest)
-            found[weight] = (rest.T, part.T) if transposed else (rest, part)
+            found[weight] = (rest.reshape(rows, -1), part.reshape(rows, -1)) if rows else (rest, part)
         return found
 
 
 def _part(source: np.ndarray, weight: int, out: np.ndarray, spare: np.ndarray) -> None:
     """`weight` sixteenths of each byte of `source`, rounded down term by term."""
     first, *others = _SHIFTS[weight]
-    np.right_shift(source, np.uint32(first), out=out)
-    np.bitwise_and(out, _MASKS[first], out=out)
+    _shifted(source, first, out)
     for shift in others:
-        np.right_shift(source, np.uint32(abs(shift)), out=spare)
-        np.bitwise_and(spare, _MASKS[abs(shift)], out=spare)
+        _shifted(source, abs(shift), spare)
         (np.add if shift > 0 else np.subtract)(out, spare, out=out)
 
 
-def _interpolate(source: np.ndarray, parts: dict, used: List[Tap], zoom: Fraction, out: np.ndarray) -> None:
-    """Fill `out` along the first axis from `source`, which has one row more before its first and behind its last."""
-    for tap in used:
-        rows = out[tap.first :: zoom.numerator]
-        if not len(rows):
-            continue
-        near, far = (_every(zoom.denominator, first + 1, len(rows)) for first in (tap.near, tap.far))
-        if tap.weight:
-            rest, part = parts[tap.weight]
-            np.add(rest[near], part[far], out=rows)
-        else:
-            rows[...] = source[near]
+def _shifted(source: np.ndarray, shift: int, out: np.ndarray) -> None:
+    """Each byte of `source` over 2 ** `shift`, rounded down."""
+    bits, mask = _MASKS[shift]
+    np.right_shift(source, bits, out=out)
+    np.bitwise_and(out, mask, out=out)
+
+
+def _blend(source: np.ndarray, parts: Pairs, tap: Tap, near: Any, far: Any, out: np.ndarray) -> None:
+    if tap.weight:
+        rest, part = parts[tap.weight]
+        np.add(rest[near], part[far], out=out)
+    else:
+        out[...] = source[near]
 
 
 def _every(step: int, first: int, count: int) -> slice:
