@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import Problem
 from ..exposure import ExposureMeter, expose
 from ..frames import BLACK, converted, cover
+from ..memory import Memory
 from .interpreter import Runtime, runtimes
 from .stages import NearestUpsampling, PixelShuffle
 from .strips import Strip, strips_of
@@ -51,6 +52,7 @@ class Stylizer:
         self.input_format, self.output_format = manifest.input.pixels, manifest.output.pixels
         self.channels = manifest.output.channels
         self.stage_ms: List[Tuple[str, float]] = []
+        self._memory = Memory()
         self._border, exposure = manifest.input.border, manifest.input.exposure
         self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
         self._choose(plans, here)
@@ -63,6 +65,8 @@ class Stylizer:
                     continue
                 try:
                     self._steps, self._shuffle = _load(plan, runtime, self.bundle)
+                    # Remembered: a view of the tensor must not exist while the network runs.
+                    self._input = _end_of(self._steps[0].input())
                     self._trial_run()
                 except Exception as error:  # whatever a runtime raises on a model that it cannot run
                     failures.append(f"plan {plan.name} on {runtime}: {str(error) or repr(error)}")
@@ -87,10 +91,35 @@ class Stylizer:
 
     def stylize(self, frame: np.ndarray, out: np.ndarray) -> None:
         """Stylise `frame`, uint8 (H, W, 3) of `input_size` and `input_format`, into `out`, uint8 (H, W, channels) of
-        `output_size` and `output_format`.
+        `output_size` and `output_format`: `prepare` and `run`.
         """
         clock = _Laps()
-        self._fill(frame, self._steps[0].input())
+        prepared = self.prepare(frame)
+        clock.lap("input")
+        self._run(prepared, out, clock)
+
+    def prepare(self, frame: np.ndarray) -> np.ndarray:
+        """What the network takes for `frame` (see `stylize`), byte for byte: uint8 (h, w, 3), with its border.
+
+        For frames in their order. One thread may prepare them while another one runs the network.
+        """
+        shape, flip = self._input
+        prepared = self._memory.array(shape)
+        inside = prepared
+        if self._border:
+            inside = _inside(prepared, self._border, np.uint8(BLACK[self.input_format]) ^ flip)
+        if self._meter is None:
+            np.bitwise_xor(frame, flip, out=inside)
+        else:
+            expose(frame, self._meter.update(frame), inside, self.input_format, flip)
+        return prepared
+
+    def run(self, prepared: np.ndarray, out: np.ndarray) -> None:
+        """Draw what `prepare` returned into `out`, uint8 (H, W, channels) of `output_size` and `output_format`."""
+        self._run(prepared, out, _Laps())
+
+    def _run(self, prepared: np.ndarray, out: np.ndarray, clock: "_Laps") -> None:
+        np.copyto(self._steps[0].input().view(np.uint8), prepared)
         clock.lap("input")
         before = None
         for step in self._steps:
@@ -111,15 +140,6 @@ class Stylizer:
         out = np.empty((height, width, self.channels), np.uint8)
         self.stylize(converted(cover(picture, self.input_size), "rgb", self.input_format), out)
         return converted(out, self.output_format, "rgb")
-
-    def _fill(self, frame: np.ndarray, tensor: np.ndarray) -> None:
-        flip = _SIGN_BIT if tensor.dtype == np.int8 else np.uint8(0)
-        if self._border:
-            tensor = _inside(tensor, self._border, np.uint8(BLACK[self.input_format]) ^ flip)
-        if self._meter is None:
-            _copy_bytes(frame, tensor)
-        else:
-            expose(frame, self._meter.update(frame), tensor.view(np.uint8), self.input_format, flip)
 
 
 class _Step:
@@ -187,12 +207,16 @@ def _load(plan, runtime: Runtime, bundle):
     return steps, shuffle
 
 
-def _inside(tensor: np.ndarray, border: int, colour: np.ndarray) -> np.ndarray:
-    """What is inside the border of a tensor (H, W, C), after the border got its colour (C,), uint8."""
-    pixels = tensor.view(np.uint8)
+def _end_of(tensor: np.ndarray) -> Tuple[Tuple[int, ...], np.uint8]:
+    """The shape of an end of the network, and what its bytes are XORed with to be those of pixels."""
+    return tensor.shape, _SIGN_BIT if tensor.dtype == np.int8 else np.uint8(0)
+
+
+def _inside(pixels: np.ndarray, border: int, colour: np.ndarray) -> np.ndarray:
+    """What is inside the border of uint8 `pixels` (H, W, C), after the border got its colour (C,)."""
     for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
         pixels[edge] = colour
-    return tensor[border:-border, border:-border]
+    return pixels[border:-border, border:-border]
 
 
 def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:

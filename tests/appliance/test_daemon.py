@@ -221,7 +221,7 @@ def test_without_a_monitor_a_frozen_network_does_not_feed_the_watchdog_either(ap
     one = appliance()
     one.monitor.until(picture)
     one.monitor.fault = "no monitor on HDMI-A-1: plug one in and turn it on"
-    one.pipeline.stylizer.stylize = lambda *_: frozen.wait(30)
+    one.pipeline.stylizer.run = lambda *_: frozen.wait(30)
     silence = one.screen.silence
     state_of(appliance, lambda now: one.screen.silence > silence + 2)
     del one.notes[:]
@@ -244,7 +244,7 @@ def test_a_frozen_network_does_not_feed_the_watchdog(appliance):
     frozen = threading.Event()
     one = appliance()
     one.monitor.until(picture)
-    one.pipeline.stylizer.stylize = lambda *_: frozen.wait(30)
+    one.pipeline.stylizer.run = lambda *_: frozen.wait(30)
     state_of(appliance, lambda now: one.screen.silence > 2)
     del one.notes[:]
     silence = one.screen.silence
@@ -284,12 +284,15 @@ def test_the_configuration_is_read_again(appliance):
     one.monitor.until(picture)
     before = one.monitor
     appliance.configure(
-        camera={"device": "/dev/video3", "fps": 15}, display={"mode": "1920x1080"}, engine={"plan": "lowres"}
+        camera={"device": "/dev/video3", "fps": 15},
+        display={"mode": "1920x1080", "rotate": 90},
+        engine={"plan": "lowres"},
     )
     one.reload()
     now = state_of(appliance, lambda now: now.plan == "lowres")
     assert one.camera.wanted == ("/dev/video3", None, 15, False) and before.finished and now.config is None
     one.monitor = one.screen._monitor
+    assert one.monitor.showing == (90, False)
     one.settings.write_text("[camera]\nfps = 0\n")
     one.reload()
     now = state_of(appliance, lambda now: now.config is not None)

@@ -9,7 +9,7 @@ import appliance
 
 ROOT = Path(appliance.__file__).parent
 SHARED = {"errors", "config", "exposure", "files", "frames", "memory"}
-JOINING = {"__main__", "bench", "cli", "daemon", "doctor", "film", "pipeline", "switcher", "trial"}
+JOINING = {"__main__", "bench", "cli", "daemon", "doctor", "film", "overhead", "pipeline", "switcher", "trial"}
 APART = {"camera", "display", "engine", "host", "style"}
 
 
