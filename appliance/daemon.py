@@ -1,6 +1,6 @@
 """The appliance: what runs on the board from power on to power off.
 
-Wires camera -> stylizer -> screen, and tells systemd, the journal and `reconet status` how it goes.
+Wires camera -> stylizer -> screen, and reports to systemd, the journal and `reconet status`.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from .display.placing import Showing
 from .errors import Problem
 from .host import signals, status, systemd, tpu
 from .memory import return_large_blocks
+from .parts import Stylizer
 from .pipeline import Pipeline
 from .switcher import Switcher
 
@@ -36,7 +37,8 @@ class Daemon:
 
     def __init__(self, path: Union[str, Path] = config.PATH):
         self._path = path
-        self._settings, self._config_fault = config.Settings(), None
+        self._settings = config.Settings()
+        self._config_fault: Optional[str] = None
         self._load()
         self._started, self._reported, self._ready = time.monotonic(), 0.0, False
         self._seen = self._fed = 0.0  # when something was seen last, and when systemd was told so
@@ -120,7 +122,7 @@ class Daemon:
 
     # From any thread
 
-    def _swap(self, stylizer) -> None:
+    def _swap(self, stylizer: Optional[Stylizer]) -> None:
         self.pipeline.stylizer = stylizer
 
     def _shown(self, seen: bool) -> None:
@@ -225,9 +227,9 @@ class Daemon:
         counters, bundle, stylizer = self.pipeline.counters, self.switcher.bundle, self.switcher.stylizer
         heat, said, camera = self._tpu, self.screen.said, self.camera.state
         return status.Status(
-            style=bundle and bundle.name,
-            digest=bundle and bundle.digest,
-            plan=stylizer and stylizer.plan,
+            style=bundle.name if bundle else None,
+            digest=bundle.digest if bundle else None,
+            plan=stylizer.plan if stylizer else None,
             runtime=f"{stylizer.runtime} ({stylizer.runtime.device})" if stylizer else None,
             slate=": ".join(filter(None, said)) if said else self.screen.notice,
             camera=camera.fault or camera.path and f"{camera.path}, {camera.given}",
@@ -237,8 +239,8 @@ class Daemon:
             ms=counters.median_ms,
             dropped=counters.dropped,
             longest_gap_ms=1000 * counters.longest_gap,
-            temperature=heat and heat.temperature,
-            clock_mhz=heat and heat.clock_mhz,
+            temperature=heat.temperature if heat else None,
+            clock_mhz=heat.clock_mhz if heat else None,
             hot=bool(heat and heat.hot),
             refused=list(self.switcher.refused.values()),
             uptime=time.monotonic() - self._started,

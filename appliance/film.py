@@ -1,10 +1,12 @@
 """`reconet run` with a source or a sink: a film, a folder of pictures or a camera, stylised once through."""
 
+import argparse
 import contextlib
 import os
 import signal
 import sys
 import threading
+from typing import Dict, Iterator
 
 from .camera import open_camera
 from .display import open_display
@@ -12,13 +14,13 @@ from .engine.stylizer import Stylizer
 from .errors import Problem
 from .files import Pending
 from .host import signals
-from .pipeline import Pipeline
+from .pipeline import Counters, Pipeline
 from .sheet import ContactSheet
 from .style import choice, store
 
 
-def stylise(arguments) -> int:
-    """Run until the source ends or it is told to stop. `arguments` are those of the command line. Raises Problem."""
+def stylise(arguments: argparse.Namespace) -> int:
+    """Run until the source ends or a signal asks to stop. `arguments` are those of the command line. Raises Problem."""
     arguments.camera, arguments.display = arguments.camera or "virtual", arguments.display or "none"
     _check_outputs(arguments)
     bundle = store.find(arguments.style)
@@ -50,13 +52,13 @@ def stylise(arguments) -> int:
     return 0
 
 
-def _frames(counters) -> str:
+def _frames(counters: Counters) -> str:
     return f"{counters.shown} frame" + ("s" if counters.shown != 1 else "")
 
 
-def _check_outputs(arguments) -> None:
+def _check_outputs(arguments: argparse.Namespace) -> None:
     places = [("--camera", arguments.camera), ("--display", arguments.display), ("--sheet", arguments.sheet)]
-    seen = {}
+    seen: Dict[str, str] = {}
     for option, place in places:
         if place in (None, "none", "virtual", "monitor") or place.startswith("/dev/"):
             continue
@@ -69,12 +71,12 @@ def _check_outputs(arguments) -> None:
 
 
 @contextlib.contextmanager
-def _progress(counters):
+def _progress(counters: Counters) -> Iterator[None]:
     """A status line on stderr: rewritten twice a second on a terminal, a new one every 5 seconds elsewhere."""
     terminal = sys.stderr.isatty()
     over = threading.Event()
 
-    def report():
+    def report() -> None:
         while not over.wait(0.5 if terminal else 5.0):
             line = f"{_frames(counters)}, {counters.fps:.1f} fps, {counters.dropped} dropped"
             sys.stderr.write(f"\r{line}\x1b[K" if terminal else line + "\n")

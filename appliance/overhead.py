@@ -9,15 +9,16 @@ import glob
 import statistics
 import threading
 import time
-from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from .camera.sizes import Size
 from .camera.thin import Thinner
 from .display.enlarge import Enlarger
 from .display.placing import enlargement
 from .errors import Problem
+from .frames import Size
+from .parts import Stylizer
 
 SCREEN = (1920, 1080)
 
@@ -32,7 +33,7 @@ class Step(NamedTuple):
     written: int
 
 
-def steps(stylizer, repeats: int = 30) -> List[Step]:
+def steps(stylizer: Stylizer, repeats: int = 30) -> List[Step]:
     """Times each step of a frame around `stylizer`, which is of YUV to BGRX or slower with other pixels."""
     with contextlib.ExitStack() as stack:
         camera, capture = stack.enter_context(_camera(stylizer.input_size))
@@ -50,7 +51,7 @@ def lines(found: List[Step]) -> List[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
-def _capturing(picture: np.ndarray, where: str, stylizer, repeats: int) -> List[Step]:
+def _capturing(picture: np.ndarray, where: str, stylizer: Stylizer, repeats: int) -> List[Step]:
     height, width = picture.shape[:2]
     network = stylizer.input_size
     thinner, copy = Thinner((width, height), network), np.empty((height, width, 2), np.uint8)
@@ -77,11 +78,11 @@ def _capturing(picture: np.ndarray, where: str, stylizer, repeats: int) -> List[
     ]
 
 
-def _stylising(stylizer, repeats: int) -> List[Step]:
+def _stylising(stylizer: Stylizer, repeats: int) -> List[Step]:
     (width, height), (across, down) = stylizer.input_size, stylizer.output_size
     prepared = stylizer.prepare(np.full((height, width, 3), 128, np.uint8))
     out = np.empty((down, across, stylizer.channels), np.uint8)
-    laps: dict = {}
+    laps: Dict[str, List[float]] = {}
     for _ in range(max(3, repeats // 5)):
         stylizer.run(prepared, out)
         for name, milliseconds in stylizer.stage_ms:

@@ -7,12 +7,13 @@ import statistics
 import threading
 import time
 from collections import OrderedDict, deque
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Deque, Dict, NamedTuple, Optional
 
 import numpy as np
 
-from .frames import Frame, Mailbox, converted, cover
+from .frames import Frame, Mailbox, Size, converted, cover
 from .memory import Memory
+from .parts import Camera, Display, Stylizer
 
 # Medians are over this many of the latest frames.
 _REMEMBER = 600
@@ -24,19 +25,18 @@ _UNSEEN = (0, 0)  # of frames that are dropped: making whole ones would hold up 
 class Counters:
     """How many frames passed each station, and how long they took there. Read from any thread."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.captured = self.stylised = self.shown = self.dropped = 0
-        self._milliseconds: Dict[str, deque] = OrderedDict()
-        self._first: Optional[float] = None
-        self._last: Optional[float] = None
-        self._times: deque = deque()  # when frames were shown, of the last minute and the one before
+        self._milliseconds: Dict[str, Deque[float]] = OrderedDict()
+        self._first = self._last = 0.0  # when frames were shown
+        self._times: Deque[float] = deque()  # when frames were shown, of the last minute and the one before
 
     def took(self, stage: str, milliseconds: float) -> None:
         self._milliseconds.setdefault(stage, deque(maxlen=_REMEMBER)).append(milliseconds)
 
     def show(self) -> None:
         self._last = time.monotonic()
-        if self._first is None:
+        if not self.shown:
             self._first = self._last
         self.shown += 1
         self._times.append(self._last)
@@ -46,7 +46,8 @@ class Counters:
     @property
     def fps(self) -> float:
         """Frames shown per second, from the first to the last; 0.0 while there are fewer than two."""
-        return (self.shown - 1) / (self._last - self._first) if self.shown > 1 and self._last > self._first else 0.0
+        shown, first, last = self.shown, self._first, self._last  # in this order: `show` counts last
+        return (shown - 1) / (last - first) if shown > 1 and last > first else 0.0
 
     @property
     def recent_fps(self) -> float:
@@ -71,7 +72,7 @@ class Prepared(NamedTuple):
     """A frame on its way to the network: as it came, the Stylizer that prepared it, and its pixels before and after."""
 
     frame: Frame
-    stylizer: Any
+    stylizer: Stylizer
     source: np.ndarray
     pixels: np.ndarray
 
@@ -88,28 +89,28 @@ class Pipeline:
 
     def __init__(
         self,
-        camera,
-        stylizer,
-        display,
+        camera: Camera,
+        stylizer: Optional[Stylizer],
+        display: Display,
         seconds: Optional[float] = None,
         watch: Optional[Callable[[np.ndarray, np.ndarray], None]] = None,
     ):
         self.counters = Counters()
         self._camera, self._display, self._seconds, self._watch = camera, display, seconds, watch
         self.stylizer = stylizer
-        self._captured, self._stylised = Mailbox(), Mailbox()
+        self._captured: Mailbox[Prepared] = Mailbox()
+        self._stylised: Mailbox[Frame] = Mailbox()
         self._stop = threading.Event()
         self._error: Optional[BaseException] = None
 
     @property
-    def stylizer(self):
+    def stylizer(self) -> Optional[Stylizer]:
         return self._stylizer
 
     @stylizer.setter
-    def stylizer(self, stylizer) -> None:
+    def stylizer(self, stylizer: Optional[Stylizer]) -> None:
         self._stylizer = stylizer
-        if hasattr(self._camera, "yuv_size"):
-            self._camera.yuv_size = _wanted(stylizer)
+        self._camera.yuv_size = _wanted(stylizer)
 
     def stop(self) -> None:
         """End after the frames under way. Safe from any thread, not in a signal handler (see host/signals.py)."""
@@ -170,7 +171,7 @@ class Pipeline:
             frames.close()
             self._captured.close()
 
-    def _prepared(self, frame: Frame) -> "Optional[Prepared]":
+    def _prepared(self, frame: Frame) -> Optional[Prepared]:
         """`frame` as the network takes it. None when there is no style to see it, or when it was made for another one:
         then it may be too small for this one, or cropped otherwise."""
         stylizer = self.stylizer
@@ -203,7 +204,7 @@ class Pipeline:
                 self._watch(
                     converted(source, stylizer.input_format, "rgb"), converted(drawn, stylizer.output_format, "rgb")
                 )
-            if stylizer.output_format not in getattr(self._display, "formats", ("rgb",)):
+            if stylizer.output_format not in self._display.formats:
                 drawn, shown = converted(drawn, stylizer.output_format, "rgb"), "rgb"
             else:
                 shown = stylizer.output_format
@@ -219,16 +220,16 @@ class Pipeline:
             if frame is None:
                 break
             begin = time.perf_counter()
-            if self._display.show(frame) is False:
+            if not self._display.show(frame):
                 continue
             self.counters.took("show", 1000 * (time.perf_counter() - begin))
             self.counters.show()
-            if getattr(self._camera, "monotonic", False):
+            if self._camera.monotonic:
                 # Some drivers say when a frame will have been taken.
                 self.counters.took("latency", max(0.0, 1000 * (time.monotonic() - frame.timestamp)))
 
 
-def _wanted(stylizer) -> Optional[Tuple[int, int]]:
+def _wanted(stylizer: Optional[Stylizer]) -> Optional[Size]:
     """The size that a camera may reduce its frames to for `stylizer`; None where it has to give them whole."""
     if stylizer is None:
         return _UNSEEN

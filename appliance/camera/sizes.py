@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-Size = Tuple[int, int]
+from ..frames import Size
 
 WHOLE = 0.98  # of the view: what is cut beyond that is said
 _FAST = 0.8  # of the rate that is wanted: 24 and 25 fps do for 30

@@ -17,7 +17,8 @@ from typing import Any, Callable, Iterator, List, Optional
 import numpy as np
 
 from ..errors import Problem
-from .sizes import Offer, Size, choose_size, steps
+from ..frames import Size
+from .sizes import Offer, choose_size, steps
 from .yuyv import BT601, BT709, Colour
 
 NETWORK = (640, 360)  # the input that a camera's size is chosen for as long as no network wants another
@@ -45,7 +46,7 @@ class Stream:
     `colour` how its YUV is meant, `pictures` are its buffers, YUYV (H, W, 2) each. Without a `size` it is asked for the
     one of those it offers that suits `network`, the size of a network's input.
 
-    Raises Problem for a camera that does not do, and OSError.
+    Raises Problem for a camera that cannot be used, and OSError.
     """
 
     def __init__(self, path: str, size: Optional[Size] = None, fps: int = FPS, network: Size = NETWORK):
@@ -72,9 +73,9 @@ class Stream:
             return choose_size(offered, network, self._wanted_fps)
         return self._given or (2 * NETWORK[0], 2 * NETWORK[1])
 
-    def newest(self, stop: threading.Event, seconds: float):
-        """Wait so long for a picture: the newest buffer, now ours until `queue`. None without one, or once `stop` is
-        set."""
+    def newest(self, stop: threading.Event, seconds: float) -> Any:
+        """Wait for a picture: the newest filled v4l2_buffer, ours until `queue`. None after `seconds`, or once `stop`
+        is set."""
         deadline = time.monotonic() + seconds
         while not stop.is_set():
             buffer = self._drain()
@@ -85,13 +86,13 @@ class Stream:
                     raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         return None
 
-    def timestamp(self, buffer) -> float:
+    def timestamp(self, buffer: Any) -> float:
         """When `buffer` was taken, on the clock of time.monotonic."""
         if buffer.flags & _TIMESTAMP_MASK != _TIMESTAMP_MONOTONIC:
             return time.monotonic()
-        return buffer.timestamp.secs + 1e-6 * buffer.timestamp.usecs
+        return float(buffer.timestamp.secs + 1e-6 * buffer.timestamp.usecs)
 
-    def queue(self, buffer) -> None:
+    def queue(self, buffer: Any) -> None:
         """Give `buffer` to the driver."""
         self._ioctl("QBUF", buffer)
 
@@ -139,7 +140,8 @@ class Stream:
                     found.append((entry.discrete.width, entry.discrete.height))
                 else:  # the package's fields of these are in another order than the kernel's
                     across, down = np.array((ctypes.c_uint32 * 9).from_buffer(entry)[3:]).reshape(2, 3).tolist()
-                    found += steps(*zip(across, down), network)
+                    least, most, step = zip(across, down)
+                    found += steps(least, most, step, network)
         return [Offer(size, self._rate(size)) for size in found if min(size) > 1]
 
     def _rate(self, size: Size) -> Optional[float]:
@@ -189,7 +191,7 @@ class Stream:
         if pix.pixelformat != api.V4L2_PIX_FMT_YUYV:
             raise Problem(f"{self.path} gives {fourcc(pix.pixelformat)} when asked for YUYV: use another camera")
         self.size, self.colour = (pix.width // 2 * 2, pix.height), colour_of(given, api)
-        return pix.bytesperline or 2 * pix.width
+        return int(pix.bytesperline or 2 * pix.width)
 
     def _map(self, row: int) -> None:
         api, (width, height) = self._api, self.size
@@ -209,7 +211,7 @@ class Stream:
         self._running = True
         self._ioctl("STREAMON", ctypes.c_int(self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE))
 
-    def _drain(self):
+    def _drain(self) -> Any:
         """The newest whole buffer that is filled, or None. Others go back to the driver."""
         newest = None
         while True:
@@ -227,7 +229,7 @@ class Stream:
                 self.queue(newest)
             newest = buffer
 
-    def _ioctl(self, name: str, argument):
+    def _ioctl(self, name: str, argument: Any) -> Any:
         request = getattr(self._api, "VIDIOC_" + name) & 0xFFFFFFFF  # some of the package's are negative
         while True:
             with contextlib.suppress(InterruptedError):
@@ -240,16 +242,16 @@ class NotACamera(Problem):
 
 
 @contextlib.contextmanager
-def explained(path: str):
-    """Turns an OSError about the camera at `path` into a Problem."""
+def explained(path: str) -> Iterator[None]:
+    """Turn an OSError about the camera at `path` into a Problem."""
     try:
         yield
     except OSError as error:
-        why = _WHY.get(error.errno) or f"{(error.strerror or str(error)).lower()}: use another camera"
+        why = _WHY.get(error.errno or 0) or f"{(error.strerror or str(error)).lower()}: use another camera"
         raise Problem(f"cannot use the camera {path}: {why}") from error
 
 
-def colour_of(given, api) -> Colour:
+def colour_of(given: Any, api: Any) -> Colour:
     """What the v4l2_format `given` says about Y, U and V; where it says nothing, the defaults of videodev2.h."""
     words = (ctypes.c_uint32 * 12).from_buffer(given.fmt)
     told = words[_PRIV] == _PRIV_MAGIC
@@ -265,7 +267,7 @@ def fourcc(pixelformat: int) -> str:
     return pixelformat.to_bytes(4, "little").decode("ascii", "replace").strip()
 
 
-def import_v4l2():
+def import_v4l2() -> Any:
     """The kernel's structures and numbers. Raises Problem when they are not installed."""
     try:
         import v4l2

@@ -9,8 +9,8 @@ from typing import Callable, Iterator, Tuple
 
 import numpy as np
 
-from ..frames import cover
-from .sizes import Size, way
+from ..frames import Size, cover
+from .sizes import way
 
 _LUMA = bytes(round(16 + y * 219 / 255) for y in range(256))
 _CHROMA = bytes(round(128 + (c - 128) * 224 / 255) for c in range(256))

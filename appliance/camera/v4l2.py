@@ -5,14 +5,14 @@ import glob
 import os
 import threading
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, Generator, List, NamedTuple, Optional
 
 from .. import config
 from ..errors import Problem
-from ..frames import Frame
+from ..frames import Frame, Size
 from ..memory import Memory
 from .pictures import natural_key
-from .sizes import Size, described
+from .sizes import described
 from .stream import FPS, NETWORK, NotACamera, Stream, explained, import_v4l2
 from .thin import Thinner
 from .yuyv import yuyv_to_rgb
@@ -74,7 +74,7 @@ class V4l2Camera:
     def path(self) -> Optional[str]:
         return self.state.path
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         index, last, wait = 0, 0.0, BACKOFF[0]
         while not stop.is_set():
             wanted, devices = self._wanted, _devices()

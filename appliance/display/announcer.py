@@ -5,8 +5,13 @@ import time
 from dataclasses import replace
 from typing import Callable, Optional, Tuple
 
-from ..frames import Frame
+import numpy as np
+
+from ..frames import Frame, Size
+from ..parts import Monitor
 from .slate import caption, slate
+
+_Slate = Tuple[Size, str, str]  # size, title, text
 
 _LARGEST = 1280  # pixels across a slate: larger ones look no better
 
@@ -21,12 +26,12 @@ class Announcer:
 
     formats = ("rgb", "bgrx")
 
-    def __init__(self, monitor, shown: Callable[[bool], None] = lambda seen: None):
+    def __init__(self, monitor: Monitor, shown: Callable[[bool], None] = lambda seen: None):
         self.notice: Optional[str] = None
         self.said: Optional[Tuple[str, str]] = None
         self._monitor, self._shown = monitor, shown
         self._caption = "", 0.0  # its text, and until when it is shown
-        self._drawn: Tuple = (None, None)  # the latest slate: what it is of, and its pixels
+        self._drawn: Optional[Tuple[_Slate, np.ndarray]] = None  # the latest slate, and its pixels
         self._last_picture: Optional[float] = None
         self._closed = False
         self._lock = threading.Lock()
@@ -55,7 +60,7 @@ class Announcer:
             text = caption_text if time.monotonic() < until else self.notice
             seen = self._monitor.show(replace(frame, pixels=caption(frame.pixels.copy(), text)) if text else frame)
             if seen:
-                self.said, self._last_picture, self._drawn = None, time.monotonic(), (None, None)
+                self.said, self._last_picture, self._drawn = None, time.monotonic(), None
         self._report(seen)
         return seen
 
@@ -68,7 +73,7 @@ class Announcer:
         with self._lock:
             return not self._closed and self._say(title, text)
 
-    def swap(self, monitor) -> None:
+    def swap(self, monitor: Monitor) -> None:
         """Go on with another monitor. The one before is released."""
         with self._lock:
             self._monitor.finish()
@@ -104,7 +109,7 @@ class Announcer:
         width, height = size
         shrink = -(-width // _LARGEST)
         wanted = (width // shrink, height // shrink), title, text
-        if wanted != self._drawn[0]:
+        if self._drawn is None or wanted != self._drawn[0]:
             self._drawn = wanted, slate(*wanted)
         seen = self._monitor.show(Frame(self._drawn[1], time.monotonic(), 0, "bgrx"))
         if seen:

@@ -247,7 +247,7 @@ def choose_mode(connector: Connector, size: Optional[Tuple[int, int]]) -> Tuple[
 def refresh(mode: Mode) -> int:
     """Refreshes per second."""
     total = mode.htotal * mode.vtotal
-    return round(1000 * mode.clock / total) if total else mode.vrefresh
+    return int(round(1000 * mode.clock / total) if total else mode.vrefresh)
 
 
 def no_monitor(connectors: List[Connector], path: str) -> NoMonitor:

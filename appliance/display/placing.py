@@ -1,12 +1,12 @@
 """Where on the screen a picture goes, and what is done to it before it is enlarged. Sizes are (width, height)."""
 
 from fractions import Fraction
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-Size = Tuple[int, int]
+from ..frames import Size
 
 _FINEST = 32  # the largest denominator of an enlargement: its rows come in bands of as many
 
@@ -94,4 +94,4 @@ def middle(picture: np.ndarray, size: Size) -> np.ndarray:
 def reduced(picture: np.ndarray, size: Size) -> np.ndarray:
     """`picture`, uint32 (H, W) of four bytes each, averaged down to `size`."""
     image = Image.frombuffer("RGBX", picture.shape[::-1], np.ascontiguousarray(picture).tobytes(), "raw", "RGBX", 0, 1)
-    return np.asarray(image.resize(size, Image.BILINEAR)).view(np.uint32)[..., 0]
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR)).view(np.uint32)[..., 0]

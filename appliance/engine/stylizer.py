@@ -9,6 +9,7 @@ from ..errors import Problem
 from ..exposure import ExposureMeter, expose
 from ..frames import BLACK, converted, cover
 from ..memory import Memory
+from ..parts import Interpreter, Style
 from .interpreter import Runtime, runtimes
 from .stages import NearestUpsampling, PixelShuffle
 from .strips import Strip, strips_of
@@ -30,7 +31,7 @@ class Stylizer:
 
     def __init__(
         self,
-        bundle,
+        bundle: Style,
         plan: Optional[str] = None,
         runtime: Optional[str] = None,
         threads: int = 0,
@@ -57,7 +58,7 @@ class Stylizer:
         self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
         self._choose(plans, here)
 
-    def _choose(self, plans, here: List[Runtime]) -> None:
+    def _choose(self, plans: Sequence[Any], here: List[Runtime]) -> None:
         failures = []
         for runtime in here:
             for plan in plans:
@@ -107,11 +108,11 @@ class Stylizer:
         prepared = self._memory.array(shape)
         inside = prepared
         if self._border:
-            inside = _inside(prepared, self._border, np.uint8(BLACK[self.input_format]) ^ flip)
+            inside = _inside(prepared, self._border, np.array(BLACK[self.input_format], np.uint8) ^ flip)
         if self._meter is None:
             np.bitwise_xor(frame, flip, out=inside)
         else:
-            expose(frame, self._meter.update(frame), inside, self.input_format, flip)
+            expose(frame, self._meter.update(frame), inside, self.input_format, int(flip))
         return prepared
 
     def run(self, prepared: np.ndarray, out: np.ndarray) -> None:
@@ -152,7 +153,7 @@ class _Step:
     def __init__(
         self,
         name: str,
-        interpreter: Any,
+        interpreter: Interpreter,
         upsample: Optional[NearestUpsampling] = None,
         strips: Sequence[Strip] = (),
         height: int = 0,
@@ -160,16 +161,19 @@ class _Step:
         self.name, self.interpreter, self._upsample = name, interpreter, upsample
         self._input = interpreter.tensor(interpreter.get_input_details()[0]["index"])
         self._output = interpreter.tensor(interpreter.get_output_details()[0]["index"])
-        self._strips, self._whole = strips or (Strip(0, 0, 0),), None
+        self._strips = strips or (Strip(0, 0, 0),)
+        self._whole: Optional[np.ndarray] = None
         if strips:
             strip = self.output()
             self._whole = np.empty((height,) + strip.shape[1:], strip.dtype)
 
     def input(self) -> np.ndarray:
-        return self._input()[0]
+        tensor: np.ndarray = self._input()[0]
+        return tensor
 
     def output(self) -> np.ndarray:
-        return self._output()[0] if self._whole is None else self._whole
+        whole: np.ndarray = self._output()[0] if self._whole is None else self._whole
+        return whole
 
     def run(self, before: "Optional[_Step]", clock: "_Laps") -> None:
         """Make the output, of the output of `before`, or where that is None of an input that has been filled."""
@@ -183,7 +187,9 @@ class _Step:
             clock.lap(self.name)
 
 
-def _load(plan, runtime: Runtime, bundle):
+def _load(
+    plan: Any, runtime: Runtime, bundle: Style
+) -> "Tuple[List[_Step], Optional[Tuple[np.ndarray, PixelShuffle]]]":
     """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, the shuffle)."""
     steps: List[_Step] = []
     shuffle: Optional[Tuple[np.ndarray, PixelShuffle]] = None
@@ -198,8 +204,9 @@ def _load(plan, runtime: Runtime, bundle):
             continue
         name = stage.edgetpu if runtime.device == "TPU" else stage.segment
         reach = bundle.reach(name) if steps and runtime.unrolls else None
-        upsample = NearestUpsampling(*steps[-1].output().shape[:2], factor) if steps else None
-        height = steps[-1].output().shape[0] * factor if steps else 0
+        height, width = steps[-1].output().shape[:2] if steps else (0, 0)
+        upsample = NearestUpsampling(height, width, factor) if steps else None
+        height *= factor
         rows, strips = (0, ()) if reach is None else strips_of(height, reach)
         interpreter = runtime.load(bundle.files[name], rows) if strips else runtime.load(bundle.files[name])
         steps.append(_Step(name, interpreter, upsample, strips, height))
@@ -230,7 +237,7 @@ def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:
 class _Laps:
     """Milliseconds between one lap and the next, summed by the laps' names."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.laps: Dict[str, float] = {}
         self._last = time.perf_counter()
 

@@ -52,6 +52,8 @@ class Style:
 
 
 class Display:
+    formats = ("rgb",)
+
     def __init__(self, fail_at=None, on_show=None):
         self.frames, self.state, self.fail_at, self.on_show = [], "open", fail_at, on_show
 
@@ -61,6 +63,7 @@ class Display:
         self.frames.append(frame)
         if self.on_show:
             self.on_show(frame)
+        return True
 
     def finish(self):
         self.state = "finished"
