@@ -59,7 +59,8 @@ def shown(camera: Size, network: Size) -> Tuple[float, float]:
 
 @lru_cache(maxsize=8)
 def described(camera: Size, network: Size) -> str:
-    """What is seen of the camera's view, for people, such as "75 % of the camera's view (cuts 25 % top and bottom)"."""
+    """How much of the camera's view is seen, for people: "75 % of the camera's view (cuts 25 % top and bottom)"; and
+    that it is scaled, where the camera has no size from which a whole step leads to the network's."""
     across, down = shown(camera, network)
     text = f"{round(100 * across * down)} % of the camera's view"
     cuts = [
@@ -67,7 +68,8 @@ def described(camera: Size, network: Size) -> str:
         for share, where in ((across, "left and right"), (down, "top and bottom"))
         if share < WHOLE
     ]
-    return text + (f" (cuts {' and '.join(cuts)})" if cuts else "")
+    text += f" (cuts {' and '.join(cuts)})" if cuts else ""
+    return text + (", scaled: no whole step leads to {}x{}".format(*network) if way(camera, network).resampled else "")
 
 
 def choose_size(offered: Sequence[Offer], network: Size, fps: float = 30) -> Size:

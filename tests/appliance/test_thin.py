@@ -132,10 +132,12 @@ def test_no_more_is_cut_than_the_shapes_ask_for(width, height, across, down):
 
 
 def test_what_is_cut_is_said():
-    assert described((1280, 720), (512, 216)) == "75 % of the camera's view (cuts 25 % top and bottom)"
+    assert described((1024, 432), (512, 216)) == "100 % of the camera's view"
     assert described((720, 480), (240, 480)) == "33 % of the camera's view (cuts 67 % left and right)"
     assert described((640, 480), (640, 360)) == "75 % of the camera's view (cuts 25 % top and bottom)"
-    assert described((1280, 720), (512, 288)) == "100 % of the camera's view"
+    scaled = ", scaled: no whole step leads to "
+    assert described((1280, 720), (512, 288)) == f"100 % of the camera's view{scaled}512x288"
+    assert described((1280, 720), (512, 216)).endswith(f"(cuts 25 % top and bottom){scaled}512x216")
 
 
 CSI = [Offer(size, 15 if size[0] == 2592 else 30) for size in [(640, 480), (720, 480), (1280, 720), (1920, 1080)]]
