@@ -87,9 +87,10 @@ def _stylising(stylizer: Stylizer, repeats: int) -> List[Step]:
         stylizer.run(prepared, out)
         for name, milliseconds in stylizer.stage_ms:
             laps.setdefault(name, []).append(milliseconds)
-    sizes = {"input": (prepared.size, prepared.size), "output": (out.size, out.size)}
+    seen = 3 * width * height
+    sizes = {"input": (seen, seen), "output": (out.size, out.size)}
     return [
-        Step("stylise", name, statistics.median(times), *sizes.get(name, (prepared.size, out.size)))
+        Step("stylise", name, statistics.median(times), *sizes.get(name, (seen, out.size)))
         for name, times in laps.items()
     ]
 

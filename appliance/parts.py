@@ -63,10 +63,10 @@ class Stylizer(Protocol):
     @property
     def stage_ms(self) -> Sequence[Tuple[str, float]]: ...
 
-    def prepare(self, frame: np.ndarray) -> np.ndarray:
+    def prepare(self, frame: np.ndarray) -> Any:
         """What `run` takes for `frame`, uint8 (H, W, 3). Called for frames in their order, while `run` may be busy."""
 
-    def run(self, prepared: np.ndarray, out: np.ndarray) -> None:
+    def run(self, prepared: Any, out: np.ndarray) -> None:
         """Stylise what `prepare` returned into `out`, uint8 (H', W', channels)."""
 
 

@@ -7,7 +7,7 @@ import statistics
 import threading
 import time
 from collections import OrderedDict, deque
-from typing import Callable, Deque, Dict, NamedTuple, Optional
+from typing import Any, Callable, Deque, Dict, NamedTuple, Optional
 
 import numpy as np
 
@@ -74,7 +74,7 @@ class Prepared(NamedTuple):
     frame: Frame
     stylizer: Stylizer
     source: np.ndarray
-    pixels: np.ndarray
+    pixels: Any
 
 
 class Pipeline:

@@ -23,7 +23,7 @@ from appliance.camera.thin import Thinner
 from appliance.camera.v4l2 import State
 from appliance.display.enlarge import Enlarger
 from appliance.display.placing import centred, enlargement
-from appliance.exposure import ExposureMeter, expose
+from appliance.engine.exposure import ExposureMeter, expose
 from appliance.frames import Frame
 from appliance.memory import Memory, return_large_blocks
 from appliance.style import bundle

@@ -102,6 +102,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--pass", dest="rendering", choices=("clean", "final"), default="clean", help="Sintel's (default: clean)"
     )
+    sub.add_argument(
+        "--steadiness", action="store_true", help="a bundle in changing light, noise and motion, on films made here"
+    )
     sub.add_argument("--json", action="store_true", help="print JSON")
     sub.set_defaults(command=_evaluate)
     sub = commands.add_parser("report", help="write a page of pictures and curves", description=_report.__doc__)
@@ -247,9 +250,15 @@ def _compile(arguments):
 
 
 def _evaluate(arguments):
-    """Measure style and content loss, SSIM and SNR against the teacher and blobs on photos, and e_stab on Sintel."""
+    """Measure style and content loss, SSIM and SNR against the teacher and blobs on photos, e_stab on Sintel, and how
+    steady a bundle's picture is.
+    """
+    if arguments.steadiness:
+        _steadiness(arguments)
+    elif not (arguments.photos or arguments.sintel):
+        raise Problem("evaluate: nothing to measure on; give --photos DIR, --sintel DIR or --steadiness")
     if not (arguments.photos or arguments.sintel):
-        raise Problem("evaluate: nothing to measure on; give --photos DIR, --sintel DIR or both")
+        return
     from trainer.quiet import import_tensorflow
 
     import_tensorflow()
@@ -265,6 +274,24 @@ def _evaluate(arguments):
         arguments.rendering,
     )
     judge.show(report, arguments.json)
+
+
+def _steadiness(arguments):
+    import json
+
+    from rich.console import Console
+
+    from appliance.config import Engine
+    from trainer import steadiness
+
+    if arguments.path.suffix != ".reconet":
+        raise Problem(f"evaluate: {arguments.path} is no style bundle; --steadiness measures what the board shows")
+    results = list(steadiness.evaluate(arguments.path, Engine().stillness))
+    if arguments.json:
+        print(json.dumps({"steadiness": {one.scene.name: round(one.value, 3) for one in results}}, indent=1))
+    else:
+        width = None if Console().is_terminal else 140
+        Console(width=width).print(steadiness.table({arguments.path.stem: results}))
 
 
 def _report(arguments):

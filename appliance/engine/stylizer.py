@@ -1,26 +1,35 @@
 """A style at work: frame in, stylised frame out, on buffers that are allocated once."""
 
 import time
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import Problem
-from ..exposure import ExposureMeter, expose
 from ..frames import BLACK, converted, cover
 from ..memory import Memory
 from ..parts import Interpreter, Style
+from .exposure import ExposureMeter, expose, grain
 from .interpreter import Runtime, runtimes
 from .stages import NearestUpsampling, PixelShuffle
+from .stillness import Judged, Stillness
 from .strips import Strip, strips_of
 
 _SIGN_BIT = np.uint8(0x80)
+
+
+class Prepared(NamedTuple):
+    """A frame as the network takes it, byte for byte: uint8 (h, w, 3), with its border; and what moves in it."""
+
+    pixels: np.ndarray
+    judged: Optional[Judged]
 
 
 class Stylizer:
     """Runs the first plan of `bundle` that works here (or the one named `plan`), on the best runtime or the one named.
 
     `prefer` names a plan to try before the others.
+    `stillness` is how much of a picture stays where nothing moves, see stillness.py; 0 leaves every frame to itself.
     `threads` is for the CPU, 0 means one per CPU. `reference` asks for the plain kernels, the same bits everywhere.
     Every candidate proves itself with a trial run. Raises Problem when none passes.
 
@@ -37,6 +46,7 @@ class Stylizer:
         threads: int = 0,
         reference: bool = False,
         prefer: Optional[str] = None,
+        stillness: float = 0.0,
     ):
         manifest = bundle.manifest
         plans = sorted((p for p in manifest.plans if plan in (None, p.name)), key=lambda p: p.name != prefer)
@@ -56,6 +66,10 @@ class Stylizer:
         self._memory = Memory()
         self._border, exposure = manifest.input.border, manifest.input.exposure
         self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
+        # In RGB, green comes closest to luma.
+        self._stillness = Stillness(stillness, int(self.input_format == "rgb")) if stillness else None
+        self._grained = 1.0
+        self._exposed = np.empty(self.input_size[::-1] + (3,), np.uint8)
         self._choose(plans, here)
 
     def _choose(self, plans: Sequence[Any], here: List[Runtime]) -> None:
@@ -89,6 +103,8 @@ class Stylizer:
         """Forget the frames so far (their brightness is remembered): the next one starts a new film."""
         if self._meter:
             self._meter.reset()
+        if self._stillness:
+            self._stillness.reset()
 
     def stylize(self, frame: np.ndarray, out: np.ndarray) -> None:
         """Stylise `frame`, uint8 (H, W, 3) of `input_size` and `input_format`, into `out`, uint8 (H, W, channels) of
@@ -99,39 +115,53 @@ class Stylizer:
         clock.lap("input")
         self._run(prepared, out, clock)
 
-    def prepare(self, frame: np.ndarray) -> np.ndarray:
-        """What the network takes for `frame` (see `stylize`), byte for byte: uint8 (h, w, 3), with its border.
+    def prepare(self, frame: np.ndarray) -> "Prepared":
+        """What `run` takes for `frame` (see `stylize`).
 
-        For frames in their order. One thread may prepare them while another one runs the network.
+        For frames in their order. One thread may prepare them while another one runs the network; of those prepared
+        some may never be run.
         """
         shape, flip = self._input
-        prepared = self._memory.array(shape)
-        inside = prepared
+        pixels = self._memory.array(shape)
+        inside, judged = pixels, None
         if self._border:
-            inside = _inside(prepared, self._border, np.array(BLACK[self.input_format], np.uint8) ^ flip)
-        if self._meter is None:
+            inside = _inside(pixels, self._border, np.array(BLACK[self.input_format], np.uint8) ^ flip)
+        if self._stillness:
+            jumped = False
+            if self._meter:
+                curve = self._meter.update(frame)
+                if abs(curve.gain - self._grained) > 0.4:  # not at every breath: another grain is another picture
+                    self._grained = curve.gain
+                expose(frame, curve, self._exposed, self.input_format, 0, grain(frame.shape[:2], self._grained))
+                frame, jumped = self._exposed, self._meter.jumped
+            frame, judged = self._stillness.before(frame, jumped)
+            np.bitwise_xor(frame, flip, out=inside)
+        elif self._meter is None:
             np.bitwise_xor(frame, flip, out=inside)
         else:
             expose(frame, self._meter.update(frame), inside, self.input_format, int(flip))
-        return prepared
+        return Prepared(pixels, judged)
 
-    def run(self, prepared: np.ndarray, out: np.ndarray) -> None:
+    def run(self, prepared: "Prepared", out: np.ndarray) -> None:
         """Draw what `prepare` returned into `out`, uint8 (H, W, channels) of `output_size` and `output_format`."""
         self._run(prepared, out, _Laps())
 
-    def _run(self, prepared: np.ndarray, out: np.ndarray, clock: "_Laps") -> None:
-        np.copyto(self._steps[0].input().view(np.uint8), prepared)
+    def _run(self, prepared: "Prepared", out: np.ndarray, clock: "_Laps") -> None:
+        np.copyto(self._steps[0].input().view(np.uint8), prepared.pixels)
         clock.lap("input")
         before = None
         for step in self._steps:
             step.run(before, clock)
             before = step
+        drawn = self._steps[-1].output()
+        if self._stillness and prepared.judged:
+            drawn = self._stillness.behind(_as_bytes(drawn), prepared.judged)
         if self._shuffle:
             last, shuffle = self._shuffle
-            _copy_bytes(self._steps[-1].output(), last)
+            _copy_bytes(drawn, last)
             shuffle(last, out)
         else:
-            _copy_bytes(self._steps[-1].output(), out)
+            _copy_bytes(drawn, out)
         clock.lap("output")
         self.stage_ms = list(clock.laps.items())
 
@@ -224,6 +254,11 @@ def _inside(pixels: np.ndarray, border: int, colour: np.ndarray) -> np.ndarray:
     for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
         pixels[edge] = colour
     return pixels[border:-border, border:-border]
+
+
+def _as_bytes(tensor: np.ndarray) -> np.ndarray:
+    """An end of the network as the bytes of pixels."""
+    return tensor.view(np.uint8) ^ _SIGN_BIT if tensor.dtype == np.int8 else tensor
 
 
 def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:
