@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from trainer.batches import expose as expose_in_training
+from trainer.batches import still_frames
 from trainer.evaluation import expose, meter, seen
 from trainer.recipe import Frame
-from trainer.training import expose as expose_in_training
-from trainer.training import still_frames
 
 from .conftest import ROOT
 
