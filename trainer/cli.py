@@ -8,6 +8,7 @@ from pathlib import Path
 from appliance.errors import Problem
 from appliance.files import replacing
 
+HOSTS = ("dev-board", "usb3-max", "usb3-std", "usb2")
 PIXELS = ("rgb:rgb", "rgb:bgrx", "yuv:rgb", "yuv:bgrx")
 SHIPPED = Path(__file__).parents[1] / "firmware_overlay/var/lib/reconet"
 
@@ -69,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
                 default="rgb:rgb",
                 help="that it takes and gives: yuv is what cameras give, bgrx what screens take (default: rgb:rgb)",
             )
+            sub.add_argument(
+                "--tensors",
+                choices=("uint8", "int8"),
+                default="uint8",
+                help="type of the network's input and output: the Edge TPU's runtime converts int8 (default: uint8)",
+            )
         if name == "pack":
             sub.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to keep them in")
         if name == "train":
@@ -82,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
     sub.set_defaults(command=_check)
     sub = commands.add_parser("predict", help="predict its time on the board", description=_predict.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE")
+    sub.add_argument("--size", type=_size, metavar="WxH", help="of the frame (default: the bundle's)")
+    sub.add_argument("--host", choices=HOSTS, default=HOSTS[0], help=f"what has the Edge TPU (default: {HOSTS[0]})")
+    sub.add_argument("--json", action="store_true", help="print JSON")
     sub.set_defaults(command=_predict)
     sub = commands.add_parser("compile", help="compile a bundle for the Edge TPU", description=_compile.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE")
@@ -184,7 +194,7 @@ def _export(arguments):
     from trainer.edgetpu.export import PLANS, export
 
     pixels = tuple(arguments.pixels.split(":"))
-    export(*_places(arguments), arguments.plans or PLANS, arguments.size, pixels=pixels)
+    export(*_places(arguments), arguments.plans or PLANS, arguments.size, pixels=pixels, tensors=arguments.tensors)
 
 
 def _pack(arguments):
@@ -215,7 +225,7 @@ def _check(arguments):
 
 
 def _predict(arguments):
-    """Predict the milliseconds of a frame on a Coral Dev Board, by plan and size, with intervals."""
+    """Predict the milliseconds of a frame with an Edge TPU, for each plan of a bundle, with intervals."""
     from rich.console import Console
 
     from trainer.quiet import import_tensorflow
@@ -223,7 +233,11 @@ def _predict(arguments):
     import_tensorflow()
     from trainer.edgetpu import predict
 
-    Console(width=None if Console().is_terminal else 140).print(predict.report(arguments.path))
+    found = predict.predictions(arguments.path, arguments.size, arguments.host)
+    if arguments.json:
+        print(predict.to_json(found))
+    else:
+        Console(width=None if Console().is_terminal else 140).print(predict.report(found, arguments.host))
 
 
 def _compile(arguments):

@@ -71,7 +71,7 @@ def _statistics(samples: np.ndarray) -> Statistics:
     for channel in samples.reshape(3, -1):
         channel = channel.astype(np.float64)  # exact for whole numbers, sums and squares too
         sums.append(channel.sum().item())
-        squares.append(channel.dot(channel).item())
+        squares.append(np.einsum("i,i", channel, channel).item())  # not dot: BLAS would take threads for it
     variance = max(count * squares[0] - sums[0] ** 2, 0) / count**2
     chroma = (squares[1] / steps[1] ** 2 + squares[2] / steps[2] ** 2) / 2 / count
     noise = _noise(samples)
@@ -110,7 +110,8 @@ def exposure_curve(now: Statistics, target: Statistics) -> Curve:
     """The curve that brings a frame to the target, in so far as it has any contrast and colour beside its noise.
 
     The gains stay within GAINS and CHROMA_GAINS. As contrast goes to nothing, the mean is left as it is and the gain
-    goes to its least: a covered lens stays dark, a grey wall grey, and noise small. As colour does, its gain goes to 1.
+    goes to its least: a covered lens stays dark, a grey wall grey, and noise small. So does the gain of chroma, as
+    colour goes to nothing.
     """
     contrast = _share(now.std, now.noise, CONTRAST)
     gain = min(max(target.std / max(now.std, 1e-3), GAINS[0]), GAINS[1])
@@ -119,7 +120,9 @@ def exposure_curve(now: Statistics, target: Statistics) -> Curve:
     if target.chroma is None:
         return Curve(gain, offset, gain)
     chroma_gain = min(max(target.chroma / max(now.chroma, 1e-3), CHROMA_GAINS[0]), CHROMA_GAINS[1])
-    return Curve(gain, offset, 1 + contrast * _share(now.chroma, now.chroma_noise, COLOUR) * (chroma_gain - 1))
+    colour = _share(now.chroma, now.chroma_noise, COLOUR)
+    least = GAINS[0] + colour * (1 - GAINS[0])
+    return Curve(gain, offset, least + contrast * colour * (chroma_gain - 1))
 
 
 def _share(deviation: float, noise: float, between: Tuple[float, float]) -> float:

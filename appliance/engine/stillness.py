@@ -21,6 +21,7 @@ _BAND = 3  # rows of blocks that are averaged in one go
 _WORDS = [np.dtype(word) for word in (np.uint8, np.uint64)]
 _EVEN = {word: word.type(0xFEFEFEFEFEFEFEFE & np.iinfo(word).max) for word in _WORDS}
 _ONE = {word: word.type(1) for word in _WORDS}
+_FORGOTTEN = 30  # frames in a row that nobody drew: then nothing is left of the one before them
 _KEPT = (0.0, 0.5, 0.75, 0.875)
 
 
@@ -53,9 +54,9 @@ class Motion:
         if moving > _CUT * moved.size:
             return np.full(moved.shape, MOVED, np.uint8)
         if not moving:
-            return moved.view(np.uint8)
+            return np.asarray(moved.view(np.uint8))
         moved = _grown(moved)
-        return moved.astype(np.uint8) + _grown(moved)
+        return np.asarray(moved.astype(np.uint8) + _grown(moved))
 
     def reset(self) -> None:
         """Forget the noise: the next frames are of another film."""
@@ -101,12 +102,12 @@ class Average:
         elif blocks is None or not self._halvings or blocks.min() == MOVED:
             np.copyto(self.picture, new)
         else:
-            self._blend(new, blocks, size)
+            self._blend(self.picture, new, blocks, size)
         return self.picture
 
-    def _blend(self, new: np.ndarray, blocks: np.ndarray, size: Tuple[int, int]) -> None:
-        old, fresh = _words(self.picture), _words(new)
-        bands, row, column = _layout(new.shape[:2], old.shape[1], size)
+    def _blend(self, old: np.ndarray, new: np.ndarray, blocks: np.ndarray, size: Tuple[int, int]) -> None:
+        old, fresh = _words(old), _words(new)
+        bands, row, column, starts = _layout(new.shape[:2], old.shape[1], size)
         self._count += 1
         for number, rows in enumerate(bands):
             turn = (number + self._count) % 2
@@ -115,18 +116,24 @@ class Average:
                 if turn:
                     self._average(old[rows], fresh[rows])
                 continue
-            kinds = band[:, column][row[rows] - number * _BAND]
-            _take(fresh[rows], old[rows], _mask(kinds == MOVED, old.dtype))
+            hot = np.concatenate(([False], (band == MOVED).any(0), [False]))
+            turns = np.flatnonzero(hot[1:] != hot[:-1])
+            for first, end in zip(turns[::2], turns[1::2]):  # whole columns of the band
+                part = rows, slice(starts[first], starts[end])
+                old[part] = fresh[part]
             if turn:
-                self._average(old[rows], fresh[rows], _mask(kinds == EDGE, old.dtype) if self._halvings > 1 else None)
+                edge = (band == EDGE)[:, column][row[rows] - number * _BAND] if self._halvings > 1 else None
+                self._average(old[rows], fresh[rows], edge)
 
     def _average(self, old: np.ndarray, new: np.ndarray, edge: Optional[np.ndarray] = None) -> None:
-        """Halve the distance from old to new as often as `stillness` wants it; once where the mask `edge` is set."""
+        """Halve the distance from old to new as often as `stillness` wants it; once where `edge` is set."""
         made, half = np.empty_like(old), np.empty_like(old)
         for left in range(self._halvings - 1, -1, -1):
             new = _mean(old, new, (left + self._count // 2) % 2, half, made if left else old)
             if edge is not None and left == self._halvings - 1 > 0:
-                _take(made, old, edge)
+                difference = np.bitwise_xor(made, old)
+                difference &= -edge.astype(old.dtype)  # all bits of a word or none
+                old ^= difference
 
 
 class Judged(NamedTuple):
@@ -163,10 +170,10 @@ class Stillness:
             blocks = self._motion.judge(frame, average)
         self._number += 1
         self._since = [judged for judged in self._since if judged.number > self._latest_drawn]
-        self._since.append(Judged(self._number, size, blocks))
+        self._since = self._since[-_FORGOTTEN:] + [Judged(self._number, size, blocks)]
         every = [judged.blocks for judged in self._since]
         known = [each for each in every if each is not None]
-        moved = np.max(known, axis=0) if len(known) == len(every) else None
+        moved = np.max(known, axis=0) if len(known) == len(every) <= _FORGOTTEN else None
         return self._seen.update(frame, blocks, size), Judged(self._number, size, moved)
 
     def behind(self, picture: np.ndarray, judged: Judged) -> np.ndarray:
@@ -183,23 +190,21 @@ class Stillness:
 
 
 @lru_cache(maxsize=4)
-def _layout(shape: Tuple[int, int], words: int, size: Tuple[int, int]):
-    """The rows of each band of a picture, and the row of blocks of each of its rows and the column of each word."""
+def _layout(
+    shape: Tuple[int, int], words: int, size: Tuple[int, int]
+) -> Tuple[List[slice], np.ndarray, np.ndarray, List[int]]:
+    """The rows of each band; the row of blocks of each row and the column of each word; where columns start."""
     row = np.arange(shape[0]) * size[1] // shape[0] // BLOCK
     column = np.arange(words) * shape[1] // words * size[0] // shape[1] // BLOCK
     ends = np.searchsorted(row, np.arange(0, row[-1] + 1 + _BAND, _BAND)).tolist()
-    return [slice(*pair) for pair in zip(ends, ends[1:])], row, column
+    starts = np.searchsorted(column, np.arange(column[-1] + 2)).tolist()
+    return [slice(*pair) for pair in zip(ends, ends[1:])], row, column, starts
 
 
 def _words(picture: np.ndarray) -> np.ndarray:
     """A contiguous picture as (rows, words), of the largest words that fit its rows."""
     rows = picture.reshape(len(picture), -1)
     return rows.view(np.uint8 if rows.shape[1] % 8 else np.uint64)
-
-
-def _mask(chosen: np.ndarray, word: np.dtype) -> np.ndarray:
-    """All bits of the words that are chosen."""
-    return -chosen.astype(word)
 
 
 def _mean(a: np.ndarray, b: np.ndarray, up: int, half: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -216,13 +221,6 @@ def _mean(a: np.ndarray, b: np.ndarray, up: int, half: np.ndarray, out: np.ndarr
     return out
 
 
-def _take(source: np.ndarray, out: np.ndarray, mask: np.ndarray) -> None:
-    """out = source where the mask is set."""
-    difference = np.bitwise_xor(source, out)
-    difference &= mask
-    out ^= difference
-
-
 def _thinned(channel: np.ndarray) -> np.ndarray:
     """Every 4th pixel of every 4th row, int16, with zeros up to whole blocks."""
     height, width = channel.shape
@@ -236,17 +234,17 @@ def _thinned(channel: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=2)
 def _sample_counts(shape: Tuple[int, int]) -> np.ndarray:
     """Of each block: fewer at the right and at the bottom."""
-    return np.maximum(_block_sums(_thinned(np.ones(shape, np.uint8))), 1).astype(np.float32)
+    return np.asarray(np.maximum(_block_sums(_thinned(np.ones(shape, np.uint8))), 1), np.float32)
 
 
 def _block_sums(samples: np.ndarray) -> np.ndarray:
     rows = samples[0::4] + samples[1::4] + samples[2::4] + samples[3::4]
-    return rows[:, 0::4] + rows[:, 1::4] + rows[:, 2::4] + rows[:, 3::4]
+    return np.asarray(rows[:, 0::4] + rows[:, 1::4] + rows[:, 2::4] + rows[:, 3::4])
 
 
 def _grown(blocks: np.ndarray) -> np.ndarray:
     """The blocks that are set, and those next to them above, below and at both sides."""
-    grown = blocks.copy()
+    grown = np.array(blocks)
     grown[1:] |= blocks[:-1]
     grown[:-1] |= blocks[1:]
     grown[:, 1:] |= blocks[:, :-1]

@@ -69,7 +69,7 @@ class Stylizer:
         # In RGB, green comes closest to luma.
         self._stillness = Stillness(stillness, int(self.input_format == "rgb")) if stillness else None
         self._grained = 1.0
-        self._exposed = np.empty(self.input_size[::-1] + (3,), np.uint8)
+        self._exposed = np.empty(self.input_size[::-1] + (3,) if stillness else 0, np.uint8)
         self._choose(plans, here)
 
     def _choose(self, plans: Sequence[Any], here: List[Runtime]) -> None:
@@ -158,10 +158,13 @@ class Stylizer:
             drawn = self._stillness.behind(_as_bytes(drawn), prepared.judged)
         if self._shuffle:
             last, shuffle = self._shuffle
-            _copy_bytes(drawn, last)
-            shuffle(last, out)
+            if drawn.dtype == np.int8:
+                _copy_bytes(drawn, last)
+                drawn = last
+            shuffle(drawn, out)
         else:
             _copy_bytes(drawn, out)
+        del drawn  # an interpreter refuses to run while a view of its tensors is alive
         clock.lap("output")
         self.stage_ms = list(clock.laps.items())
 

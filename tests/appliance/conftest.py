@@ -24,6 +24,12 @@ def tiny_yuv():
     return bundle.read(DATA / "tiny_yuv.reconet")
 
 
+@pytest.fixture(scope="session")
+def tiny_uint8():
+    """The same networks as tiny's, with uint8 at both ends."""
+    return bundle.read(DATA / "tiny_uint8.reconet")
+
+
 @pytest.fixture
 def parts(tiny):
     """The manifest (as a dict, without "files") and the files of the small style, to be changed at will."""

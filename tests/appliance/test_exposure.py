@@ -106,11 +106,15 @@ def test_the_gain_of_chroma_is_bounded(chroma, gain):
 @pytest.mark.parametrize("std, noise", [(0.0, 0.0), (0.01, 0.0), (0.04, 0.04)])
 def test_without_contrast_beside_noise_the_mean_stays_and_noise_shrinks(mean, std, noise):
     now = Statistics(mean, std, 0.002, noise, 0.002)
-    assert exposure_curve(now, TARGET) == pytest.approx((0.5, 0.5 * mean, 1))
+    assert exposure_curve(now, TARGET) == pytest.approx((0.5, 0.5 * mean, 0.5))
+
+
+def test_a_coloured_wall_without_contrast_keeps_its_colour():
+    assert exposure_curve(Statistics(0.5, 0.005, 0.1), TARGET).chroma_gain == pytest.approx(1)
 
 
 def test_without_colour_beside_noise_there_is_no_gain_of_chroma():
-    assert exposure_curve(Statistics(0.4, 0.2, 0.01, 0.0, 0.01), TARGET).chroma_gain == 1
+    assert exposure_curve(Statistics(0.4, 0.2, 0.01, 0.0, 0.01), TARGET).chroma_gain == 0.5
     assert exposure_curve(Statistics(0.4, 0.2, 0.01, 0.0, 0.0), TARGET).chroma_gain > 2
 
 
