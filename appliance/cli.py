@@ -221,8 +221,12 @@ def _styles(arguments) -> int:
 
 
 def _bench(arguments) -> int:
-    """Time every plan of a style on this machine: medians in milliseconds, and the 99th percentile of whole frames."""
+    """Time every plan of a style on this machine: medians in milliseconds, and the 99th percentile of whole frames; and
+    what a frame costs outside of the network, step by step.
+    """
+    from . import overhead
     from .bench import bench
+    from .engine.stylizer import Stylizer
     from .style import state, store
 
     bundle = store.find(arguments.style)
@@ -240,6 +244,8 @@ def _bench(arguments) -> int:
             print(f"{one.plan}: {one.fault}")
     if timings[0].fault:
         raise Problem(f"style {bundle.name}: none of its plans runs here")
+    stylizer = Stylizer(bundle, timings[0].plan, threads=arguments.threads)
+    print("", *overhead.lines(overhead.steps(stylizer, min(30, arguments.frames))), sep="\n")
     if arguments.choose:
         best, folder = timings[0], bundle.path.parent
         state.choose(folder, bundle.digest, best.device, best.plan)

@@ -16,8 +16,8 @@ class Camera(Protocol):
     second. `monotonic`: whether timestamps are on the clock of time.monotonic, so that latencies can be measured.
 
     `yuv_size`, (width, height) in pixels, is set by the pipeline, at any time and from any thread: the camera may then
-    reduce its frames to YUV of that size, with `Frame.made_for` set to it. None asks for whole frames. A camera that
-    gives whole frames only needs not look at it.
+    reduce its frames to YUV of that size, with `Frame.made_for` set to it. None asks for whole frames, (0, 0) for none
+    in particular: they are dropped. A camera that gives whole frames only needs not look at it.
     """
 
     yuv_size: Optional[Size]
@@ -63,8 +63,11 @@ class Stylizer(Protocol):
     @property
     def stage_ms(self) -> Sequence[Tuple[str, float]]: ...
 
-    def stylize(self, frame: np.ndarray, out: np.ndarray) -> None:
-        """Stylise `frame`, uint8 (H, W, 3), into `out`, uint8 (H', W', channels)."""
+    def prepare(self, frame: np.ndarray) -> Any:
+        """What `run` takes for `frame`, uint8 (H, W, 3). Called for frames in their order, while `run` may be busy."""
+
+    def run(self, prepared: Any, out: np.ndarray) -> None:
+        """Stylise what `prepare` returned into `out`, uint8 (H', W', channels)."""
 
 
 class Display(Protocol):

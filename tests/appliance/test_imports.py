@@ -9,7 +9,19 @@ import appliance
 
 ROOT = Path(appliance.__file__).parent
 SHARED = {"errors", "config", "files", "frames", "memory", "parts", "snapshot"}
-JOINING = {"__main__", "bench", "cli", "daemon", "doctor", "film", "loader", "pipeline", "switcher", "trial"}
+JOINING = {
+    "__main__",
+    "bench",
+    "cli",
+    "daemon",
+    "doctor",
+    "film",
+    "loader",
+    "overhead",
+    "pipeline",
+    "switcher",
+    "trial",
+}
 APART = {"camera", "display", "engine", "host", "style"}
 
 
