@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import Problem
 from ..exposure import ExposureMeter, expose
 from ..frames import BLACK, converted, cover
+from ..style import sizes, tflite
 from .interpreter import Runtime, runtimes
 from .stages import shuffle_pixels, upsample_nearest
 from .strips import Strip, strips_of
@@ -19,6 +20,8 @@ class Stylizer:
     """Runs the first plan of `bundle` that works here (or the one named `plan`), on the best runtime or the one named.
 
     `prefer` names a plan to try before the others.
+    `size` (width, height) is the picture's, for which the networks are built. Without it they are taken as they are
+    stored or, on an Edge TPU, compiled.
     `threads` is for the CPU, 0 means one per CPU. `reference` asks for the plain kernels, the same bits everywhere.
     Every candidate proves itself with a trial run. Raises Problem when none passes.
 
@@ -35,6 +38,7 @@ class Stylizer:
         threads: int = 0,
         reference: bool = False,
         prefer: Optional[str] = None,
+        size: Optional[Tuple[int, int]] = None,
     ):
         manifest = bundle.manifest
         plans = sorted((p for p in manifest.plans if plan in (None, p.name)), key=lambda p: p.name != prefer)
@@ -45,24 +49,27 @@ class Stylizer:
         here = [r for r in runtimes(threads, reference) if runtime in (None, r.name)]
         if not here:
             raise Problem(f"the runtime {runtime!r} is not on this machine: leave it out to take the best one")
+        if size is not None:
+            sizes.check(manifest, size)
         self.bundle = bundle
-        self.input_size = (manifest.input.width, manifest.input.height)
-        self.output_size = (manifest.output.width, manifest.output.height)
         self.input_format, self.output_format = manifest.input.pixels, manifest.output.pixels
         self.channels = manifest.output.channels
         self.stage_ms: List[Tuple[str, float]] = []
         self._border, exposure = manifest.input.border, manifest.input.exposure
         self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
-        self._choose(plans, here)
+        self._choose(plans, here, size)
 
-    def _choose(self, plans, here: List[Runtime]) -> None:
+    def _choose(self, plans, here: List[Runtime], size: Optional[Tuple[int, int]]) -> None:
         failures = []
         for runtime in here:
             for plan in plans:
-                if runtime.device == "TPU" and not plan.compiled:
+                at = size or self.bundle.stored_size(plan, runtime.device)
+                if runtime.device == "TPU" and not self.bundle.compiled(plan, at):
                     continue
                 try:
-                    self._steps, self._shuffle = _load(plan, runtime, self.bundle)
+                    self.input_size, self.output_size = at, self.bundle.manifest.output_size(at)
+                    segments = (self.bundle.compiled if runtime.device == "TPU" else self.bundle.build)(plan, at)
+                    self._steps, self._shuffle = _load(plan, runtime, segments)
                     self._trial_run()
                 except Exception as error:  # whatever a runtime raises on a model that it cannot run
                     failures.append(f"plan {plan.name} on {runtime}: {str(error) or repr(error)}")
@@ -156,9 +163,9 @@ class _Step:
             clock.lap(self.name)
 
 
-def _load(plan, runtime: Runtime, bundle):
+def _load(plan, runtime: Runtime, segments: Sequence[bytes]):
     """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, its factor)."""
-    steps, factor, shuffle = [], 1, None
+    steps, factor, shuffle, networks = [], 1, None, iter(segments)
     for stage in plan.stages:
         if hasattr(stage, "shuffle"):
             shuffle = np.empty(steps[-1].output().shape, np.uint8), stage.factor
@@ -166,12 +173,12 @@ def _load(plan, runtime: Runtime, bundle):
         if hasattr(stage, "factor"):
             factor *= stage.factor
             continue
-        name = stage.edgetpu if runtime.device == "TPU" else stage.segment
-        reach = bundle.reach(name) if steps and runtime.unrolls else None
+        network = next(networks)
+        reach = tflite.reach(network) if steps and runtime.unrolls else None
         height = steps[-1].output().shape[0] * factor if steps else 0
         rows, strips = (0, ()) if reach is None else strips_of(height, reach)
-        interpreter = runtime.load(bundle.files[name], rows) if strips else runtime.load(bundle.files[name])
-        steps.append(_Step(name, factor, interpreter, strips, height))
+        interpreter = runtime.load(network, rows) if strips else runtime.load(network)
+        steps.append(_Step(stage.segment, factor, interpreter, strips, height))
         factor = 1
     return steps, shuffle
 

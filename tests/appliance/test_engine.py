@@ -1,6 +1,5 @@
 import tracemalloc
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ from appliance.engine.stages import shuffle_pixels, upsample_nearest
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
 from appliance.exposure import ExposureMeter, expose
-from appliance.style import bundle
-from appliance.style.manifest import Input, Output
+from appliance.style import bundle, manifest
 
 from .conftest import DATA, manifest_fields
 
@@ -181,10 +179,12 @@ class Stub:
 
 
 def stub_bundle(tiny, *plans):
-    stage = SimpleNamespace(segment="cpu", edgetpu="tpu")
-    made = [SimpleNamespace(name=name, stages=[stage], segments=[stage], compiled=compiled) for name, compiled in plans]
-    manifest = SimpleNamespace(name="stub", plans=made, input=tiny.manifest.input, output=tiny.manifest.output)
-    return SimpleNamespace(manifest=manifest, files={"cpu": b"cpu", "tpu": b"tpu"})
+    made = [
+        {"name": name, "stages": [{"segment": "cpu", **({"edgetpu": "tpu"} if compiled else {})}]}
+        for name, compiled in plans
+    ]
+    fields = dict(manifest_fields(tiny), name="stub", plans=made, files={})
+    return bundle.Bundle(tiny.path, manifest.build(fields), {"cpu": b"cpu", "tpu": b"tpu"})
 
 
 def refuse(data):
@@ -248,18 +248,18 @@ def test_no_runtime_at_all_says_what_to_install(monkeypatch):
         runtimes()
 
 
-def test_nothing_as_large_as_a_frame_is_allocated(monkeypatch):
+def test_nothing_as_large_as_a_frame_is_allocated(tiny, monkeypatch):
     use(monkeypatch, tflite_runtime=lambda data: Stub(7, (256, 108) if data == b"first" else (512, 216)))
-    first, last = SimpleNamespace(segment="a"), SimpleNamespace(segment="b")
     # A frame of 256x108 goes in and one of 512x216 comes out.
-    plan = SimpleNamespace(name="split", stages=[first, SimpleNamespace(factor=2), last])
-    manifest = SimpleNamespace(
-        name="stub",
-        plans=[plan],
-        output=Output(width=512, height=216, pixels="rgb"),
-        input=Input(width=256, height=108, pixels="rgb", exposure={"mean": 0.45, "std": 0.25}),
+    stages = [{"segment": "a"}, {"upsample": "nearest", "factor": 2}, {"segment": "b"}]
+    fields = dict(
+        manifest_fields(tiny),
+        plans=[{"name": "split", "stages": stages}],
+        input={"width": 256, "height": 108, "pixels": "rgb", "exposure": {"mean": 0.45, "std": 0.25}},
+        output={"width": 512, "height": 216, "pixels": "rgb"},
+        files={},
     )
-    engine = Stylizer(SimpleNamespace(manifest=manifest, files={"a": b"first", "b": b"last"}))
+    engine = Stylizer(bundle.Bundle(tiny.path, manifest.build(fields), {"a": b"first", "b": b"last"}))
     pixels, out = frame(256, 108), np.empty((216, 512, 3), np.uint8)
     engine.stylize(pixels, out)
     tracemalloc.start()

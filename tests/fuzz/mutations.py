@@ -15,7 +15,7 @@ from unittest import mock
 
 from appliance import config
 from appliance.errors import Problem
-from appliance.style import tflite
+from appliance.style import flatbuffer, tflite
 
 Members = List[Tuple[str, bytes]]
 
@@ -271,11 +271,11 @@ def _looked_at(data: bytes) -> List[int]:
     """Where the reader of segments looks in `data`."""
     places = []
 
-    def unpack(data, code, place, original=tflite._unpack):
+    def unpack(data, code, place, original=flatbuffer.unpack):
         places.append(place)
         return original(data, code, place)
 
-    with mock.patch.object(tflite, "_unpack", unpack):
+    with mock.patch.object(flatbuffer, "unpack", unpack):
         try:
             tflite.read(data)
         except Problem:
