@@ -22,7 +22,9 @@ def stylise(arguments) -> int:
     _check_outputs(arguments)
     bundle = store.find(arguments.style)
     camera = open_camera(arguments.camera, arguments.every_frame)
-    stylizer = Stylizer(bundle, arguments.plan, threads=arguments.threads, prefer=choice.read(bundle))
+    stylizer = Stylizer(
+        bundle, arguments.plan, threads=arguments.threads, prefer=choice.read(bundle), size=arguments.size
+    )
     sheet = ContactSheet() if arguments.sheet else None
     if sheet:
         Pending(arguments.sheet).discard()  # better to learn now that it cannot be written

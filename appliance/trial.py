@@ -1,4 +1,5 @@
-"""A style's first run, in a process of its own: `python -m appliance.trial BUNDLE [--plan NAME] [--prefer NAME]`.
+"""A style's first run, in a process of its own: `python -m appliance.trial BUNDLE [--plan NAME] [--prefer NAME]
+[--size WxH]`.
 
 A bundle that passes every check may still hold a network at which the runtime, native code, crashes, never ends or
 takes all memory. Here that takes nobody along. One black frame goes through the first plan that takes it, as in any
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional, Union
+from typing import List, Optional, Tuple, Union
 
 from .errors import Problem
 
@@ -35,14 +36,19 @@ _THREADS = 4  # each has a stack, which counts as data
 
 
 def passes(
-    path: Union[str, Path], timeout: float = 60.0, plan: Optional[str] = None, prefer: Optional[str] = None
+    path: Union[str, Path],
+    timeout: float = 60.0,
+    plan: Optional[str] = None,
+    prefer: Optional[str] = None,
+    size: Optional[Tuple[int, int]] = None,
 ) -> Optional[str]:
     """None when the style at `path` comes through its trial, else why not, in one line that names the file.
 
-    Blocks, for `timeout` seconds at most. `plan` and `prefer` are those of the Stylizer that is to follow.
+    Blocks, for `timeout` seconds at most. `plan`, `prefer` and `size` are those of the Stylizer that is to follow.
     """
     command = [sys.executable, "-m", "appliance.trial", str(path)]
     command += [f"--{name}={value}" for name, value in (("plan", plan), ("prefer", prefer)) if value]
+    command += [f"--size={size[0]}x{size[1]}"] if size else []
     package = str(Path(__file__).resolve().parents[1])
     environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", PYTHONPATH=os.pathsep.join([package] + sys.path))
     deadline = time.monotonic() + timeout
@@ -66,6 +72,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("bundle")
     parser.add_argument("--plan")
     parser.add_argument("--prefer")
+    parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))))
     arguments = parser.parse_args(argv)
     _stand_back()
     from .engine.interpreter import runtimes
@@ -77,7 +84,12 @@ def main(argv: Optional[List[str]] = None) -> int:
         if runtime is None:
             raise Problem("no TensorFlow Lite runtime for the CPU: reconet doctor says what is missing")
         Stylizer(
-            read(arguments.bundle), arguments.plan, runtime, min(_THREADS, os.cpu_count() or 1), prefer=arguments.prefer
+            read(arguments.bundle),
+            arguments.plan,
+            runtime,
+            min(_THREADS, os.cpu_count() or 1),
+            prefer=arguments.prefer,
+            size=arguments.size,
         )
     except Problem as problem:
         print(problem, flush=True)

@@ -24,6 +24,12 @@ def tiny_yuv():
     return bundle.read(DATA / "tiny_yuv.reconet")
 
 
+@pytest.fixture(scope="session")
+def sized(tmp_path_factory, tiny_yuv):
+    """The style tiny_yuv in format 2, which can be built for other sizes."""
+    return bundle.write(tmp_path_factory.mktemp("sized") / "tiny.reconet", sized_fields(tiny_yuv), tiny_yuv.files)
+
+
 @pytest.fixture
 def parts(tiny):
     """The manifest (as a dict, without "files") and the files of the small style, to be changed at will."""
@@ -69,6 +75,11 @@ def manifest_fields(tiny):
     fields = json.loads(tiny.manifest.model_dump_json(exclude_none=True))
     del fields["files"]
     return fields
+
+
+def sized_fields(style):
+    """The manifest of `style`, of format 1, in format 2."""
+    return dict(manifest_fields(style), format=2, sizes={"stride": 4, "min": 16, "max": 2048})
 
 
 def raw_members(path):
