@@ -1,14 +1,13 @@
 """A style at work: frame in, stylised frame out, on buffers that are allocated once."""
 
 import time
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import Problem
 from ..exposure import ExposureMeter, expose
 from ..frames import BLACK, converted, cover
-from ..style import sizes, tflite
 from .interpreter import Runtime, runtimes
 from .stages import shuffle_pixels, upsample_nearest
 from .strips import Strip, strips_of
@@ -50,7 +49,7 @@ class Stylizer:
         if not here:
             raise Problem(f"the runtime {runtime!r} is not on this machine: leave it out to take the best one")
         if size is not None:
-            sizes.check(manifest, size)
+            bundle.check_size(size)
         self.bundle = bundle
         self.input_format, self.output_format = manifest.input.pixels, manifest.output.pixels
         self.channels = manifest.output.channels
@@ -69,7 +68,7 @@ class Stylizer:
                 try:
                     self.input_size, self.output_size = at, self.bundle.manifest.output_size(at)
                     segments = (self.bundle.compiled if runtime.device == "TPU" else self.bundle.build)(plan, at)
-                    self._steps, self._shuffle = _load(plan, runtime, segments)
+                    self._steps, self._shuffle = _load(plan, runtime, segments, self.bundle.reach)
                     self._trial_run()
                 except Exception as error:  # whatever a runtime raises on a model that it cannot run
                     failures.append(f"plan {plan.name} on {runtime}: {str(error) or repr(error)}")
@@ -163,7 +162,7 @@ class _Step:
             clock.lap(self.name)
 
 
-def _load(plan, runtime: Runtime, segments: Sequence[bytes]):
+def _load(plan, runtime: Runtime, segments: Sequence[bytes], reach_of: Callable[[str], Optional[int]]):
     """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, its factor)."""
     steps, factor, shuffle, networks = [], 1, None, iter(segments)
     for stage in plan.stages:
@@ -174,7 +173,7 @@ def _load(plan, runtime: Runtime, segments: Sequence[bytes]):
             factor *= stage.factor
             continue
         network = next(networks)
-        reach = tflite.reach(network) if steps and runtime.unrolls else None
+        reach = reach_of(stage.segment) if steps and runtime.unrolls else None
         height = steps[-1].output().shape[0] * factor if steps else 0
         rows, strips = (0, ()) if reach is None else strips_of(height, reach)
         interpreter = runtime.load(network, rows) if strips else runtime.load(network)

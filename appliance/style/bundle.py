@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Dict, List, Optional, Tuple, Union
 
 from ..errors import BundleError
 from ..files import replacing
-from . import archive, sizes
+from . import archive, sizes, tflite
 from .check import check_files
 from .manifest import Manifest, Plan, Size, build, parse
 
@@ -39,10 +39,18 @@ class Bundle:
         # json's numbers, which are the same in every version, and not pydantic's.
         return hashlib.sha256(json.dumps(self.manifest.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
+    def reach(self, segment: str) -> Optional[int]:
+        """From how many rows above and below it a row of the segment's output is made; see tflite.reach."""
+        return tflite.reach(self.files[segment])
+
+    def check_size(self, size: Size) -> None:
+        """Raise Problem, which names the nearest sizes, unless the style can be built for `size`."""
+        sizes.check(self.manifest, size)
+
     def build(self, plan: Plan, size: Optional[Size] = None) -> List[bytes]:
         """The plan's segments for the CPU, in order, for pictures of `size` (default: as they are stored).
 
-        Raises Problem, which names the nearest sizes, where there is no such size.
+        Raises Problem as check_size does.
         """
         return sizes.build(self.manifest, self.files, plan, size)
 

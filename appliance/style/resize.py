@@ -6,36 +6,27 @@ are 32-bit integers, so the rewritten file is as long as the original.
 """
 
 import struct
-from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import BundleError
 from .flatbuffer import MOST_TABLES, Table, malformed, u32
-from .tflite import HIGHEST_RANK, MOST_ENDS
+from .tflite import HIGHEST_RANK, MOST_ENDS, Op
 
 Plane = Tuple[int, int]  # height, width
 
-# Numbers of BuiltinOperator in TensorFlow's schema.fbs.
-_ADD, _AVERAGE_POOL_2D, _CONCATENATION, _CONV_2D, _DEPTHWISE_CONV_2D, _DEPTH_TO_SPACE = 0, 1, 2, 3, 4, 5
-_LOGISTIC, _MAX_POOL_2D, _MUL, _RELU, _RELU_N1_TO_1, _RELU6, _RESIZE_BILINEAR = 14, 17, 18, 19, 20, 21, 23
-_SPACE_TO_DEPTH, _TANH, _PAD, _SUB, _PRELU, _MAXIMUM, _MINIMUM = 26, 28, 34, 41, 54, 55, 57
-_PADV2, _TRANSPOSE_CONV, _RESIZE_NEAREST, _LEAKY_RELU, _MIRROR_PAD, _QUANTIZE, _HARD_SWISH = (
-    60,
-    67,
-    97,
-    98,
-    100,
-    114,
-    117,
-)
-_EACH_VALUE = frozenset(
-    (_ADD, _SUB, _MUL, _MAXIMUM, _MINIMUM, _LOGISTIC, _RELU, _RELU_N1_TO_1, _RELU6, _TANH, _PRELU, _LEAKY_RELU)
-    + (_QUANTIZE, _HARD_SWISH)
-)
-_PADS = (_PAD, _PADV2, _MIRROR_PAD)
-_RESIZES = (_RESIZE_BILINEAR, _RESIZE_NEAREST)
+
+_TWO_ALIKE = (Op.ADD, Op.SUB, Op.MUL, Op.MAXIMUM, Op.MINIMUM)
+_ACTIVATIONS = (Op.LOGISTIC, Op.RELU, Op.RELU_N1_TO_1, Op.RELU6, Op.TANH, Op.PRELU, Op.LEAKY_RELU, Op.HARD_SWISH)
+_EACH_VALUE = frozenset(_TWO_ALIKE + _ACTIVATIONS + (Op.QUANTIZE,))
+_PADS = (Op.PAD, Op.PADV2, Op.MIRROR_PAD)
+_RESIZES = (Op.RESIZE_BILINEAR, Op.RESIZE_NEAREST)
 # Which input is a constant that holds a size, and which part of the output's shape that is.
-_SIZE_INPUT = {_TRANSPOSE_CONV: (0, slice(0, 4)), _RESIZE_BILINEAR: (1, slice(1, 3)), _RESIZE_NEAREST: (1, slice(1, 3))}
-_FEWEST_INPUTS = {_TRANSPOSE_CONV: 3, _CONV_2D: 2, _DEPTHWISE_CONV_2D: 2, **dict.fromkeys(_PADS + _RESIZES, 2)}
+_SIZE_INPUT = {
+    Op.TRANSPOSE_CONV: (0, slice(0, 4)),
+    Op.RESIZE_BILINEAR: (1, slice(1, 3)),
+    Op.RESIZE_NEAREST: (1, slice(1, 3)),
+}
+_FEWEST_INPUTS = {Op.TRANSPOSE_CONV: 3, Op.CONV_2D: 2, Op.DEPTHWISE_CONV_2D: 2, **dict.fromkeys(_PADS + _RESIZES, 2)}
 _INT32 = 2  # TensorType
 _SAME = 0  # Padding
 _LONGEST_SIDE = 1 << 15
@@ -43,7 +34,7 @@ _LARGEST_TENSOR = (1 << 31) - 1
 
 
 class _Operator(NamedTuple):
-    code: int
+    code: Op
     inputs: Tuple[int, ...]
     outputs: Tuple[int, ...]
     options: Optional[Table]
@@ -70,7 +61,7 @@ class Resizable:
         self._contents = [contents[tensor.scalar(2, "I", 0)] for tensor in tensors]
         self._operators = [
             _Operator(
-                codes[operator.scalar(0, "I", 0)],
+                _known(codes[operator.scalar(0, "I", 0)]),
                 operator.numbers(1, "i", MOST_ENDS),
                 operator.numbers(2, "i", MOST_ENDS),
                 operator.table(4),
@@ -82,7 +73,7 @@ class Resizable:
             raise _fixed("it has more than one input or output")
         (self._input,), (self._output,) = ends
         shape = self._shapes[self._input]
-        planes = self._planes(shape[1:3]) if len(shape) == 4 else {}
+        planes = self._planes((shape[1], shape[2])) if len(shape) == 4 else {}
         if self._output not in planes or any(self._shapes[n][1:3] != plane for n, plane in planes.items()):
             raise _fixed("its shapes do not follow from its input's")
         for number, sizes in self._sizes(planes).items():
@@ -102,7 +93,7 @@ class Resizable:
 
     def _planes(self, plane: Plane) -> Dict[int, Plane]:
         """Height and width of every computed tensor, by its number."""
-        planes = {self._input: tuple(plane)}
+        planes: Dict[int, Plane] = {self._input: plane}
         for operator in self._operators:
             if len(operator.outputs) != 1 or operator.outputs[0] in planes:
                 raise _fixed("an operator has not one output of its own")
@@ -122,22 +113,22 @@ class Resizable:
         others = [number for number in operator.inputs if number >= 0 and number not in planes]
         if not computed or not all(self._contents[number][0] for number in others):
             raise _fixed("an operator's input is computed nowhere")
-        if code in _EACH_VALUE or code == _CONCATENATION:
+        if code in _EACH_VALUE or code == Op.CONCATENATION:
             # A constant may be one value a channel, or one in all; not a picture.
             if len(set(computed)) > 1 or any(set(self._shapes[number][-3:-1]) - {1} for number in others):
                 raise _unknown(code)
-            if code == _CONCATENATION and (others or _options(options, code).scalar(0, "i", 0) not in (3, -1)):
+            if code == Op.CONCATENATION and (others or _options(options, code).scalar(0, "i", 0) not in (3, -1)):
                 raise _unknown(code)
             return computed[0]
         if len(computed) != 1 or len(operator.inputs) < _FEWEST_INPUTS.get(code, 1):
             raise _unknown(code)
         height, width = computed[0]
-        if code in (_CONV_2D, _DEPTHWISE_CONV_2D, _TRANSPOSE_CONV):
+        if code in (Op.CONV_2D, Op.DEPTHWISE_CONV_2D, Op.TRANSPOSE_CONV):
             kernel = self._shapes[operator.inputs[1]] if operator.inputs[1] in others else ()
             if len(kernel) != 4:
                 raise _unknown(code)
             return self._convolved(code, (height, width), kernel[1:3], _options(options, code))
-        if code in (_AVERAGE_POOL_2D, _MAX_POOL_2D):
+        if code in (Op.AVERAGE_POOL_2D, Op.MAX_POOL_2D):
             options = _options(options, code)
             window = options.scalar(4, "i", 0), options.scalar(3, "i", 0)
             return _windows((height, width), window, _strides(options), (1, 1), options.scalar(0, "b", _SAME))
@@ -146,22 +137,20 @@ class Resizable:
             return height + sum(pads[2:4]), width + sum(pads[4:6])
         if code in _RESIZES:
             return self._enlarged(operator, (height, width))
-        if code in (_DEPTH_TO_SPACE, _SPACE_TO_DEPTH):
-            block = _options(options, code).scalar(0, "i", 0)
-            if code == _DEPTH_TO_SPACE:
-                return height * block, width * block
-            if block < 1 or height % block or width % block:
-                raise _fixed(f"{width}x{height} is not whole blocks of {block}")
-            return height // block, width // block
-        raise _unknown(code)
+        block = _options(options, code).scalar(0, "i", 0)
+        if code == Op.DEPTH_TO_SPACE:
+            return height * block, width * block
+        if block < 1 or height % block or width % block:  # SPACE_TO_DEPTH
+            raise _fixed(f"{width}x{height} is not whole blocks of {block}")
+        return height // block, width // block
 
     @staticmethod
-    def _convolved(code: int, plane: Plane, kernel: Sequence[int], options: Table) -> Plane:
+    def _convolved(code: Op, plane: Plane, kernel: Sequence[int], options: Table) -> Plane:
         padding, strides = options.scalar(0, "b", _SAME), _strides(options)
-        if code == _TRANSPOSE_CONV:
+        if code == Op.TRANSPOSE_CONV:
             beyond = [0 if padding == _SAME else side - stride for side, stride in zip(kernel, strides)]
             return plane[0] * strides[0] + beyond[0], plane[1] * strides[1] + beyond[1]
-        first = 4 if code == _CONV_2D else 5  # DepthwiseConv2DOptions has depth_multiplier before them
+        first = 4 if code == Op.CONV_2D else 5  # DepthwiseConv2DOptions has depth_multiplier before them
         dilations = options.scalar(first + 1, "i", 1), options.scalar(first, "i", 1)
         return _windows(plane, kernel, strides, dilations, padding)
 
@@ -248,21 +237,28 @@ def _strides(options: Table) -> Plane:
     return down, across
 
 
-def _options(options: Optional[Table], code: int) -> Table:
+def _options(options: Optional[Table], code: Op) -> Table:
     if options is None:
         raise _unknown(code)
     return options
 
 
-def _unknown(code: int) -> BundleError:
-    return _fixed(f"it has the operator {code} of schema.fbs, of this form")
+def _known(code: int) -> Op:
+    try:
+        return Op(code)
+    except ValueError:
+        raise _fixed(f"operator {code} of schema.fbs is not known") from None
+
+
+def _unknown(code: Op) -> BundleError:
+    return _fixed(f"an unusual {code.name}")
 
 
 def _fixed(why: str) -> BundleError:
     return BundleError(f"cannot be built for another size: {why}")
 
 
-def _pieces(data: bytes, patches: Dict[int, int]) -> Iterator[bytes]:
+def _pieces(data: bytes, patches: Dict[int, int]) -> Iterator[Union[bytes, memoryview]]:
     """`data` with the int32 at each place of `patches` replaced, in pieces that are not copies."""
     view, end = memoryview(data), 0
     for place in sorted(patches):

@@ -4,6 +4,7 @@ Field numbers are those of TensorFlow's schema.fbs.
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import FrozenSet, Optional, Tuple
 
 from ..errors import BundleError
@@ -33,8 +34,41 @@ DTYPES = (
 FLOATS = frozenset(("float32", "float16", "float64", "complex64", "complex128"))
 MOST_ENDS = 16
 HIGHEST_RANK = 8
-_CONV_2D = 3
-_POINTWISE = (14, 19, 21, 28, 114)  # LOGISTIC, RELU, RELU6, TANH, QUANTIZE
+
+
+class Op(IntEnum):
+    """BuiltinOperator of TensorFlow's schema.fbs: those whose output's size is known to follow from their input's."""
+
+    ADD = 0
+    AVERAGE_POOL_2D = 1
+    CONCATENATION = 2
+    CONV_2D = 3
+    DEPTHWISE_CONV_2D = 4
+    DEPTH_TO_SPACE = 5
+    LOGISTIC = 14
+    MAX_POOL_2D = 17
+    MUL = 18
+    RELU = 19
+    RELU_N1_TO_1 = 20
+    RELU6 = 21
+    RESIZE_BILINEAR = 23
+    SPACE_TO_DEPTH = 26
+    TANH = 28
+    PAD = 34
+    SUB = 41
+    PRELU = 54
+    MAXIMUM = 55
+    MINIMUM = 57
+    PADV2 = 60
+    TRANSPOSE_CONV = 67
+    RESIZE_NEAREST = 97
+    LEAKY_RELU = 98
+    MIRROR_PAD = 100
+    QUANTIZE = 114
+    HARD_SWISH = 117
+
+
+_POINTWISE = (Op.LOGISTIC, Op.RELU, Op.RELU6, Op.TANH, Op.QUANTIZE)
 
 
 @dataclass(frozen=True)
@@ -90,7 +124,7 @@ def reach(data: bytes) -> Optional[int]:
     rows = 0
     for operator in graph.tables(3):
         code = codes[operator.scalar(0, "I", 0)]
-        if code == _CONV_2D:
+        if code == Op.CONV_2D:
             # padding (0 is SAME), strides, and a dilation that is 1 where it is left out
             options = operator.table(4)
             kept = options and (
@@ -145,5 +179,6 @@ def _tensor(table: Table) -> Tensor:
     quantization = table.table(4)
     scale = quantization.only(2, "f") if quantization else None
     zero_point = quantization.only(3, "q") if quantization else None
-    per_tensor = scale is not None and zero_point is not None
-    return Tensor(shape, DTYPES[kind], scale if per_tensor else 0.0, zero_point if per_tensor else 0)
+    if scale is None or zero_point is None:  # not quantised, or by channel
+        scale, zero_point = 0.0, 0
+    return Tensor(shape, DTYPES[kind], scale, zero_point)
