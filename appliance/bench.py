@@ -1,7 +1,7 @@
 """How long a frame takes by each of a style's plans, on whatever runtime this machine has."""
 
 from dataclasses import dataclass
-from typing import List
+from typing import List, Tuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from .camera.virtual import VirtualCamera
 from .engine.stylizer import Stylizer
 from .errors import Problem
 from .frames import converted, cover
+from .style.bundle import Bundle
 
 WARM_UP = 5
 
@@ -31,13 +32,13 @@ class Timing:
     fault: str = ""
 
 
-def bench(bundle, frames: int = 200, threads: int = 0) -> List[Timing]:
+def bench(bundle: Bundle, frames: int = 200, threads: int = 0) -> List[Timing]:
     """Times every plan of the bundle, fastest first, those that do not run last."""
     timings = [time_plan(bundle, plan.name, frames, threads) for plan in bundle.manifest.plans]
     return sorted(timings, key=lambda timing: (bool(timing.fault), timing.median))
 
 
-def time_plan(bundle, plan: str, frames: int = 200, threads: int = 0) -> Timing:
+def time_plan(bundle: Bundle, plan: str, frames: int = 200, threads: int = 0) -> Timing:
     """Times one plan of the bundle on the best runtime that takes it."""
     try:
         stylizer = Stylizer(bundle, plan, threads=threads)
@@ -59,7 +60,7 @@ def time_plan(bundle, plan: str, frames: int = 200, threads: int = 0) -> Timing:
     return Timing(plan, runtime, float(np.median(total)), float(np.percentile(total, 99)), inference, numpy, copies)
 
 
-def _parts(stage_ms):
+def _parts(stage_ms: List[Tuple[str, float]]) -> Tuple[float, ...]:
     """(inference, numpy, copies) of one frame's stages."""
     sums = {"inference": 0.0, "numpy": 0.0, "copies": 0.0}
     for stage, milliseconds in stage_ms:

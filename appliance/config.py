@@ -2,10 +2,9 @@
 
 import importlib
 import json
-import os
 import textwrap
 from pathlib import Path
-from typing import Any, Optional, Tuple, Union
+from typing import Any, List, Optional, Tuple, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Literal
@@ -23,7 +22,7 @@ _HEADER = """\
 """
 
 
-def _key(default: Any, description: str, allowed: str, **bounds) -> Any:
+def _key(default: Any, description: str, allowed: str, **bounds: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"allowed": allowed}, **bounds)
 
 
@@ -154,7 +153,7 @@ def load(path: Union[str, Path] = PATH) -> Settings:
         return Settings()
     except OSError as error:
         raise Problem(
-            f"cannot read {path}: {os.strerror(error.errno).lower()}: "
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}: "
             "make it a file that this user may read, or remove it to take the defaults"
         ) from error
     if len(data) > MAX_BYTES:
@@ -184,15 +183,15 @@ def defaults_as_toml() -> str:
     return "\n".join(lines)
 
 
-def _sections():
+def _sections() -> List[Tuple[str, Any]]:
     return [(name, field.annotation) for name, field in Settings.model_fields.items()]
 
 
-def _allowed(field) -> str:
-    return field.json_schema_extra["allowed"]
+def _allowed(field: Any) -> str:
+    return str(field.json_schema_extra["allowed"])
 
 
-def _parser(path):
+def _parser(path: Union[str, Path]) -> Any:
     for name in ("tomllib", "tomli"):
         try:
             return importlib.import_module(name)
@@ -205,7 +204,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _fault(error) -> str:
+def _fault(error: Any) -> str:
     """What a pydantic error means: key, value, and what is allowed."""
     sections = dict(_sections())
     where, value = ".".join(str(part)[:60] for part in error["loc"]), _shown(error["input"])

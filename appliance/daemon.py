@@ -1,6 +1,6 @@
 """The appliance: what runs on the board from power on to power off.
 
-Wires camera -> stylizer -> screen, and tells systemd, the journal and `reconet status` how it goes.
+Wires camera -> stylizer -> screen, and reports to systemd, the journal and `reconet status`.
 """
 
 import contextlib
@@ -10,15 +10,16 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Dict, Optional, Tuple, Union
+from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from . import config
 from .camera.v4l2 import V4l2Camera
 from .display.announcer import Announcer
 from .display.kms import KmsDisplay
 from .errors import Problem
-from .host import status, systemd, tpu
+from .host import signals, status, systemd, tpu
 from .memory import return_large_blocks
+from .parts import Stylizer
 from .pipeline import Pipeline
 from .switcher import Switcher
 
@@ -31,11 +32,12 @@ _END_S = 1.5  # for the threads to end; systemd wants all to be over within two
 
 
 class Daemon:
-    """Everything of one run. `run` returns when it is told to stop; what breaks meanwhile is raised there."""
+    """Everything of one run. `run` returns after `stop`, and raises what breaks in any of its threads."""
 
     def __init__(self, path: Union[str, Path] = config.PATH):
         self._path = path
-        self._settings, self._config_fault = config.Settings(), None
+        self._settings = config.Settings()
+        self._config_fault: Optional[str] = None
         self._load()
         self._started, self._reported, self._ready = time.monotonic(), 0.0, False
         self._seen = self._fed = 0.0  # when something was seen last, and when systemd was told so
@@ -51,11 +53,11 @@ class Daemon:
         self.pipeline = Pipeline(self.camera, None, self.screen)
 
     def stop(self) -> None:
-        """End soon. Safe in a signal handler."""
+        """End soon. Safe from any thread, not in a signal handler (see host/signals.py)."""
         self._stop.set()
 
     def reload(self) -> None:
-        """Read the configuration again soon. Safe in a signal handler."""
+        """Read the configuration again soon. Safe from any thread, not in a signal handler."""
         self._reload.set()
 
     def run(self) -> None:
@@ -80,24 +82,33 @@ class Daemon:
                     second = time.monotonic()
                     self._every_second()
         finally:
-            self._end(threads)
-        if self._error:
-            raise self._error
+            try:
+                self._end(threads)
+            finally:
+                if self._error:  # the first to break, whatever broke at the end
+                    raise self._error
 
-    def _end(self, threads) -> None:
-        systemd.stopping()
-        self._stop.set()
-        self.screen.close("Starting again" if self._error else "Shutting down")
-        self.pipeline.stop()
+    def _end(self, threads: List[threading.Thread]) -> None:
+        with contextlib.ExitStack() as stack:  # from the last line up, each whatever the others raise
+            stack.callback(self._remove_status)
+            stack.callback(self.screen.release)
+            stack.callback(self._join, threads)
+            stack.callback(self.pipeline.stop)
+            stack.callback(self.screen.close, "Starting again" if self._error else "Shutting down")
+            stack.callback(self._stop.set)
+            stack.callback(systemd.stopping)
+
+    def _join(self, threads: List[threading.Thread]) -> None:
         deadline = time.monotonic() + _END_S
         for thread in threads:
             if thread.ident:
                 thread.join(max(0.0, deadline - time.monotonic()))
-        self.screen.release()
+
+    def _remove_status(self) -> None:
         with contextlib.suppress(OSError):
             os.unlink(self._settings.host.status)
 
-    def _guard(self, work) -> None:
+    def _guard(self, work: Callable[[], None]) -> None:
         try:
             work()
         except BaseException as error:  # raised again by run
@@ -109,20 +120,24 @@ class Daemon:
 
     # From any thread
 
-    def _swap(self, stylizer) -> None:
+    def _swap(self, stylizer: Optional[Stylizer]) -> None:
         self.pipeline.stylizer = stylizer
 
-    def _shown(self) -> None:
-        """A picture or a slate reached the monitor."""
+    def _shown(self, seen: bool) -> None:
+        """A picture or a slate was shown, or would have been, if the display did not say why it cannot be `seen`.
+
+        Both feed the watchdog: a monitor that is switched off is no reason to start again.
+        """
         now = time.monotonic()
-        if not self._ready:
+        if seen and not self._ready:
             self._ready = True
             systemd.ready(self._summary())
         due = systemd.watchdog_interval()
         if due and self._settings.host.watchdog and now - self._fed >= min(due, _SECOND) / 2:
             systemd.watchdog()
             self._fed = now
-        self._seen = now
+        if seen:
+            self._seen = now
 
     # In the main thread
 
@@ -135,9 +150,13 @@ class Daemon:
             systemd.log(self._config_fault, systemd.ERROR)
 
     def _configure(self) -> None:
-        systemd.reloading()
+        if self._ready:  # before, systemd would take the end of the reload for the end of the start
+            systemd.reloading()
         before = self._settings
         self._load()
+        if self._settings.host.status != before.host.status:
+            with contextlib.suppress(OSError):  # of a file that nobody writes any more
+                os.unlink(before.host.status)
         if self._settings.display != before.display:
             self.screen.swap(_monitor(self._settings))
         self.camera.configure(*_camera(self._settings))
@@ -147,7 +166,8 @@ class Daemon:
             self.screen.caption(self._config_fault, 10 * _SECOND)
         else:
             systemd.log(f"configuration read from {self._path}", systemd.NOTICE)
-        systemd.ready(self._summary())
+        if self._ready:
+            systemd.ready(self._summary())
 
     def _say(self) -> None:
         """Say on the screen why there is no picture. Where nobody knows, nothing is said: then systemd starts anew."""
@@ -156,8 +176,9 @@ class Daemon:
             self.screen.say(*slate)
 
     def _slate(self) -> Optional[Tuple[str, str]]:
-        if self.camera.fault:
-            return "No camera", self.camera.fault
+        fault = self.camera.fault
+        if fault:
+            return "No camera", fault
         if self.switcher.slate:
             return self.switcher.slate
         if self.pipeline.counters.shown == 0 and time.monotonic() - self._started < _PATIENT_S:
@@ -197,22 +218,22 @@ class Daemon:
 
     def _state(self) -> status.Status:
         counters, bundle, stylizer = self.pipeline.counters, self.switcher.bundle, self.switcher.stylizer
-        heat, said = self._tpu, self.screen.said
+        heat, said, camera = self._tpu, self.screen.said, self.camera.state
         return status.Status(
-            style=bundle and bundle.name,
-            digest=bundle and bundle.digest,
-            plan=stylizer and stylizer.plan,
+            style=bundle.name if bundle else None,
+            digest=bundle.digest if bundle else None,
+            plan=stylizer.plan if stylizer else None,
             runtime=f"{stylizer.runtime} ({stylizer.runtime.device})" if stylizer else None,
             slate=": ".join(filter(None, said)) if said else self.screen.notice,
-            camera=self.camera.fault or self.camera.path and f"{self.camera.path}, {self.camera.given}",
+            camera=camera.fault or camera.path and f"{camera.path}, {camera.given}",
             display=self.screen.fault or self.screen.mode,
             config=self._config_fault,
             fps=counters.recent_fps,
             ms=counters.median_ms,
             dropped=counters.dropped,
             longest_gap_ms=1000 * counters.longest_gap,
-            temperature=heat and heat.temperature,
-            clock_mhz=heat and heat.clock_mhz,
+            temperature=heat.temperature if heat else None,
+            clock_mhz=heat.clock_mhz if heat else None,
             hot=bool(heat and heat.hot),
             refused=list(self.switcher.refused.values()),
             uptime=time.monotonic() - self._started,
@@ -241,9 +262,8 @@ def serve(path: Optional[Union[str, Path]] = None) -> int:
     if "NOTIFY_SOCKET" not in os.environ:
         config.load(path)
     daemon = Daemon(path)
-    for number, act in ((signal.SIGTERM, daemon.stop), (signal.SIGINT, daemon.stop), (signal.SIGHUP, daemon.reload)):
-        signal.signal(number, lambda *_, act=act: act())
-    daemon.run()
+    with signals.handled({signal.SIGTERM: daemon.stop, signal.SIGINT: daemon.stop, signal.SIGHUP: daemon.reload}):
+        daemon.run()
     sys.stdout.flush()
     sys.stderr.flush()
     # A network that still computes would hold up the interpreter's own end for as long as a frame takes.

@@ -6,8 +6,11 @@ import os
 import shutil
 import uuid
 from pathlib import Path
+from typing import Iterator, Union
 
 from .errors import Problem
+
+FilePath = Union[str, Path]
 
 _HINTS = {
     errno.ENOSPC: "free some space and try again",
@@ -22,7 +25,7 @@ _HINTS = {
 }
 
 
-def read_small(path, most: int) -> bytes:
+def read_small(path: FilePath, most: int) -> bytes:
     """The first `most` bytes of a file that anyone may have put there: no link is followed, nothing is waited for.
 
     Raises OSError.
@@ -32,10 +35,10 @@ def read_small(path, most: int) -> bytes:
         return file.read(most)
 
 
-def cannot_write(path, error) -> Problem:
+def cannot_write(path: FilePath, error: OSError) -> Problem:
     """The one-line Problem for an OSError met while writing `path`."""
     why = os.strerror(error.errno) if error.errno else str(error)
-    hint = _HINTS.get(error.errno)
+    hint = _HINTS.get(error.errno or 0)
     return Problem(f"cannot write {path}: {why.lower()}" + (f": {hint}" if hint else ""))
 
 
@@ -47,7 +50,7 @@ class Pending:
     Raises Problem when the place cannot be written.
     """
 
-    def __init__(self, target, folder: bool = False):
+    def __init__(self, target: FilePath, folder: bool = False):
         self.target = Path(os.path.abspath(str(target)))
         self.folder = folder
         self.path = self.target.with_name(f".reconet-{uuid.uuid4().hex[:12]}.part{self.target.suffix[:16]}")
@@ -66,18 +69,20 @@ class Pending:
             raise cannot_write(target, error) from error
 
     def commit(self) -> None:
-        """Flush to disk, then rename into place."""
+        """Flush to disk, then rename into place. Raises Problem, and leaves nothing behind, when that fails."""
         if self._done:
             return
         try:
             for path in (sorted(self.path.iterdir()) if self.folder else []) + [self.path]:
                 _fsync(path)
             os.replace(str(self.path), str(self.target))
-            _fsync(self.target.parent)
         except OSError as error:
             self.discard()
             raise cannot_write(self.target, error) from error
         self._done = True
+        # It is in place, and whole. A folder that may not be read, and some file systems, cannot be flushed by name.
+        with contextlib.suppress(OSError):
+            _fsync(self.target.parent)
 
     def discard(self) -> None:
         """Remove what was written so far."""
@@ -92,7 +97,7 @@ class Pending:
 
 
 @contextlib.contextmanager
-def replacing(target):
+def replacing(target: FilePath) -> Iterator[Path]:
     """`with replacing(path) as temporary:` write to `temporary`; `path` then has it all, or is untouched.
 
     OSErrors met inside become Problems that name `target`.
@@ -107,7 +112,7 @@ def replacing(target):
         pending.discard()
 
 
-def _fsync(path) -> None:
+def _fsync(path: Path) -> None:
     descriptor = os.open(str(path), os.O_RDONLY)
     try:
         os.fsync(descriptor)

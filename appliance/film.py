@@ -1,23 +1,26 @@
 """`reconet run` with a source or a sink: a film, a folder of pictures or a camera, stylised once through."""
 
+import argparse
 import contextlib
 import os
 import signal
 import sys
 import threading
+from typing import Dict, Iterator
 
 from .camera import open_camera
 from .display import open_display
 from .engine.stylizer import Stylizer
 from .errors import Problem
 from .files import Pending
-from .pipeline import Pipeline
+from .host import signals
+from .pipeline import Counters, Pipeline
 from .sheet import ContactSheet
 from .style import choice, store
 
 
-def stylise(arguments) -> int:
-    """Run until the source ends or it is told to stop. `arguments` are those of the command line. Raises Problem."""
+def stylise(arguments: argparse.Namespace) -> int:
+    """Run until the source ends or a signal asks to stop. `arguments` are those of the command line. Raises Problem."""
     arguments.camera, arguments.display = arguments.camera or "virtual", arguments.display or "none"
     _check_outputs(arguments)
     bundle = store.find(arguments.style)
@@ -30,7 +33,10 @@ def stylise(arguments) -> int:
         Pending(arguments.sheet).discard()  # better to learn now that it cannot be written
     display = open_display(arguments.display)
     pipeline = Pipeline(camera, stylizer, display, arguments.seconds, sheet.add if sheet else None)
-    with _stopping_on_signals(pipeline), _progress(pipeline.counters):
+    # The second time, the signal is meant: it ends the process.
+    with signals.handled({signal.SIGINT: pipeline.stop, signal.SIGTERM: pipeline.stop}, once=True), _progress(
+        pipeline.counters
+    ):
         counters = pipeline.run()
     if sheet:
         sheet.save(arguments.sheet)
@@ -48,13 +54,13 @@ def stylise(arguments) -> int:
     return 0
 
 
-def _frames(counters) -> str:
+def _frames(counters: Counters) -> str:
     return f"{counters.shown} frame" + ("s" if counters.shown != 1 else "")
 
 
-def _check_outputs(arguments) -> None:
+def _check_outputs(arguments: argparse.Namespace) -> None:
     places = [("--camera", arguments.camera), ("--display", arguments.display), ("--sheet", arguments.sheet)]
-    seen = {}
+    seen: Dict[str, str] = {}
     for option, place in places:
         if place in (None, "none", "virtual", "monitor") or place.startswith("/dev/"):
             continue
@@ -67,26 +73,12 @@ def _check_outputs(arguments) -> None:
 
 
 @contextlib.contextmanager
-def _stopping_on_signals(pipeline):
-    def stop(number, frame):
-        pipeline.stop()
-        signal.signal(number, before[number])  # the second time, it is meant
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _progress(counters):
+def _progress(counters: Counters) -> Iterator[None]:
     """A status line on stderr: rewritten twice a second on a terminal, a new one every 5 seconds elsewhere."""
     terminal = sys.stderr.isatty()
     over = threading.Event()
 
-    def report():
+    def report() -> None:
         while not over.wait(0.5 if terminal else 5.0):
             line = f"{_frames(counters)}, {counters.fps:.1f} fps, {counters.dropped} dropped"
             sys.stderr.write(f"\r{line}\x1b[K" if terminal else line + "\n")

@@ -6,10 +6,13 @@ BT.601); "bgrx" (H, W, 4), whose X means nothing.
 
 import threading
 from dataclasses import dataclass
-from typing import Any, Optional, Tuple
+from typing import Generic, Optional, Tuple, TypeVar
 
 import numpy as np
 from PIL import Image
+
+Size = Tuple[int, int]  # width, height
+Item = TypeVar("Item")
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of R, G, B in Y
 YUV_BLACK, YUV_STEPS = (16, 128, 128), (219, 224, 224)  # the bytes of black, and from black to white
@@ -22,15 +25,19 @@ _ROWS = 24
 
 @dataclass(frozen=True)
 class Frame:
-    """`pixels`: uint8 (height, width, channels), of `format`; `timestamp`: seconds, increasing; `index`: from 0."""
+    """`pixels`: uint8 (height, width, channels), of `format`; `timestamp`: seconds, increasing; `index`: from 0.
+
+    `made_for`: the size (width, height) of the network's input that a camera reduced it for, None for a whole frame.
+    """
 
     pixels: np.ndarray
     timestamp: float
     index: int
     format: str = "rgb"
+    made_for: Optional[Size] = None
 
 
-def cover(pixels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+def cover(pixels: np.ndarray, size: Size) -> np.ndarray:
     """Scale RGB or YUV `pixels` (H, W, 3) until they cover `size` (width, height) and crop to its centre."""
     height, width = pixels.shape[:2]
     if (width, height) == tuple(size):
@@ -39,7 +46,7 @@ def cover(pixels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     crop_width, crop_height = size[0] / scale, size[1] / scale
     left, top = (width - crop_width) / 2, (height - crop_height) / 2
     box = (max(left, 0.0), max(top, 0.0), min(left + crop_width, width), min(top + crop_height, height))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.BILINEAR, box=box))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, box=box))
 
 
 def converted(pixels: np.ndarray, source: str, target: str) -> np.ndarray:
@@ -84,17 +91,17 @@ def mix(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray, out: np.ndar
         np.copyto(out[row : row + _ROWS], y, casting="unsafe")
 
 
-class Mailbox:
+class Mailbox(Generic[Item]):
     """One slot between two threads. The latest item wins; `dropped` counts those that nobody took."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.dropped = 0
-        self._item: Any = None
+        self._item: Optional[Item] = None
         self._full = False
         self._closed = False
         self._changed = threading.Condition()
 
-    def put(self, item: Any, block: bool = False) -> bool:
+    def put(self, item: Item, block: bool = False) -> bool:
         """Leave `item`, in place of one that is still there; or, with `block`, wait until that one is taken.
 
         False when the mailbox is closed: nobody will take it.
@@ -109,7 +116,7 @@ class Mailbox:
             self._changed.notify_all()
             return True
 
-    def get(self, timeout: Optional[float] = None) -> Any:
+    def get(self, timeout: Optional[float] = None) -> Optional[Item]:
         """Wait for an item and take it. None when the mailbox is closed and empty, or after `timeout` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._full, timeout)

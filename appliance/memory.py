@@ -1,4 +1,4 @@
-"""Frames without allocation: memory that goes round. And what is freed goes back to the system."""
+"""Frames without allocation: memory that is used again. And freed memory that is returned to the system."""
 
 import contextlib
 import ctypes
@@ -11,7 +11,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def return_large_blocks() -> None:
-    """From now on let large blocks of memory, of this process, go back to the system as soon as they are freed.
+    """From now on return large blocks of this process's memory to the system as soon as they are freed.
 
     By itself glibc serves blocks of up to 32 MB from its heaps, one a thread, as soon as one such block has been freed
     once, and there they stay: a bundle's files while it is checked, a network's buffers before its first run.
@@ -21,7 +21,7 @@ def return_large_blocks() -> None:
 
 
 def return_the_rest() -> None:
-    """Let go back to the system what of smaller blocks is free just now, some milliseconds' work."""
+    """Return free heap pages to the system. Takes some milliseconds."""
     _libc("malloc_trim", 0)
 
 
@@ -33,7 +33,7 @@ def _libc(name: str, *arguments: int) -> None:
 class Memory:
     """uint8 arrays whose memory is used again once nobody holds them or a view of them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._free: List[bytearray] = []
         self._bytes = 0
 

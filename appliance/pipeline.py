@@ -4,12 +4,13 @@ import statistics
 import threading
 import time
 from collections import OrderedDict, deque
-from typing import Callable, Dict, Optional
+from typing import Callable, Deque, Dict, Optional
 
 import numpy as np
 
-from .frames import Frame, Mailbox, converted, cover
+from .frames import Frame, Mailbox, Size, converted, cover
 from .memory import Memory
+from .parts import Camera, Display, Stylizer
 
 # Medians are over this many of the latest frames.
 _REMEMBER = 600
@@ -21,19 +22,18 @@ _UNSEEN = (16, 16)  # pixels of frames that are dropped: converting whole ones w
 class Counters:
     """How many frames passed each station, and how long they took there. Read from any thread."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.captured = self.stylised = self.shown = self.dropped = 0
-        self._milliseconds: Dict[str, deque] = OrderedDict()
-        self._first: Optional[float] = None
-        self._last: Optional[float] = None
-        self._times: deque = deque()  # when frames were shown, of the last minute and the one before
+        self._milliseconds: Dict[str, Deque[float]] = OrderedDict()
+        self._first = self._last = 0.0  # when frames were shown
+        self._times: Deque[float] = deque()  # when frames were shown, of the last minute and the one before
 
     def took(self, stage: str, milliseconds: float) -> None:
         self._milliseconds.setdefault(stage, deque(maxlen=_REMEMBER)).append(milliseconds)
 
     def show(self) -> None:
         self._last = time.monotonic()
-        if self._first is None:
+        if not self.shown:
             self._first = self._last
         self.shown += 1
         self._times.append(self._last)
@@ -43,7 +43,8 @@ class Counters:
     @property
     def fps(self) -> float:
         """Frames shown per second, from the first to the last; 0.0 while there are fewer than two."""
-        return (self.shown - 1) / (self._last - self._first) if self.shown > 1 and self._last > self._first else 0.0
+        shown, first, last = self.shown, self._first, self._last  # in this order: `show` counts last
+        return (shown - 1) / (last - first) if shown > 1 and last > first else 0.0
 
     @property
     def recent_fps(self) -> float:
@@ -76,32 +77,31 @@ class Pipeline:
 
     def __init__(
         self,
-        camera,
-        stylizer,
-        display,
+        camera: Camera,
+        stylizer: Optional[Stylizer],
+        display: Display,
         seconds: Optional[float] = None,
         watch: Optional[Callable[[np.ndarray, np.ndarray], None]] = None,
     ):
         self.counters = Counters()
         self._camera, self._display, self._seconds, self._watch = camera, display, seconds, watch
         self.stylizer = stylizer
-        self._captured, self._stylised = Mailbox(), Mailbox()
+        self._captured: Mailbox[Frame] = Mailbox()
+        self._stylised: Mailbox[Frame] = Mailbox()
         self._stop = threading.Event()
         self._error: Optional[BaseException] = None
 
     @property
-    def stylizer(self):
+    def stylizer(self) -> Optional[Stylizer]:
         return self._stylizer
 
     @stylizer.setter
-    def stylizer(self, stylizer) -> None:
+    def stylizer(self, stylizer: Optional[Stylizer]) -> None:
         self._stylizer = stylizer
-        if hasattr(self._camera, "yuv_size"):
-            wants_yuv = stylizer is not None and stylizer.input_format == "yuv"
-            self._camera.yuv_size = stylizer.input_size if wants_yuv else None if stylizer else _UNSEEN
+        self._camera.yuv_size = _wanted(stylizer)
 
     def stop(self) -> None:
-        """End after the frames under way. Safe in a signal handler."""
+        """End after the frames under way. Safe from any thread, not in a signal handler (see host/signals.py)."""
         self._stop.set()
 
     def run(self) -> Counters:
@@ -165,8 +165,8 @@ class Pipeline:
             if frame is None:
                 break
             stylizer = self.stylizer
-            if stylizer is None:
-                continue
+            if stylizer is None or frame.made_for not in (None, _wanted(stylizer)):
+                continue  # nobody to see it, or what another style wanted: too small for this one, or cropped otherwise
             begin = time.perf_counter()
             source = converted(cover(frame.pixels, stylizer.input_size), frame.format, stylizer.input_format)
             self.counters.took("crop", 1000 * (time.perf_counter() - begin))
@@ -180,7 +180,7 @@ class Pipeline:
                 self._watch(
                     converted(source, stylizer.input_format, "rgb"), converted(pixels, stylizer.output_format, "rgb")
                 )
-            if stylizer.output_format not in getattr(self._display, "formats", ("rgb",)):
+            if stylizer.output_format not in self._display.formats:
                 pixels, shown = converted(pixels, stylizer.output_format, "rgb"), "rgb"
             else:
                 shown = stylizer.output_format
@@ -196,10 +196,17 @@ class Pipeline:
             if frame is None:
                 break
             begin = time.perf_counter()
-            if self._display.show(frame) is False:
+            if not self._display.show(frame):
                 continue
             self.counters.took("show", 1000 * (time.perf_counter() - begin))
             self.counters.show()
-            if getattr(self._camera, "clock", None) is time.monotonic:
+            if self._camera.monotonic:
                 # Some drivers say when a frame will have been taken.
                 self.counters.took("latency", max(0.0, 1000 * (time.monotonic() - frame.timestamp)))
+
+
+def _wanted(stylizer: Optional[Stylizer]) -> Optional[Size]:
+    """The size that a camera may reduce its frames to for `stylizer`; None where it has to give them whole."""
+    if stylizer is None:
+        return _UNSEEN
+    return stylizer.input_size if stylizer.input_format == "yuv" else None

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from .errors import Problem
-from .files import replacing
+from .files import FilePath, replacing
 
 _GAP = 8
 _KEEP = 24
@@ -31,7 +31,7 @@ class ContactSheet:
                 self._every *= 2
         self._seen += 1
 
-    def save(self, path) -> None:
+    def save(self, path: FilePath) -> None:
         """Write the sheet as PNG, whole or not at all. Raises Problem."""
         if not self._pairs:
             raise Problem(f"cannot write {path}: there was no frame to show")

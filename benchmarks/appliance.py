@@ -58,14 +58,14 @@ def rows(title: str, measured: dict[str, float], baseline: str) -> None:
 
 def upsampling(repeats: int) -> None:
     """Nearest x2 of the two tensors that `split` enlarges, by ours and by others."""
-    from appliance.engine.stages import shuffle_pixels, upsample_nearest
+    from appliance.engine.stages import NearestUpsampling, PixelShuffle
 
     rng = np.random.default_rng(0)
     for shape in ((54, 128, 128), (108, 256, 64)):
         source = rng.integers(-128, 128, shape, "int8")
-        out = np.empty((2 * shape[0], 2 * shape[1], shape[2]), "int8")
+        out, upsample = np.empty((2 * shape[0], 2 * shape[1], shape[2]), "int8"), NearestUpsampling(*shape[:2], 2)
         ways = {
-            "ours": lambda: upsample_nearest(source, 2, out),  # noqa: B023  (called before the next turn)
+            "ours": lambda: upsample(source, out),  # noqa: B023  (called before the next turn)
             "broadcast assignment": lambda: out.reshape(shape[0], 2, shape[1], 2, shape[2]).__setitem__(  # noqa: B023
                 ...,
                 source[:, None, :, None, :],  # noqa: B023
@@ -78,8 +78,9 @@ def upsampling(repeats: int) -> None:
         measured = {name: median_ms(way, repeats) for name, way in ways.items()}
         rows(f"nearest x2, {'x'.join(map(str, shape))}, int8", measured, "ours")
     cells, image = rng.integers(0, 256, (54, 128, 48), "uint8"), np.empty((216, 512, 3), "uint8")
+    shuffle = PixelShuffle(54, 128, 4)
     ways = {
-        "ours": lambda: shuffle_pixels(cells, 4, image),
+        "ours": lambda: shuffle(cells, image),
         "reshape and transpose": lambda: np.ascontiguousarray(
             cells.reshape(54, 128, 4, 4, 3).transpose(0, 2, 1, 3, 4)
         ).reshape(216, 512, 3),

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from appliance import daemon as daemon_module
+from appliance.camera.v4l2 import State
 from appliance.camera.yuyv import yuyv_to_yuv
 from appliance.display.screen import Place, enlarge
 from appliance.frames import Frame
@@ -183,7 +184,8 @@ def plain_numpy(size):
 class Camera:
     """Gives the same picture 30 times a second, as its network wants it."""
 
-    live, clock, fault, path, given = True, time.monotonic, None, "memory", "1280x720 at 30 fps"
+    live, fps, monotonic, fault = True, float(FPS), True, None
+    state = State(None, "memory", "1280x720 at 30 fps")
 
     def __init__(self, *_):
         self.yuv_size = None
@@ -200,7 +202,7 @@ class Camera:
             if self.yuv_size:
                 pixels = self._memory.array((self.yuv_size[1], self.yuv_size[0], 3))
                 yuyv_to_yuv(self._yuyv, pixels)
-                yield Frame(pixels, taken, index, "yuv")
+                yield Frame(pixels, taken, index, "yuv", self.yuv_size)
             index, due = index + 1, due + 1 / FPS
 
 

@@ -44,12 +44,13 @@ def painters(recipe: Recipe, networks: dict[str, keras.Model], stylizer: Stylize
     return {**found, "int8": int8} if stylizer else found
 
 
-def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, grams: list | None) -> dict:
+def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, targets: list | None) -> dict:
     """Means over photos, uint8 (N, H, W, 3), for each painter: {"content": {name: value}, "style", "blobs"}, and where
     there is a teacher "ssim" and "snr_teacher_db" against it; "snr_student_db" of int8 against the float student.
 
-    weights are VGG16's; grams the painting's Gram matrices, without which style is left out.
+    weights are VGG16's; targets what the painting asks for (perceptual.style_targets), without which style is left out.
     """
+    layers = tuple(recipe.style.content)
     table: dict[str, dict[str, list]] = {}
 
     def note(figure, name, value):
@@ -57,13 +58,13 @@ def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, 
 
     for photo in track(photos, "measuring on photos", console=Console(stderr=True)):
         exposed = expose(photo, meter(recipe.frame))[None].astype("float32") / 255
-        wanted = perceptual.features(weights, exposed)[perceptual.CONTENT_LAYER]
+        wanted = perceptual.features(weights, exposed, layers)
         drawn = {name: paint([photo])[0] for name, paint in painted.items()}
         for name, output in drawn.items():
-            made = perceptual.features(weights, (output[None].astype("float32") + 1) / 2)
-            note("content", name, float(losses.content(made[perceptual.CONTENT_LAYER], wanted)))
-            if grams:
-                note("style", name, float(losses.style([losses.gram(features) for features in made.values()], grams)))
+            image = (output[None].astype("float32") + 1) / 2
+            note("content", name, content_distance(perceptual.features(weights, image, layers), wanted, recipe))
+            if targets:
+                note("style", name, perceptual.style_distance(weights, image, targets, recipe.style))
             note("blobs", name, blob_share(to_bytes(output)))
             if "teacher" in drawn and name != "teacher":
                 note("ssim", name, ssim((drawn["teacher"] + 1) / 2, (output + 1) / 2))
@@ -71,6 +72,13 @@ def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, 
         if {"student", "int8"} <= drawn.keys():
             note("snr_student_db", "int8", snr_db(drawn["student"], drawn["int8"]))
     return {figure: {name: _rounded(np.mean(v)) for name, v in names.items()} for figure, names in table.items()}
+
+
+def content_distance(made: dict, wanted: dict, recipe: Recipe) -> float:
+    """The content loss of features {layer: (1, h, w, C)} against those of the frame, mean by the layers' weights."""
+    weights = recipe.style.content
+    total = sum(weight * float(losses.content(made[layer], wanted[layer])) for layer, weight in weights.items())
+    return total / sum(weights.values())
 
 
 def on_sintel(
@@ -93,8 +101,7 @@ def for_manifest(
     data: Path,
     photos: np.ndarray,
     painting: np.ndarray,
-    teacher: keras.Model,
-    student: keras.Model,
+    networks: dict[str, keras.Model],
     stylizer: Stylizer,
 ) -> dict:
     """Figures for a bundle's manifest: the ratios that a style is judged by, then what they are made of.
@@ -102,10 +109,10 @@ def for_manifest(
     photos are held-out frames, uint8 (N, H, W, 3), as a camera gives them; painting is (1, H, W, 3) in 0..1. Sintel's
     figures are left out when the data folder has none.
     """
-    weights = perceptual.load(recipe.perceptual, data)
-    grams = [losses.gram(features)[0] for features in perceptual.features(weights, painting).values()]
-    painted = painters(recipe, {"teacher": teacher, "student": student}, stylizer)
-    figures = on_photos(recipe, painted, photos, weights, grams)
+    weights = perceptual.load(recipe.perceptual, data, recipe.style)
+    targets = perceptual.style_targets(weights, painting, recipe.style)
+    painted = painters(recipe, networks, stylizer)
+    figures = on_photos(recipe, painted, photos, weights, targets)
     root = data / recipe.data.sintel
     stability = on_sintel(recipe, painted, root, [(scene, FRAME) for scene in HEADLINE]) if root.is_dir() else {}
     return {

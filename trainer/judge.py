@@ -12,12 +12,11 @@ from rich.table import Table
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
 from appliance.style import bundle
-from trainer import evaluation, losses, perceptual
+from trainer import evaluation, perceptual
 from trainer.data import pictures, sintel
-from trainer.distillation import student_run
 from trainer.recipe import Recipe
 from trainer.runs import load_model
-from trainer.training import teacher_run, with_norm
+from trainer.training import student_run, teacher_run, with_norm
 
 NETWORKS = ("teacher", "instance", "none", "frn", "student")
 KEPT = Path(__file__).with_name("weights")
@@ -34,12 +33,14 @@ FIGURES = (
 
 @dataclass
 class Work:
-    """A style's recipe, its networks by name, its bundle, the painting's Gram matrices, and what was not found."""
+    """A style's recipe, its networks by name, its bundle, what its painting asks for (perceptual.style_targets), and
+    what was not found.
+    """
 
     recipe: Recipe
     networks: dict[str, keras.Model] = field(default_factory=dict)
     style: bundle.Bundle | None = None
-    grams: list | None = None
+    targets: list | None = None
     missing: list[str] = field(default_factory=list)
 
     def painters(self) -> dict:
@@ -58,7 +59,7 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
     if path.suffix == bundle.SUFFIX:
         style = bundle.read(path)
         work = Work(recipe_told(path, style.manifest.provenance.get("recipe")), style=style)
-        wanted = ["teacher", "student"]
+        wanted = list(trained_networks(work.recipe))
     else:
         try:
             work = Work(recipe_told(path, json.loads(path.with_suffix(".json").read_text()).get("recipe")))
@@ -67,7 +68,7 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
                 f"{path}: no {path.stem}.json beside it that tells its recipe; name a bundle, or a network in "
                 "the folder of its run"
             ) from error
-        wanted = ["teacher", path.stem] if path.stem != "teacher" else ["teacher"]
+        wanted = [path.stem, *(name for name in trained_networks(work.recipe)[:-1] if name != path.stem)]
     folders = places(path, work.recipe, run)
     for name in wanted:
         if not find_network(work, name, folders, needed=path.stem == name):
@@ -99,6 +100,11 @@ def recipe_told(path: Path, fields: dict | None) -> Recipe:
         raise Problem(f"{path}: does not tell the recipe that made it; export it again") from error
 
 
+def trained_networks(recipe: Recipe) -> tuple[str, ...]:
+    """What a recipe trains, in that order."""
+    return ("teacher", "student") if recipe.teacher else ("student",)
+
+
 def network_run(recipe: Recipe, name: str, folder: Path):
     """The run that makes the network `name`: teacher, student, or a normalisation to compare with."""
     if name == "student":
@@ -122,18 +128,18 @@ def find_network(work: Work, name: str, folders: list[Path], needed: bool = Fals
 
 def _find_style(work, folders, data):
     for folder in folders:
-        runs = (network_run(work.recipe, name, folder) for name in ("teacher", "student"))
+        runs = (network_run(work.recipe, name, folder) for name in trained_networks(work.recipe))
         notes = [
             run.path("json") for run in runs if run.path("json").exists() and run.digest in run.path("json").read_text()
         ]
         if notes and (folder / "style.npz").exists():
-            work.grams = perceptual.load_style(folder / "style.npz")
+            work.targets = perceptual.load_style(folder / "style.npz", work.recipe.style)
             return
     painting = data / work.recipe.data.painting
     if painting.exists():
-        weights = perceptual.load(work.recipe.perceptual, data)
+        weights = perceptual.load(work.recipe.perceptual, data, work.recipe.style)
         picture, _ = pictures.painting(painting, work.recipe.data.painting_width)
-        work.grams = [losses.gram(features)[0] for features in perceptual.features(weights, picture).values()]
+        work.targets = perceptual.style_targets(weights, picture, work.recipe.style)
         return
     work.missing.append(
         f"no style.npz of this recipe and no {painting}: the style loss is left out; see --data and --run"
@@ -157,8 +163,8 @@ def evaluate(
     painted, report = work.painters(), {"name": work.recipe.name, "file": str(path)}
     if photos:
         shown = _evenly(pictures.centre(pictures.photographs(photos, work.recipe.size), work.recipe.size), most)
-        weights = perceptual.load(work.recipe.perceptual, data)
-        figures = evaluation.on_photos(work.recipe, painted, shown, weights, work.grams)
+        weights = perceptual.load(work.recipe.perceptual, data, work.recipe.style)
+        figures = evaluation.on_photos(work.recipe, painted, shown, weights, work.targets)
         report |= {"photos": len(shown), **evaluation.headline(figures), **figures}
     if sintel_root:
         found: dict[str, list] = {}

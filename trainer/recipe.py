@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import tomllib
 from pathlib import Path
 from typing import Literal
@@ -66,12 +67,16 @@ class Motion(_Section):
     drift: float = Field(0.06, ge=0, lt=0.5, description="relative change of brightness")
     gamma: float = Field(0.06, ge=0, lt=0.5, description="relative change of gamma")
     noise: float = Field(0.02, ge=0, lt=0.5, description="standard deviation, 0..1 pixels")
+    noise_before_exposure: bool = Field(False, description="as a sensor's: exposure amplifies it in dark frames")
 
 
 class Network(_Section):
     """ReCoNet's shape: encoder, residual blocks, decoder."""
 
     widths: tuple[int, int, int] = (32, 64, 128)
+    strides: tuple[Literal[1, 2], Literal[1, 2], Literal[1, 2]] = Field(
+        (1, 2, 2), description="of the encoder's convolutions; the decoder enlarges by 4, cells of the exit by the rest"
+    )
     blocks: int = Field(4, ge=1, le=16)
     first_kernel: int = Field(3, ge=1, le=15)
     last_kernel: int = Field(3, ge=1, le=15)
@@ -82,6 +87,52 @@ class Network(_Section):
             raise ValueError("first_kernel and last_kernel must be odd")
         return self
 
+    @model_validator(mode="after")
+    def _enough_strides(self):
+        if self.stride < 4:
+            raise ValueError(f"strides {list(self.strides)} shrink by {self.stride}; the decoder enlarges by 4 or more")
+        return self
+
+    @property
+    def stride(self) -> int:
+        """By how much the residual blocks' plane is smaller than the frame, per side."""
+        return math.prod(self.strides)
+
+    @property
+    def cell(self) -> int:
+        """Pixels a side of the cells in which the last convolution gives the image; 1 for plain pixels."""
+        return self.stride // 4
+
+
+LAYERS = tuple(
+    f"conv{block}_{i}" for block, count in ((1, 2), (2, 2), (3, 3), (4, 3), (5, 1)) for i in range(1, count + 1)
+)
+Layer = Literal[LAYERS]
+
+
+class Style(_Section):
+    """Between which features of VGG16 the style and content losses are taken, and how."""
+
+    loss: Literal["gram", "sliced"] = Field(
+        "gram", description="distance of Gram matrices (Gatys et al.), or sliced Wasserstein distance of the features"
+    )
+    layers: tuple[Layer, ...] = Field(("conv1_2", "conv2_2", "conv3_3", "conv4_3"), min_length=1)
+    weights: tuple[float, ...] | None = Field(None, description="of the layers; all 1 without it")
+    scales: tuple[Literal[1, 2, 4, 8], ...] = Field(
+        (1,), min_length=1, description="by how much the image is shrunk: at 2, strokes twice as large are asked for"
+    )
+    points: int = Field(2048, ge=16, description="sliced: features sampled from image and painting")
+    directions: int = Field(64, ge=1, description="sliced: random projections")
+    content: dict[Layer, float] = Field({"conv3_3": 1.0}, min_length=1, description="layers and their weights")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.weights is not None and len(self.weights) != len(self.layers):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.layers)} layers")
+        if self.loss == "gram" and self.scales != (1,):
+            raise ValueError('scales other than [1] need loss = "sliced"')
+        return self
+
 
 class Weights(_Section):
     """Weights of the loss terms; each term is normalised, so they compare across styles."""
@@ -90,13 +141,16 @@ class Weights(_Section):
     style: float = Field(10.0, ge=0)
     tv: float = Field(0.05, ge=0)
     tone: float = Field(0.0, ge=0)
+    colour: float = Field(0.0, ge=0)
+    high_pass: float = Field(0.0, ge=0)
+    lattice: float = Field(0.0, ge=0)
     palette: float = Field(0.0, ge=0)
     feature_temporal: float = Field(0.3, ge=0)
     output_temporal: float = Field(5.0, ge=0)
     frame_difference: float = Field(5.0, ge=0, description="pairs without flow only")
     teacher_output: float = Field(0.0, ge=0, description="students only")
     teacher_features: float = Field(0.0, ge=0, description="students only")
-    border: float = Field(0.0, ge=0, description="students only")
+    border: float = Field(0.0, ge=0, description="networks without normalisation only")
 
 
 class Phase(_Section):
@@ -138,7 +192,8 @@ class Recipe(_Section):
     frame: Frame = Frame()
     motion: Motion = Motion()
     network: Network = Network()
-    teacher: Teacher
+    style: Style = Style()
+    teacher: Teacher | None = Field(None, description="without it the student is trained from nothing")
     student: Student
 
     @property

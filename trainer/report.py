@@ -17,7 +17,7 @@ from appliance.camera.pictures import is_picture, read_picture
 from appliance.engine.interpreter import runtimes
 from appliance.files import replacing
 from appliance.frames import cover
-from trainer import evaluation, flow, judge, losses, perceptual
+from trainer import evaluation, flow, judge, perceptual
 from trainer.data import augment, video
 from trainer.edgetpu.convert import convert_instance_norm
 from trainer.edgetpu.cost import plan_costs
@@ -61,7 +61,7 @@ def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None,
         tell.print(f"{path}")
         work = judge.gather(path, data, run)
         folder = next((f for f in judge.places(path, work.recipe, run) if (f / "student.losses.jsonl").exists()), None)
-        weights = perceptual.load(work.recipe.perceptual, data)
+        weights = perceptual.load(work.recipe.perceptual, data, work.recipe.style)
         compared = _compared(work, path, run)
         painted = _painters(work, compared)
         parts.append(f"<h2>{html.escape(work.recipe.title)}</h2><p>{html.escape(work.recipe.artist)}</p>")
@@ -138,7 +138,7 @@ def _pictures(work, painted, compared, photos, weights, data):
     painting = data / work.recipe.data.painting
     style = _figure(read_picture(painting), "the painting") if painting.exists() else _gone("the painting (--data)")
     frames = {name: other.recipe.frame for name, other in compared.items()}
-    rows = []
+    rows, layers = [], tuple(work.recipe.style.content)
     for photo in track(photos, "drawing", console=Console(stderr=True)):
         seen = {}  # by exposure: what a network's content is compared with
         drawn = {name: paint([photo])[0] for name, paint in painted.items()}
@@ -147,12 +147,13 @@ def _pictures(work, painted, compared, photos, weights, data):
             frame = frames.get(name.removesuffix(" int8"), work.recipe.frame)
             if frame not in seen:
                 exposed = evaluation.expose(photo, evaluation.meter(frame))[None].astype("float32") / 255
-                seen[frame] = perceptual.features(weights, exposed)[perceptual.CONTENT_LAYER]
-            made = perceptual.features(weights, (output[None].astype("float32") + 1) / 2)
-            numbers = [f"content {float(losses.content(made[perceptual.CONTENT_LAYER], seen[frame])):.3f}"]
-            if work.grams:
-                grams = [losses.gram(features) for features in made.values()]
-                numbers.insert(0, f"style {float(losses.style(grams, work.grams)):.3f}")
+                seen[frame] = perceptual.features(weights, exposed, layers)
+            image = (output[None].astype("float32") + 1) / 2
+            made = perceptual.features(weights, image, layers)
+            numbers = [f"content {evaluation.content_distance(made, seen[frame], work.recipe):.3f}"]
+            if work.targets:
+                distance = perceptual.style_distance(weights, image, work.targets, work.recipe.style)
+                numbers.insert(0, f"style {distance:.3f}")
             numbers.append(f"blobs {blob_share(evaluation.to_bytes(output)):.1%}")
             for other, label in {"instance int8": ("instance", "float"), "int8": ("student", "float")}.items():
                 if name == other and label[0] in drawn:

@@ -1,16 +1,15 @@
 """Where frames come from: one module a source.
 
-A camera has `live` (whether time presses: the latest frame wins, or every frame is kept), `fps` (nominal), and
-`frames(stop)`, which yields `Frame`s of its native size until its end or until the event `stop` is set, and which
-releases the source when it is closed. Bad sources raise Problem, when opened or at the frame where it shows.
+What a camera is: parts.Camera. Bad sources raise Problem, when opened or at the frame where it shows.
 """
 
 import os
 
 from ..errors import Problem
+from ..parts import Camera
 
 
-def open_camera(spec: str, every_frame: bool = False):
+def open_camera(spec: str, every_frame: bool = False) -> Camera:
     """The camera that `spec` names: "virtual", a folder of pictures, a picture, a video file, or a device in /dev.
 
     `every_frame` keeps a live source from being paced: no frame is dropped.

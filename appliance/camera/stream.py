@@ -12,11 +12,12 @@ import os
 import select
 import threading
 import time
-from typing import List, Tuple
+from typing import Any, Iterator, List
 
 import numpy as np
 
 from ..errors import Problem
+from ..frames import Size
 from .yuyv import BT601, BT709, Colour
 
 SIZE = (1280, 720)
@@ -42,10 +43,10 @@ class Stream:
     """The camera at `path`, running. It is asked for `size` (width, height) and `fps`, and these say what it gives;
     `colour` how its YUV is meant, `pictures` are its buffers, YUYV (H, W, 2) each.
 
-    Raises Problem for a camera that does not do, and OSError.
+    Raises Problem for a camera that cannot be used, and OSError.
     """
 
-    def __init__(self, path: str, size: Tuple[int, int] = SIZE, fps: int = FPS):
+    def __init__(self, path: str, size: Size = SIZE, fps: int = FPS):
         self._api = import_v4l2()
         self.path, self.size, self.fps, self.colour = path, size, float(fps), BT601
         self.pictures: List[np.ndarray] = []
@@ -60,9 +61,9 @@ class Stream:
             self.close()
             raise
 
-    def newest(self, stop: threading.Event, seconds: float):
-        """Wait so long for a picture: the newest buffer, now ours until `queue`. None without one, or once `stop` is
-        set."""
+    def newest(self, stop: threading.Event, seconds: float) -> Any:
+        """Wait for a picture: the newest filled v4l2_buffer, ours until `queue`. None after `seconds`, or once `stop`
+        is set."""
         deadline = time.monotonic() + seconds
         while not stop.is_set():
             buffer = self._drain()
@@ -73,25 +74,28 @@ class Stream:
                     raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         return None
 
-    def timestamp(self, buffer) -> float:
+    def timestamp(self, buffer: Any) -> float:
         """When `buffer` was taken, on the clock of time.monotonic."""
         if buffer.flags & _TIMESTAMP_MASK != _TIMESTAMP_MONOTONIC:
             return time.monotonic()
-        return buffer.timestamp.secs + 1e-6 * buffer.timestamp.usecs
+        return float(buffer.timestamp.secs + 1e-6 * buffer.timestamp.usecs)
 
-    def queue(self, buffer) -> None:
+    def queue(self, buffer: Any) -> None:
         """Give `buffer` to the driver."""
         self._ioctl("QBUF", buffer)
 
     def close(self) -> None:
-        """Stop the camera, which may hang until it loses power when it is left running, and release it."""
-        if self._running:
-            with contextlib.suppress(OSError):  # unplugged
-                self._ioctl("STREAMOFF", ctypes.c_int(self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE))
-        self.pictures.clear()
-        while self._maps:
-            self._maps.pop().close()
-        os.close(self._fd)
+        """Stop the camera and release it. One left running may hang until it loses power."""
+        try:
+            if self._running:
+                with contextlib.suppress(OSError):  # unplugged
+                    self._ioctl("STREAMOFF", ctypes.c_int(self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE))
+            self.pictures.clear()
+            while self._maps:
+                with contextlib.suppress(BufferError):  # somebody looks at it: it is unmapped when they are done
+                    self._maps.pop().close()
+        finally:
+            os.close(self._fd)
 
     def _check(self) -> None:
         api, about = self._api, self._ioctl("QUERYCAP", self._api.v4l2_capability())
@@ -137,7 +141,7 @@ class Stream:
         if pix.pixelformat != api.V4L2_PIX_FMT_YUYV:
             raise Problem(f"{self.path} gives {fourcc(pix.pixelformat)} when asked for YUYV: use another camera")
         self.size, self.colour = (pix.width // 2 * 2, pix.height), colour_of(given, api)
-        return pix.bytesperline or 2 * pix.width
+        return int(pix.bytesperline or 2 * pix.width)
 
     def _map(self, row: int) -> None:
         api, (width, height) = self._api, self.size
@@ -157,7 +161,7 @@ class Stream:
         self._running = True
         self._ioctl("STREAMON", ctypes.c_int(self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE))
 
-    def _drain(self):
+    def _drain(self) -> Any:
         """The newest whole buffer that is filled, or None. Others go back to the driver."""
         newest = None
         while True:
@@ -175,7 +179,7 @@ class Stream:
                 self.queue(newest)
             newest = buffer
 
-    def _ioctl(self, name: str, argument):
+    def _ioctl(self, name: str, argument: Any) -> Any:
         request = getattr(self._api, "VIDIOC_" + name) & 0xFFFFFFFF  # some of the package's are negative
         while True:
             with contextlib.suppress(InterruptedError):
@@ -188,16 +192,16 @@ class NotACamera(Problem):
 
 
 @contextlib.contextmanager
-def explained(path: str):
-    """Turns an OSError about the camera at `path` into a Problem."""
+def explained(path: str) -> Iterator[None]:
+    """Turn an OSError about the camera at `path` into a Problem."""
     try:
         yield
     except OSError as error:
-        why = _WHY.get(error.errno) or f"{(error.strerror or str(error)).lower()}: use another camera"
+        why = _WHY.get(error.errno or 0) or f"{(error.strerror or str(error)).lower()}: use another camera"
         raise Problem(f"cannot use the camera {path}: {why}") from error
 
 
-def colour_of(given, api) -> Colour:
+def colour_of(given: Any, api: Any) -> Colour:
     """What the v4l2_format `given` says about Y, U and V; where it says nothing, the defaults of videodev2.h."""
     words = (ctypes.c_uint32 * 12).from_buffer(given.fmt)
     told = words[_PRIV] == _PRIV_MAGIC
@@ -213,7 +217,7 @@ def fourcc(pixelformat: int) -> str:
     return pixelformat.to_bytes(4, "little").decode("ascii", "replace").strip()
 
 
-def import_v4l2():
+def import_v4l2() -> Any:
     """The kernel's structures and numbers. Raises Problem when they are not installed."""
     try:
         import v4l2

@@ -1,14 +1,14 @@
-"""A Video4Linux2 camera that gives YUYV. Absent, unplugged or stalled, it is tried again for ever."""
+"""A Video4Linux2 camera that gives YUYV. Absent, unplugged or stalled, it is retried indefinitely."""
 
 import contextlib
 import glob
 import os
 import threading
 import time
-from typing import Iterator, Optional, Tuple
+from typing import Any, Dict, Generator, List, NamedTuple, Optional
 
 from ..errors import Problem
-from ..frames import Frame
+from ..frames import Frame, Size
 from ..memory import Memory
 from .pictures import natural_key
 from .stream import FPS, SIZE, NotACamera, Stream, explained, import_v4l2
@@ -19,99 +19,119 @@ STALLED = 2.0  # seconds without a picture
 BACKOFF = (0.5, 10.0)  # seconds between tries: the first, doubling to the last
 
 
+class State(NamedTuple):
+    """What a camera is doing. `fault`: in one line why there is no picture, None while there is one. `path`: the device
+    in use, None without one; `given`: the size and rate that it gives, in words."""
+
+    fault: Optional[str] = None
+    path: Optional[str] = None
+    given: str = ""
+
+
 class V4l2Camera:
     """The first that works of `device`, /dev/reconet-camera and /dev/video*, asked for `size` (width, height) and fps.
 
     Frames are RGB of the camera's size, or, while `yuv_size` (width, height) is set and the camera gives at least twice
-    that, YUV of that size (yuyv_to_yuv). It may be set at any time. `fault` says in one line why there is no picture,
-    and is None while there is one. `path` is the device in use, `given` the size and rate that it gives. A frame's
-    memory serves another frame once nobody holds its pixels.
+    that, YUV of that size (yuyv_to_yuv), with `made_for` set to it. It may be set at any time. `state` may be read from
+    any thread; `fault` and `path` are those of `state`. A frame's memory is used again once nobody holds its pixels.
     """
 
     live = True
-    clock = time.monotonic  # of the frames' timestamps: when the light fell
+    monotonic = True  # timestamps: when the light fell
 
     def __init__(
         self,
         device: Optional[str] = None,
-        size: Tuple[int, int] = SIZE,
+        size: Size = SIZE,
         fps: int = FPS,
-        yuv_size: Optional[Tuple[int, int]] = None,
+        yuv_size: Optional[Size] = None,
     ):
         import_v4l2()
         self.yuv_size = yuv_size
-        self.fault: Optional[str] = None
-        self.path: Optional[str] = None
-        self.given = ""
+        self.state = State()
         self._memory = Memory()
         self.configure(device, size, fps)
 
-    def configure(self, device: Optional[str], size: Tuple[int, int] = SIZE, fps: int = FPS) -> None:
-        """Ask for something else. Safe at any time: the camera is opened again where that makes a difference."""
+    def configure(self, device: Optional[str], size: Size = SIZE, fps: int = FPS) -> None:
+        """Ask for another device, size or rate. Safe from any thread: the camera is opened again if they differ."""
         self.fps = float(fps)
-        self._wanted = (device, tuple(size), fps)
+        self._wanted = (device, size, fps)
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    @property
+    def fault(self) -> Optional[str]:
+        return self.state.fault
+
+    @property
+    def path(self) -> Optional[str]:
+        return self.state.path
+
+    def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         index, last, wait = 0, 0.0, BACKOFF[0]
         while not stop.is_set():
-            wanted = self._wanted
+            wanted, devices = self._wanted, _devices()
             try:
                 with contextlib.closing(open_first(*wanted)) as stream, explained(stream.path):
-                    self.path, self.fps = stream.path, stream.fps
-                    self.given = "{}x{} at {:g} fps".format(*stream.size, stream.fps)
+                    self.fps = stream.fps
+                    running = State(None, stream.path, "{}x{} at {:g} fps".format(*stream.size, stream.fps))
+                    self.state = running._replace(fault=self.state.fault)  # until there is a picture
                     while wanted == self._wanted:
-                        buffer = self._newest(stream, stop, wait)
+                        buffer = self._newest(stream, stop, wait, devices)
                         if buffer is None:
                             wait = min(2 * wait, BACKOFF[1])
                             break
-                        pixels, layout = self._copy(stream, buffer.index)
                         last = max(stream.timestamp(buffer), last + 1e-6)
+                        frame = self._frame(stream, buffer.index, last, index)
                         stream.queue(buffer)
-                        self.fault, self.path, wait = None, stream.path, BACKOFF[0]
-                        yield Frame(pixels, last, index, layout)
+                        self.state, wait = running, BACKOFF[0]
+                        yield frame
                         index += 1
             except Problem as problem:
-                self.fault, self.path = str(problem), None
-                wait = BACKOFF[0] if _rest(stop, wait) else min(2 * wait, BACKOFF[1])
+                self.state = State(str(problem))
+                wait = BACKOFF[0] if _rest(stop, wait, devices) else min(2 * wait, BACKOFF[1])
 
-    def _newest(self, stream: Stream, stop: threading.Event, wait: float):
-        """The newest buffer. None when `stop` is set, or to open a stalled camera again: it may go on by itself, so
-        until its next try, or until a device comes or goes, it is listened to."""
-        buffer, before = stream.newest(stop, STALLED), glob.glob("/dev/video*")
+    def _newest(self, stream: Stream, stop: threading.Event, wait: float, devices: List[str]) -> Any:
+        """The newest buffer, a v4l2_buffer. None when `stop` is set, or when a stalled camera is to be opened again.
+
+        A stalled camera may resume by itself: so it is listened to for `wait` seconds, or until other devices than
+        `devices` are there.
+        """
+        buffer = stream.newest(stop, STALLED)
         if buffer is None and not stop.is_set():
-            self.fault = f"{stream.path} gave no picture for {STALLED:.0f} seconds: check its cable"
-            self.path, end = None, time.monotonic() + wait
-            while (
-                buffer is None and time.monotonic() < end and not stop.is_set() and glob.glob("/dev/video*") == before
-            ):
+            self.state = State(f"{stream.path} gave no picture for {STALLED:.0f} seconds: check its cable")
+            end = time.monotonic() + wait
+            while buffer is None and time.monotonic() < end and not stop.is_set() and _devices() == devices:
                 buffer = stream.newest(stop, min(BACKOFF[0], end - time.monotonic()))
         return buffer
 
-    def _copy(self, stream: Stream, index: int):
+    def _frame(self, stream: Stream, buffer: int, timestamp: float, index: int) -> Frame:
         size = self.yuv_size
         if size and 2 * size[0] <= stream.size[0] and 2 * size[1] <= stream.size[1]:
             pixels = self._memory.array((size[1], size[0], 3))
-            yuyv_to_yuv(stream.pictures[index], pixels, stream.colour.full_range)
-            return pixels, "yuv"
+            yuyv_to_yuv(stream.pictures[buffer], pixels, stream.colour.full_range)
+            return Frame(pixels, timestamp, index, "yuv", made_for=size)
         pixels = self._memory.array((stream.size[1], stream.size[0], 3))
-        yuyv_to_rgb(stream.pictures[index], pixels, stream.colour)
-        return pixels, "rgb"
+        yuyv_to_rgb(stream.pictures[buffer], pixels, stream.colour)
+        return Frame(pixels, timestamp, index)
 
 
-def _rest(stop: threading.Event, seconds: float) -> bool:
-    """Wait; gives at once whether a device was plugged in or out meanwhile."""
-    before = glob.glob("/dev/video*")
+def _devices() -> List[str]:
+    return glob.glob("/dev/video*")
+
+
+def _rest(stop: threading.Event, seconds: float, devices: List[str]) -> bool:
+    """Wait for `seconds`, or until other devices than `devices` are there. Returns whether there are."""
     while seconds > 0 and not stop.wait(min(seconds, BACKOFF[0])):
-        if glob.glob("/dev/video*") != before:
+        if _devices() != devices:
             return True
         seconds -= BACKOFF[0]
     return False
 
 
-def open_first(device: Optional[str], size: Tuple[int, int] = SIZE, fps: int = FPS) -> Stream:
+def open_first(device: Optional[str], size: Size = SIZE, fps: int = FPS) -> Stream:
     """The first that works of `device`, the alias and all video devices. Raises Problem: why the first one does not."""
-    paths = ([device] if device else []) + glob.glob(ALIAS) + sorted(glob.glob("/dev/video*"), key=natural_key)
-    once, problems = {}, []
+    paths = ([device] if device else []) + glob.glob(ALIAS) + sorted(_devices(), key=natural_key)
+    once: Dict[str, str] = {}
+    problems: List[Problem] = []
     for path in paths:
         once.setdefault(os.path.realpath(path), path)
     for path in once.values():

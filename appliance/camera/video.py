@@ -2,20 +2,22 @@
 
 import os
 import threading
-from typing import Iterator
+from typing import Any, Generator, Optional
 
 import numpy as np
 
 from ..errors import Problem
-from ..frames import Frame
+from ..files import FilePath
+from ..frames import Frame, Size
 
 
 class VideoCamera:
     """The first video stream of the file at `path`, upright and with square pixels."""
 
-    live = False
+    live = monotonic = False
 
-    def __init__(self, path):
+    def __init__(self, path: FilePath):
+        self.yuv_size: Optional[Size] = None
         self._av = import_av()
         self._path = path
         if not os.path.isfile(str(path)):
@@ -36,8 +38,9 @@ class VideoCamera:
         self._stream.thread_type = "AUTO"
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 30)
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        index, last = -1, None
+    def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
+        index = -1
+        last: Optional[float] = None
         try:
             for index, picture in enumerate(self._container.decode(self._stream)):
                 if stop.is_set():
@@ -54,14 +57,14 @@ class VideoCamera:
         if index < 0:
             raise Problem(f"{self._path} has no frames: choose another video")
 
-    def _problem(self, error, where: str = "") -> Problem:
+    def _problem(self, error: Exception, where: str = "") -> Problem:
         why = (getattr(error, "strerror", None) or str(error)).lower()
         if isinstance(error, self._av.error.InvalidDataError):
             why = "not a video, or damaged"
         return Problem(f"cannot read {self._path}{where}: {why}: choose another video")
 
 
-def _upright(picture, pixel_aspect) -> np.ndarray:
+def _upright(picture: Any, pixel_aspect: Any) -> np.ndarray:
     """The decoded frame as uint8 RGB (H, W, 3), with square pixels, turned as its display matrix says."""
     width = max(1, round(picture.width * (pixel_aspect or 1)))
     pixels = picture.reformat(width=width, height=picture.height, format="rgb24").to_ndarray()
@@ -69,7 +72,7 @@ def _upright(picture, pixel_aspect) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels
 
 
-def import_av():
+def import_av() -> Any:
     """PyAV. Raises Problem when it is not installed."""
     try:
         import av

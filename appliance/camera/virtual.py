@@ -1,4 +1,4 @@
-"""The virtual camera: a slow pan and zoom over photographs, with cross-fades, for ever.
+"""The virtual camera: a slow pan and zoom over photographs, with cross-fades, without end.
 
 Frame k is always the same picture, so what it feeds can be compared from run to run.
 """
@@ -6,12 +6,12 @@ Frame k is always the same picture, so what it feeds can be compared from run to
 import threading
 import time
 from pathlib import Path
-from typing import Iterator, Tuple
+from typing import Generator, Optional, Tuple
 
 import numpy as np
 from PIL import Image
 
-from ..frames import Frame
+from ..frames import Frame, Size
 from .pictures import read_picture
 
 SIZE = (640, 360)
@@ -31,14 +31,15 @@ _SHOTS = (
 class VirtualCamera:
     """640x360 at 30 fps. `paced`: in real time, skipping what nobody had time for; else as fast as it is asked."""
 
-    fps = FPS
+    fps, monotonic = FPS, False
 
     def __init__(self, paced: bool = True):
         self.live = paced
+        self.yuv_size: Optional[Size] = None
         folder = Path(__file__).with_name("photos")
         self._photos = [Image.fromarray(read_picture(folder / name)) for name, _, _ in _SHOTS]
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         start, index = time.monotonic(), 0
         while not stop.is_set():
             if self.live:
@@ -65,7 +66,7 @@ class VirtualCamera:
         progress = at / (_SHOT + _FADE)
         x, y, width = (a + (b - a) * progress for a, b in zip(begin, end))
         # Pillow resamples from a box with fractional edges, so the motion is smooth below one pixel.
-        return photo.resize(SIZE, Image.BICUBIC, box=_box(photo.size, x, y, width))
+        return photo.resize(SIZE, Image.Resampling.BICUBIC, box=_box(photo.size, x, y, width))
 
 
 def _box(size: Tuple[int, int], x: float, y: float, width: float) -> Tuple[float, float, float, float]:

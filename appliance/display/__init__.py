@@ -1,16 +1,15 @@
 """Where stylised frames go: one module a sink.
 
-A display has `show(frame)`, which takes a `Frame` and gives False when it could not be seen; `formats`, those of
-frames that it takes, where that is more than "rgb"; `finish()`, after which its output is whole and in place; and
-`discard()`, which leaves nothing behind. Places that cannot be written raise Problem, at once where that can be known.
+What a display is: parts.Display. Places that cannot be written raise Problem, at once where that can be known.
 """
 
 import os
 
 from ..errors import Problem
+from ..parts import Display
 
 
-def open_display(spec: str):
+def open_display(spec: str) -> Display:
     """The display that `spec` names: "none", "monitor", a file that ends in .mp4, or a folder for PNG pictures."""
     if spec == "none":
         from .none import NoDisplay

@@ -5,8 +5,13 @@ import time
 from dataclasses import replace
 from typing import Callable, Optional, Tuple
 
-from ..frames import Frame
+import numpy as np
+
+from ..frames import Frame, Size
+from ..parts import Monitor
 from .slate import caption, slate
+
+_Slate = Tuple[Size, str, str]  # size, title, text
 
 _LARGEST = 1280  # pixels across a slate: larger ones look no better
 
@@ -14,18 +19,19 @@ _LARGEST = 1280  # pixels across a slate: larger ones look no better
 class Announcer:
     """A display, as the pipeline wants it, on `monitor`; the rest may be called from any thread.
 
-    `shown` is called after each picture or slate that reached the monitor. `notice` stands over the picture as long as
-    it is not None. `said` is the slate on the screen, (title, text), and None while there is a picture.
+    `shown(seen)` is called after each picture or slate: `seen` says whether it reached the monitor. It is not called
+    when that failed and the monitor has no `fault` that says why. `notice` stands over the picture as long as it is not
+    None. `said` is the slate on the screen, (title, text), and None while there is a picture.
     """
 
     formats = ("rgb", "bgrx")
 
-    def __init__(self, monitor, shown: Callable[[], None] = lambda: None):
+    def __init__(self, monitor: Monitor, shown: Callable[[bool], None] = lambda seen: None):
         self.notice: Optional[str] = None
         self.said: Optional[Tuple[str, str]] = None
         self._monitor, self._shown = monitor, shown
-        self._caption, self._until = "", 0.0
-        self._drawn: Tuple = (None, None)  # the latest slate: what it is of, and its pixels
+        self._caption = "", 0.0  # its text, and until when it is shown
+        self._drawn: Optional[Tuple[_Slate, np.ndarray]] = None  # the latest slate, and its pixels
         self._last_picture: Optional[float] = None
         self._closed = False
         self._lock = threading.Lock()
@@ -43,30 +49,31 @@ class Announcer:
     @property
     def silence(self) -> float:
         """Seconds since the last picture; infinite before the first."""
-        return time.monotonic() - self._last_picture if self._last_picture is not None else float("inf")
+        last = self._last_picture
+        return time.monotonic() - last if last is not None else float("inf")
 
     def show(self, frame: Frame) -> bool:
         with self._lock:
             if self._closed:
                 return False
-            text = self._caption if time.monotonic() < self._until else self.notice
+            caption_text, until = self._caption
+            text = caption_text if time.monotonic() < until else self.notice
             seen = self._monitor.show(replace(frame, pixels=caption(frame.pixels.copy(), text)) if text else frame)
             if seen:
-                self.said, self._last_picture, self._drawn = None, time.monotonic(), (None, None)
-        if seen:
-            self._shown()
+                self.said, self._last_picture, self._drawn = None, time.monotonic(), None
+        self._report(seen)
         return seen
 
     def caption(self, text: str, seconds: float) -> None:
         """Put `text` over the picture for a while."""
-        self._caption, self._until = text, time.monotonic() + seconds
+        self._caption = text, time.monotonic() + seconds
 
     def say(self, title: str, text: str = "") -> bool:
-        """Show words in place of the picture, until the next one. Gives whether they can be seen."""
+        """Show words in place of the picture, until the next one. Returns whether they can be seen."""
         with self._lock:
             return not self._closed and self._say(title, text)
 
-    def swap(self, monitor) -> None:
+    def swap(self, monitor: Monitor) -> None:
         """Go on with another monitor. The one before is released."""
         with self._lock:
             self._monitor.finish()
@@ -90,16 +97,22 @@ class Announcer:
 
     discard = finish
 
-    def _say(self, title, text):
-        if not self._monitor.connect():
+    def _report(self, seen: bool) -> None:
+        if seen or self._monitor.fault:
+            self._shown(seen)
+
+    def _say(self, title: str, text: str) -> bool:
+        size = self._monitor.size if self._monitor.connect() else None
+        if size is None:
+            self._report(False)
             return False
-        width, height = self._monitor.size
+        width, height = size
         shrink = -(-width // _LARGEST)
         wanted = (width // shrink, height // shrink), title, text
-        if wanted != self._drawn[0]:
+        if self._drawn is None or wanted != self._drawn[0]:
             self._drawn = wanted, slate(*wanted)
         seen = self._monitor.show(Frame(self._drawn[1], time.monotonic(), 0, "bgrx"))
         if seen:
             self.said = title, text
-            self._shown()
+        self._report(seen)
         return seen

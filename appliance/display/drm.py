@@ -9,12 +9,14 @@ import select
 import struct
 import time
 from ctypes import c_uint32, c_uint64
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
 import numpy as np
 
 from . import libdrm
 from .libdrm import Mode
+
+T = TypeVar("T")
 
 XRGB8888 = 0x34325258  # the bytes B, G, R, X
 PREFERRED, INTERLACED = 1 << 3, 1 << 4  # of Mode.type, of Mode.flags
@@ -90,7 +92,7 @@ class Card:
     def connector(self, number: int, call: str = "drmModeGetConnectorCurrent") -> Connector:
         """The connector with the id `number`, as the kernel knows it: this is quick."""
 
-        def parse(found):
+        def parse(found: Any) -> Connector:
             kind = found.connector_type
             name = f"{_CONNECTORS[kind] if kind < len(_CONNECTORS) else 'Unknown'}-{found.connector_type_id}"
             modes = tuple(Mode.from_buffer_copy(mode) for mode in found.modes[: found.count_modes])
@@ -140,6 +142,8 @@ class Card:
         """
         self._flips += 1
         request = self._lib.drmModeAtomicAlloc()
+        if not request:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         try:
             for (owner, name), value in state.items():
                 self._check(self._lib.drmModeAtomicAddProperty(request, owner, name, value & 0xFFFFFFFFFFFFFFFF))
@@ -162,7 +166,7 @@ class Card:
             while start + _EVENT.size <= len(data):
                 kind, length, user_data, seconds, microseconds, _, _ = _EVENT.unpack_from(data, start)
                 if kind == _FLIP_COMPLETE and user_data == ticket:
-                    return seconds + 1e-6 * microseconds
+                    return float(seconds + 1e-6 * microseconds)
                 start += max(length, 8)
 
     def _crtcs(self) -> List[int]:
@@ -205,8 +209,8 @@ class Card:
         }
         return Plane(number, properties["type"][1], crtc, properties)
 
-    def _read(self, get: str, parse, *arguments):
-        """What `parse` makes of a structure that libdrm gives and takes back."""
+    def _read(self, get: str, parse: Callable[[Any], T], *arguments: int) -> T:
+        """What `parse` makes of a structure that libdrm allocates and frees."""
         found = getattr(self._lib, get)(self._fd, *arguments)
         if not found:
             self._check(-1)
@@ -216,8 +220,9 @@ class Card:
             getattr(self._lib, libdrm.free(get))(found)
 
     def _check(self, result: int) -> None:
+        """Raise OSError for a negative `result`: -1 with errno set, or, as most of xf86drmMode.h return it, -errno."""
         if result < 0:
-            number = ctypes.get_errno()
+            number = ctypes.get_errno() if result == -1 else -result
             raise OSError(number, os.strerror(number))
 
 
@@ -228,7 +233,9 @@ class Buffer:
     """
 
     def __init__(self, card: Card, size: Tuple[int, int]):
-        self._card, self._lib, self._map, self.id = card, card._lib, None, 0
+        self._card, self._lib, self.id = card, card._lib, 0
+        self._map: Optional[mmap.mmap] = None
+        self.pixels = np.empty((0, 0), np.uint32)
         dumb = libdrm.CreateDumb(width=size[0], height=size[1], bpp=32)
         card._check(self._lib.drmIoctl(card._fd, _CREATE_DUMB, ctypes.byref(dumb)))
         self._handle = dumb.handle
@@ -249,8 +256,8 @@ class Buffer:
         """Free it. A plane that shows it goes dark."""
         if self.id:
             self._lib.drmModeRmFB(self._card._fd, self.id)
-        self.pixels = None
+        self.pixels = np.empty((0, 0), np.uint32)
         if self._map is not None:
-            with contextlib.suppress(BufferError):  # somebody looks at it: it goes when they have done
+            with contextlib.suppress(BufferError):  # somebody looks at it: it is unmapped when they are done
                 self._map.close()
         self._lib.drmIoctl(self._card._fd, _DESTROY_DUMB, ctypes.byref(c_uint32(self._handle)))

@@ -5,7 +5,7 @@ import errno
 import glob
 import socket
 import time
-from typing import List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -27,10 +27,11 @@ class KmsDisplay:
     """A monitor on `connector`, in a mode of `size` (width, height); by default the first one, in the mode that it
     asks for, of the first of /dev/dri/card*.
 
-    Without a monitor or a card, or while another program has them, it is tried again for ever. `fault` says in one
-    line what is wrong, and is None while all is well: it may be just that there is no mode of that size, and another
-    one is used. Of a frame larger than the mode the middle is shown, a smaller one fills the screen as far as it can.
-    For one thread at a time. Raises Problem when libdrm is not installed.
+    Without a monitor or a card, or while another program holds the card, it retries indefinitely. `fault` says in one
+    line what is wrong and is None while all is well. It may also say that there is no mode of that size and another
+    one is used. A frame larger than the mode is cropped to its middle, a smaller one fills the screen as far as it can.
+    One thread at a time may call the methods; `fault`, `size` and `mode` may be read from any thread.
+    Raises Problem when libdrm is not installed.
     """
 
     formats = ("rgb", "bgrx")
@@ -48,43 +49,41 @@ class KmsDisplay:
     @property
     def size(self) -> Optional[Tuple[int, int]]:
         """(width, height) of the mode in use; None while there is no display."""
-        return self._screen.mode.size if self._screen else None
+        screen = self._screen  # read once: the thread that shows may close it at any time
+        return screen.mode.size if screen else None
 
     @property
     def mode(self) -> Optional[str]:
-        """What is driven how, in words; None while there is no display."""
-        if not self._screen:
+        """The connector, the mode and the scaling, in words; None while there is no display."""
+        screen = self._screen
+        if not screen:
             return None
-        screen, mode = self._screen, self._screen.mode
+        mode = screen.mode
         return "{} {}x{} {} Hz, {}".format(screen.connector.name, *mode.size, refresh(mode), screen.scaling)
 
     def connect(self) -> bool:
-        """Find the display, or see that it is still there. True when it is; `size` and `mode` are known then."""
-        return self._attempt(lambda: None)
+        """Open the display, or check that it is still there. True when it is: `size` and `mode` are known then."""
+        return self._attempt(lambda screen: None)
 
     def show(self, frame: Frame) -> bool:
-        """Put `frame` on the screen: True when it is seen, from `flipped_at` on. Without a display False, and `fault`
-        says why. It waits for the monitor's next refresh, for a second at most."""
-        return self._attempt(lambda: self._flip(frame))
+        """Put `frame` on the screen. True when it is seen, from `flipped_at` on; False when there is no display, and
+        `fault` says why. Waits for the monitor's next refresh, for a second at most."""
+        return self._attempt(lambda screen: self._flip(screen, frame))
 
     def finish(self) -> None:
-        """Put back what was on the screen at first."""
+        """Restore what was on the screen at first."""
         self._close()
         self._hotplug.close()
 
     discard = finish
 
-    def _attempt(self, work) -> bool:
+    def _attempt(self, work: Callable[[Screen], None]) -> bool:
         try:
-            told = self._hotplug.happened()
-            if self._screen:
-                self._watch(told)
-            elif told or time.monotonic() >= self._again:
-                self._open()
-            else:
+            screen = self._current(self._hotplug.happened())
+            if screen is None:
                 return False
-            with explained(self._screen.card.path, self._screen.connector.name):
-                work()
+            with explained(screen.card.path, screen.connector.name):
+                work(screen)
         except BaseException as error:
             self._close(restore=not isinstance(error, NoMonitor))
             if not isinstance(error, Problem):
@@ -96,30 +95,39 @@ class KmsDisplay:
         self.fault, self._wait = self._warning, BACKOFF[0]
         return True
 
-    def _flip(self, frame: Frame) -> None:
+    def _flip(self, screen: Screen, frame: Frame) -> None:
         bgrx = np.ascontiguousarray(converted(frame.pixels, frame.format, "bgrx"))
         # Cards without vertical interrupts may not know the time.
-        self.flipped_at = self._screen.show(bgrx.view(np.uint32)[..., 0]) or time.monotonic()
+        self.flipped_at = screen.show(bgrx.view(np.uint32)[..., 0]) or time.monotonic()
 
-    def _watch(self, told: bool) -> None:
-        """See whether the monitor was unplugged or changed: a card goes on flipping without one."""
+    def _current(self, changed: bool) -> Optional[Screen]:
+        """The screen to show on; None until the next try is due. `changed`: a monitor or a card came or went."""
+        if self._screen:
+            return self._checked(self._screen, changed)
+        if changed or time.monotonic() >= self._again:
+            return self._open()
+        return None
+
+    def _checked(self, screen: Screen, changed: bool) -> Screen:
+        """`screen`, or another one if the monitor changed. A card goes on flipping without a monitor: so look."""
         now = time.monotonic()
-        if now < self._look and not told:
-            return
+        if now < self._look and not changed:
+            return screen
         self._look = now + _LOOK
-        screen = self._screen
         with explained(screen.card.path, screen.connector.name):
             connector = screen.card.connector(screen.connector.id)
         if not connector.connected:
             raise no_monitor([connector], screen.card.path)
         if connector.modes and choose_mode(connector, self._wanted[1])[0].timings != screen.mode.timings:
             self._close()
-            self._open()
+            return self._open()
+        return screen
 
-    def _open(self) -> None:
+    def _open(self) -> Screen:
         connector, size, card = self._wanted
-        self._screen, self._warning = open_first(connector, size, card)
-        self._look = time.monotonic() + _LOOK
+        screen, self._warning = open_first(connector, size, card)
+        self._screen, self._look = screen, time.monotonic() + _LOOK
+        return screen
 
     def _close(self, restore: bool = True) -> None:
         screen, self._screen = self._screen, None
@@ -136,9 +144,9 @@ class NotADisplay(Problem):
 
 
 class Hotplug:
-    """What the kernel tells about monitors and cards that come and go, where it may be heard."""
+    """The kernel's events about monitors and cards that come and go, where it may be heard."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._socket: Optional[socket.socket] = None
         with contextlib.suppress(OSError):
             self._socket = socket.socket(
@@ -147,15 +155,17 @@ class Hotplug:
             self._socket.bind((0, _FROM_KERNEL))
 
     def happened(self) -> bool:
-        """Whether something did since the last call."""
+        """Whether one came or went since the last call. Where events may have been lost, True."""
         found = False
         while self._socket:
             try:
                 found |= b"SUBSYSTEM=drm" in self._socket.recv(8192).split(b"\0")
             except BlockingIOError:
                 break
-            except OSError:  # more than it could hold
-                found = True
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:  # ENOBUFS: more events than it could hold, the next call works again
+                    self.close()  # looking once a second has to do
+                return True
         return found
 
     def close(self) -> None:
@@ -224,9 +234,9 @@ def choose_mode(connector: Connector, size: Optional[Tuple[int, int]]) -> Tuple[
 
 
 def refresh(mode: Mode) -> int:
-    """Pictures a second."""
+    """Refreshes per second."""
     total = mode.htotal * mode.vtotal
-    return round(1000 * mode.clock / total) if total else mode.vrefresh
+    return int(round(1000 * mode.clock / total) if total else mode.vrefresh)
 
 
 def no_monitor(connectors: List[Connector], path: str) -> NoMonitor:
@@ -235,7 +245,7 @@ def no_monitor(connectors: List[Connector], path: str) -> NoMonitor:
 
 
 def taken(path: str) -> Problem:
-    """Says who else holds the card at `path`."""
+    """The Problem that another program holds the card at `path`."""
     owners = holders(path)
     names = "; ".join(f"{name}, process {pid}" for pid, name, _ in owners) or "root sees which"
     units = [unit for _, _, unit in owners if unit]
@@ -243,8 +253,8 @@ def taken(path: str) -> Problem:
 
 
 @contextlib.contextmanager
-def explained(path: str, connector: str = ""):
-    """Turns an OSError about the card at `path` into a Problem."""
+def explained(path: str, connector: str = "") -> Iterator[None]:
+    """Turn an OSError about the card at `path` into a Problem."""
     where = f"{connector} of {path}" if connector not in ("", "auto") else path
     try:
         yield
@@ -258,5 +268,5 @@ def explained(path: str, connector: str = ""):
         why = {
             errno.EACCES: "permission denied: add the user to the group video",
             errno.ENODEV: "it is gone: is its driver still loaded?",
-        }.get(error.errno, f"{(error.strerror or str(error)).lower()}: see the kernel's messages (dmesg)")
+        }.get(error.errno or 0, f"{(error.strerror or str(error)).lower()}: see the kernel's messages (dmesg)")
         raise Problem(f"cannot use the display {where}: {why}") from error

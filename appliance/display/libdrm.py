@@ -34,7 +34,7 @@ class Mode(ctypes.Structure):
 
     @property
     def timings(self) -> bytes:
-        """What tells one mode from another."""
+        """What distinguishes one mode from another."""
         return bytes(self)[: Mode.vrefresh.offset]
 
 
@@ -150,10 +150,10 @@ SIGNATURES: Dict[str, Tuple[Any, ...]] = {  # the result, then the arguments
     "drmModeAtomicCommit": (c_int, c_int, c_void_p, c_uint32, c_void_p),
 }
 
-_loaded = None
+_loaded: Any = None
 
 
-def load():
+def load() -> Any:
     """libdrm. Raises Problem when it is not installed."""
     global _loaded
     if _loaded is None:
@@ -169,6 +169,6 @@ def load():
 
 
 def free(get: str) -> str:
-    """The function that takes back what the function `get` gives."""
+    """The name of the function that frees what the function `get` returns."""
     result = SIGNATURES[get][0]
     return next(name for name, signature in SIGNATURES.items() if signature == (None, result))

@@ -4,8 +4,10 @@ from ..frames import Frame
 
 
 class NoDisplay:
-    def show(self, frame: Frame) -> None:
-        pass
+    formats = ("rgb", "bgrx")
+
+    def show(self, frame: Frame) -> bool:
+        return True
 
     def finish(self) -> None:
         pass

@@ -2,19 +2,21 @@
 
 from PIL import Image
 
-from ..files import Pending, cannot_write
+from ..files import FilePath, Pending, cannot_write
 from ..frames import Frame
 
 
 class PictureDisplay:
     """Makes the folder at `path`, all at once when finished; one that holds something is refused."""
 
-    def __init__(self, path):
+    formats = ("rgb",)
+
+    def __init__(self, path: FilePath):
         self._path = path
         self._folder = Pending(path, folder=True)
         self._count = 0
 
-    def show(self, frame: Frame) -> None:
+    def show(self, frame: Frame) -> bool:
         self._count += 1
         name = f"frame_{self._count:06d}.png"
         try:
@@ -22,6 +24,7 @@ class PictureDisplay:
             Image.fromarray(frame.pixels).save(str(self._folder.path / name), compress_level=1)
         except OSError as error:
             raise cannot_write(self._path, error) from error
+        return True
 
     def finish(self) -> None:
         self._folder.commit()

@@ -70,8 +70,9 @@ class Screen:
 
     @property
     def scaling(self) -> str:
-        """How pictures come to their size."""
-        return f"scaled by plane {self._layout.plane.id}" if self._layout.plane else f"enlarged {self._layout.zoom}x"
+        """How pictures are scaled to the screen, in words. Safe from any thread."""
+        layout = self._layout
+        return f"scaled by plane {layout.plane.id}" if layout.plane else f"enlarged {layout.zoom}x"
 
     def show(self, picture: np.ndarray) -> float:
         """Put `picture`, uint32 (H, W) of 0x00RRGGBB, on the screen: its middle, if it is larger than the screen.
@@ -102,14 +103,13 @@ class Screen:
 
     def close(self, restore: bool = True) -> None:
         """Show again what was there before, or with `restore` off nothing, and close the card."""
-        if self._saved and not (restore and self._restore()):
+        if self._saved and not (restore and self._restore(self._saved)):
             with contextlib.suppress(OSError):  # the card is gone, or another program's now
                 self.card.set_crtc(self._crtc, 0, self.connector.id, None)
         self._free(list(self._buffers))
         self.card.close()
 
-    def _restore(self) -> bool:
-        saved = self._saved
+    def _restore(self, saved: Crtc) -> bool:
         if not (saved.mode_valid and saved.buffer_id):
             return False
         try:
@@ -132,7 +132,7 @@ class Screen:
             for plane in overlays + [self._primary]:
                 layout = Layout(size, fitted(size, self.mode.size), 0, plane, pair, black)
                 try:
-                    self.card.commit(self._state(layout), test=True)
+                    self.card.commit(self._state(layout, self._primary), test=True)
                     return layout
                 except OSError as error:
                     if error.errno not in _REFUSED:
@@ -150,18 +150,18 @@ class Screen:
         if not self._primary:
             return self.card.page_flip(self._crtc, layout.pair[0].id)
         if layout is not self._layout:
-            return self.card.commit(self._state(layout))
+            return self.card.commit(self._state(layout, self._primary))
         return self.card.commit(values(layout.plane or self._primary, FB_ID=layout.pair[0].id))
 
-    def _state(self, layout: Layout) -> Dict[Tuple[int, int], int]:
-        """All that the card has to know to show `layout`."""
-        shown = layout.plane or self._primary
+    def _state(self, layout: Layout, primary: Plane) -> Dict[Tuple[int, int], int]:
+        """The properties that show `layout`."""
+        shown = layout.plane or primary
         place = layout.place if layout.plane else Place(0, 0, *self.mode.size)
         state = self._on(shown, layout.pair[0], layout.size if layout.plane else self.mode.size, place)
-        if shown is not self._primary:
-            state.update(self._on(self._primary, layout.black, self.mode.size, Place(0, 0, *self.mode.size)))
+        if layout.black and shown is not primary:
+            state.update(self._on(primary, layout.black, self.mode.size, Place(0, 0, *self.mode.size)))
         before = self._layout.plane
-        if before not in (None, shown, self._primary):
+        if before and before not in (shown, primary):
             state.update(values(before, FB_ID=0, CRTC_ID=0))
         return state
 

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import unicodedata
-from typing import List, NamedTuple, Tuple
+from typing import Any, List, NamedTuple, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -59,7 +59,7 @@ def slate(size: Tuple[int, int], title: str, text: str) -> np.ndarray:
                 image.paste(colour, (left, top), mask(line, each.rows, each.bold))
             top += each.step
         top += gap
-    return np.frombuffer(image.tobytes("raw", "BGRX"), np.uint8).reshape(height, width, 4).copy()
+    return np.array(np.frombuffer(image.tobytes("raw", "BGRX"), np.uint8).reshape(height, width, 4))
 
 
 def caption(pixels: np.ndarray, text: str) -> np.ndarray:
@@ -111,7 +111,7 @@ def block(text: str, rows: int, room: int, bold: bool = False) -> Block:
 def measure(text: str, rows: int, bold: bool) -> int:
     """The width of a line of text in pixels."""
     font, zoom = _font(rows, bold)
-    return zoom * int(np.ceil(_ruler().textlength(_letters(text, font), font)))
+    return int(zoom * np.ceil(_ruler().textlength(_letters(text, font), font)))
 
 
 def mask(text: str, rows: int, bold: bool) -> Image.Image:
@@ -120,11 +120,11 @@ def mask(text: str, rows: int, bold: bool) -> Image.Image:
     text = _letters(str(Problem(text)), font)
     image = Image.new("L", (max(1, measure(text, rows, bold) // zoom), rows // zoom))
     ImageDraw.Draw(image).text((0, 0), text, 255, font)
-    return image.resize((image.width * zoom, image.height * zoom), Image.NEAREST)
+    return image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
 
 
 @functools.lru_cache(maxsize=64)
-def _font(rows: int, bold: bool):
+def _font(rows: int, bold: bool) -> Tuple[Any, int]:
     """A font whose lines are `rows` pixels high, and how much it has to be enlarged."""
     points = int(rows * 0.85)
     with contextlib.suppress(OSError, ImportError):  # no such file; a Pillow without FreeType
@@ -139,7 +139,7 @@ def _ruler() -> ImageDraw.ImageDraw:
     return ImageDraw.Draw(Image.new("L", (1, 1)))
 
 
-def _letters(text: str, font) -> str:
+def _letters(text: str, font: Any) -> str:
     """What `font` can write of `text`."""
     if isinstance(font, ImageFont.FreeTypeFont):
         return text

@@ -2,11 +2,12 @@
 
 import contextlib
 from fractions import Fraction
+from typing import Any, Iterator
 
 import numpy as np
 
 from ..errors import Problem
-from ..files import Pending, cannot_write
+from ..files import FilePath, Pending, cannot_write
 from ..frames import Frame
 
 _TIME_BASE = Fraction(1, 90000)
@@ -15,19 +16,22 @@ _TIME_BASE = Fraction(1, 90000)
 class VideoDisplay:
     """Writes the film to `path`, which has it all when finished. Frames keep their times; the first is at 0."""
 
-    def __init__(self, path):
+    formats = ("rgb",)
+
+    def __init__(self, path: FilePath):
         try:
             import av
         except ImportError as error:
             raise Problem("video files need PyAV: pip install av, or name a folder for pictures") from error
         av.logging.set_level(av.logging.PANIC)
-        self._av = av
+        self._av: Any = av
         self._path = path
         self._file = Pending(path)
-        self._container = self._stream = None
+        self._container: Any = None  # from the first frame on
+        self._stream: Any = None
         self._start = 0.0
 
-    def show(self, frame: Frame) -> None:
+    def show(self, frame: Frame) -> bool:
         with self._problems():
             if self._container is None:
                 self._begin(frame)
@@ -35,6 +39,7 @@ class VideoDisplay:
             picture.time_base = _TIME_BASE
             picture.pts = round((frame.timestamp - self._start) / _TIME_BASE)
             self._container.mux(self._stream.encode(picture))
+        return True
 
     def finish(self) -> None:
         if self._container is None:
@@ -62,7 +67,7 @@ class VideoDisplay:
         self._start = frame.timestamp
 
     @contextlib.contextmanager
-    def _problems(self):
+    def _problems(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -4,9 +4,10 @@ import importlib
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from ..errors import Problem
+from ..parts import Interpreter, Load
 
 TPU_DEVICE = "/dev/apex_0"
 
@@ -23,7 +24,7 @@ class Runtime:
     name: str
     version: str
     device: str
-    load: Callable[..., Any]
+    load: Load
     unrolls: bool = False
 
     def __str__(self) -> str:
@@ -53,13 +54,14 @@ def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
 def edge_tpu_runtime() -> Optional[int]:
     """The version of the Edge TPU's runtime, which compiled segments ask for; None without pycoral."""
     try:
-        told = importlib.import_module("pycoral.utils.edgetpu").get_runtime_version()
-        return int(re.search(r"RuntimeVersion\((\d+)\)", told).group(1))
+        text = importlib.import_module("pycoral.utils.edgetpu").get_runtime_version()
+        found = re.search(r"RuntimeVersion\((\d+)\)", text)
+        return int(found.group(1)) if found else None
     except Exception:  # not installed, or another version of it
         return None
 
 
-def _attempt(make: Callable[..., Runtime], *arguments) -> List[Runtime]:
+def _attempt(make: Callable[..., Runtime], *arguments: Any) -> List[Runtime]:
     try:
         return [make(*arguments)]
     except Exception:  # not installed, or built for another NumPy: importing it fails in many ways
@@ -72,12 +74,12 @@ def _pycoral() -> Runtime:
     if not edgetpu.list_edge_tpus():
         raise ImportError("no Edge TPU")
     version = getattr(importlib.import_module("pycoral"), "__version__", "")
-    return Runtime("pycoral", version, "TPU", lambda data: _allocated(edgetpu.make_interpreter(data)))
+    return Runtime("pycoral", version, "TPU", lambda data, height=0: _allocated(edgetpu.make_interpreter(data), height))
 
 
 def _on_cpu(package: str, threads: int, reference: bool) -> Runtime:
     module = importlib.import_module(package + ".interpreter")
-    options = {"num_threads": threads}
+    options: Dict[str, Any] = {"num_threads": threads}
     if reference:
         options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_REF
     version = getattr(importlib.import_module(package), "__version__", "")
@@ -90,9 +92,10 @@ def _on_cpu(package: str, threads: int, reference: bool) -> Runtime:
     )
 
 
-def _allocated(interpreter, height: int = 0):
+def _allocated(interpreter: Any, height: int = 0) -> Interpreter:
     if height:
         end = interpreter.get_input_details()[0]
         interpreter.resize_tensor_input(end["index"], [1, height, *end["shape"][2:]])
     interpreter.allocate_tensors()
-    return interpreter
+    allocated: Interpreter = interpreter
+    return allocated

@@ -1,49 +1,40 @@
 """What happens between two segments and behind the last, in NumPy, from one preallocated tensor into the next.
 
-Both are a gather of whole rows of bytes by a fixed list of numbers: np.take moves each with one memcpy, allocates
-nothing when it is told to clip, and is two to three times as fast as a broadcast assignment.
+Both are a gather of whole rows of bytes by a fixed list of numbers, made once: np.take moves each with one memcpy,
+allocates nothing in the mode "clip", and is two to three times as fast as a broadcast assignment.
 """
-
-from functools import lru_cache
 
 import numpy as np
 
 
-def upsample_nearest(source: np.ndarray, factor: int, out: np.ndarray, top: int = 0) -> None:
-    """Repeat each pixel of `source` (h, w, c) factor x factor times, into `out` (rows, w * factor, c).
+class NearestUpsampling:
+    """Repeats each pixel of tensors (h, w, c) of one size `factor` x `factor` times. Factor 1 is a copy."""
 
-    Both have to be contiguous. Factor 1 is a copy. Where `out` has fewer than h * factor rows, it gets those from `top`
-    on.
+    def __init__(self, height: int, width: int, factor: int):
+        self.factor, self._row = factor, width * factor  # pixels of a row of the result
+        # For each pixel of the result, the number of its source pixel.
+        self._indices = np.arange(height * width).reshape(height, width).repeat(factor, 0).repeat(factor, 1).ravel()
+
+    def __call__(self, source: np.ndarray, out: np.ndarray, top: int = 0) -> None:
+        """Write the rows from `top` on to `out` (rows, w * factor, c), as many as it has. Both are contiguous."""
+        channels = source.shape[2]
+        pixels, first = out.reshape(-1, channels), top * self._row
+        indices = self._indices[first : first + len(pixels)]
+        np.take(source.reshape(-1, channels), indices, axis=0, out=pixels, mode="clip")
+
+
+class PixelShuffle:
+    """Spreads the channels of tensors (h, w, factor * factor * c) of one size over (h * factor, w * factor, c).
+
+    A pixel's channels hold a cell of factor x factor pixels, rows first (depth to space).
     """
-    height, width, channels = source.shape
-    pixels = out.reshape(-1, channels)
-    first = top * width * factor
-    np.take(
-        source.reshape(-1, channels),
-        _repeated(height, width, factor)[first : first + len(pixels)],
-        axis=0,
-        out=pixels,
-        mode="clip",
-    )
 
+    def __init__(self, height: int, width: int, factor: int):
+        self._factor = factor
+        # For each row of a cell in the result, the number of that row in the source.
+        self._indices = np.arange(height * width * factor).reshape(height, width, factor).transpose(0, 2, 1).ravel()
 
-def shuffle_pixels(source: np.ndarray, factor: int, out: np.ndarray) -> None:
-    """Spread the channels of `source` (h, w, factor * factor * c) over `out` (h * factor, w * factor, c).
-
-    Both have to be contiguous. A pixel's channels hold a cell of factor x factor pixels, rows first (depth to space).
-    """
-    height, width, channels = source.shape
-    row = channels // factor  # of a cell
-    np.take(source.reshape(-1, row), _shuffled(height, width, factor), axis=0, out=out.reshape(-1, row), mode="clip")
-
-
-@lru_cache(maxsize=16)
-def _repeated(height: int, width: int, factor: int) -> np.ndarray:
-    """For each pixel of the result, the number of its source pixel."""
-    return np.arange(height * width).reshape(height, width).repeat(factor, 0).repeat(factor, 1).ravel()
-
-
-@lru_cache(maxsize=16)
-def _shuffled(height: int, width: int, factor: int) -> np.ndarray:
-    """For each row of a cell in the result, the number of that row in the source."""
-    return np.arange(height * width * factor).reshape(height, width, factor).transpose(0, 2, 1).ravel()
+    def __call__(self, source: np.ndarray, out: np.ndarray) -> None:
+        """Both are contiguous."""
+        row = source.shape[2] // self._factor  # of a cell
+        np.take(source.reshape(-1, row), self._indices, axis=0, out=out.reshape(-1, row), mode="clip")

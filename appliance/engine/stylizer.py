@@ -1,15 +1,16 @@
 """A style at work: frame in, stylised frame out, on buffers that are allocated once."""
 
 import time
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import Problem
 from ..exposure import ExposureMeter, expose
 from ..frames import BLACK, converted, cover
+from ..parts import Interpreter, Style
 from .interpreter import Runtime, runtimes
-from .stages import shuffle_pixels, upsample_nearest
+from .stages import NearestUpsampling, PixelShuffle
 from .strips import Strip, strips_of
 
 _SIGN_BIT = np.uint8(0x80)
@@ -31,7 +32,7 @@ class Stylizer:
 
     def __init__(
         self,
-        bundle,
+        bundle: Style,
         plan: Optional[str] = None,
         runtime: Optional[str] = None,
         threads: int = 0,
@@ -58,7 +59,7 @@ class Stylizer:
         self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
         self._choose(plans, here, size)
 
-    def _choose(self, plans, here: List[Runtime], size: Optional[Tuple[int, int]]) -> None:
+    def _choose(self, plans: Sequence[Any], here: List[Runtime], size: Optional[Tuple[int, int]]) -> None:
         failures = []
         for runtime in here:
             for plan in plans:
@@ -103,9 +104,9 @@ class Stylizer:
             step.run(before, clock)
             before = step
         if self._shuffle:
-            last, factor = self._shuffle
+            last, shuffle = self._shuffle
             _copy_bytes(self._steps[-1].output(), last)
-            shuffle_pixels(last, factor, out)
+            shuffle(last, out)
         else:
             _copy_bytes(self._steps[-1].output(), out)
         clock.lap("output")
@@ -121,7 +122,7 @@ class Stylizer:
     def _fill(self, frame: np.ndarray, tensor: np.ndarray) -> None:
         flip = _SIGN_BIT if tensor.dtype == np.int8 else np.uint8(0)
         if self._border:
-            tensor = _inside(tensor, self._border, np.uint8(BLACK[self.input_format]) ^ flip)
+            tensor = _inside(tensor, self._border, np.array(BLACK[self.input_format], np.uint8) ^ flip)
         if self._meter is None:
             _copy_bytes(frame, tensor)
         else:
@@ -129,55 +130,72 @@ class Stylizer:
 
 
 class _Step:
-    """A segment, and by how much the tensor before it is enlarged (1: not at all).
+    """A segment, and how the output of the segment before it is enlarged to its input; None for the first one.
 
     `input()` and `output()` are views (H, W, C) of the interpreter's own tensors. It refuses to run while one is alive.
     With `strips` its input is a strip, and its output `height` rows of our own that all of them made.
     """
 
-    def __init__(self, name: str, factor: int, interpreter, strips: Sequence[Strip] = (), height: int = 0):
-        self.name, self.factor, self.interpreter = name, factor, interpreter
+    def __init__(
+        self,
+        name: str,
+        interpreter: Interpreter,
+        upsample: Optional[NearestUpsampling] = None,
+        strips: Sequence[Strip] = (),
+        height: int = 0,
+    ):
+        self.name, self.interpreter, self._upsample = name, interpreter, upsample
         self._input = interpreter.tensor(interpreter.get_input_details()[0]["index"])
         self._output = interpreter.tensor(interpreter.get_output_details()[0]["index"])
-        self._strips, self._whole = strips or (Strip(0, 0, 0),), None
+        self._strips = strips or (Strip(0, 0, 0),)
+        self._whole: Optional[np.ndarray] = None
         if strips:
             strip = self.output()
             self._whole = np.empty((height,) + strip.shape[1:], strip.dtype)
 
     def input(self) -> np.ndarray:
-        return self._input()[0]
+        tensor: np.ndarray = self._input()[0]
+        return tensor
 
     def output(self) -> np.ndarray:
-        return self._output()[0] if self._whole is None else self._whole
+        whole: np.ndarray = self._output()[0] if self._whole is None else self._whole
+        return whole
 
     def run(self, before: "Optional[_Step]", clock: "_Laps") -> None:
-        """Take the output of `before`, or None where the input has been filled, and make the own output of it."""
+        """Make the output, of the output of `before`, or where that is None of an input that has been filled."""
         for top, first, end in self._strips:
-            if before is not None:
-                upsample_nearest(before.output(), self.factor, self.input(), top)
-                clock.lap(f"x{self.factor}")
+            if before is not None and self._upsample:
+                self._upsample(before.output(), self.input(), top)
+                clock.lap(f"x{self._upsample.factor}")
             self.interpreter.invoke()
             if self._whole is not None:
                 self._whole[top + first : top + end] = self._output()[0, first:end]
             clock.lap(self.name)
 
 
-def _load(plan, runtime: Runtime, segments: Sequence[bytes], reach_of: Callable[[str], Optional[int]]):
-    """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, its factor)."""
-    steps, factor, shuffle, networks = [], 1, None, iter(segments)
+def _load(
+    plan: Any, runtime: Runtime, segments: Sequence[bytes], reach_of: Callable[[str], Optional[int]]
+) -> "Tuple[List[_Step], Optional[Tuple[np.ndarray, PixelShuffle]]]":
+    """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, the shuffle)."""
+    steps: List[_Step] = []
+    shuffle: Optional[Tuple[np.ndarray, PixelShuffle]] = None
+    factor, networks = 1, iter(segments)
     for stage in plan.stages:
         if hasattr(stage, "shuffle"):
-            shuffle = np.empty(steps[-1].output().shape, np.uint8), stage.factor
+            shape = steps[-1].output().shape
+            shuffle = np.empty(shape, np.uint8), PixelShuffle(shape[0], shape[1], stage.factor)
             continue
         if hasattr(stage, "factor"):
             factor *= stage.factor
             continue
         network = next(networks)
         reach = reach_of(stage.segment) if steps and runtime.unrolls else None
-        height = steps[-1].output().shape[0] * factor if steps else 0
+        height, width = steps[-1].output().shape[:2] if steps else (0, 0)
+        upsample = NearestUpsampling(height, width, factor) if steps else None
+        height *= factor
         rows, strips = (0, ()) if reach is None else strips_of(height, reach)
         interpreter = runtime.load(network, rows) if strips else runtime.load(network)
-        steps.append(_Step(stage.segment, factor, interpreter, strips, height))
+        steps.append(_Step(stage.segment, interpreter, upsample, strips, height))
         factor = 1
     return steps, shuffle
 
@@ -201,7 +219,7 @@ def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:
 class _Laps:
     """Milliseconds between one lap and the next, summed by the laps' names."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.laps: Dict[str, float] = {}
         self._last = time.perf_counter()
 

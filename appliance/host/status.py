@@ -80,9 +80,8 @@ def read(path: Union[str, Path], now: Optional[float] = None) -> Status:
     except (FileNotFoundError, NotADirectoryError):
         raise Problem(f"the daemon is not running (there is no {path}): systemctl start reconet") from None
     except OSError as error:
-        raise Problem(
-            f"cannot read {path}: {os.strerror(error.errno).lower()}: use sudo, or see host.status in the configuration"
-        ) from error
+        why = (error.strerror or str(error)).lower()
+        raise Problem(f"cannot read {path}: {why}: use sudo, or see host.status in the configuration") from error
     try:
         status = Status.model_validate_json(data)
     except ValidationError as error:

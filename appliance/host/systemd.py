@@ -1,4 +1,4 @@
-"""What systemd is told, and the journal. Without systemd everything here is harmless.
+"""Notifications to systemd, and the journal. Without systemd everything here is harmless.
 
 The protocols: sd_notify(3), sd_watchdog_enabled(3), sd-daemon(3) for the priorities on stderr, and systemd.exec(5) for
 $JOURNAL_STREAM.
@@ -28,7 +28,7 @@ _PATIENCE_S = 1.0
 def ready(text: str = "") -> bool:
     """The daemon works: with the first frame or slate on the screen, and again when a reload is over.
 
-    This and the others give whether systemd was told.
+    This and the others return whether systemd was notified.
     """
     return _notify("READY=1", *([_status(text)] if text else []))
 
@@ -65,7 +65,7 @@ def watchdog_interval() -> Optional[float]:
     return microseconds / 2e6 if microseconds > 0 and watched == os.getpid() else None
 
 
-def log(message: str, priority: int = INFO, **fields) -> None:
+def log(message: str, priority: int = INFO, **fields: object) -> None:
     """One line for the journal, with structured fields such as STYLE="udnie", FPS=14.8, TPU_TEMP=61.0; those that are
     None are left out.
 
@@ -88,7 +88,7 @@ def _status(text: str) -> str:
     return f"STATUS={_printable(text)}"
 
 
-def _printable(value) -> str:
+def _printable(value: object) -> str:
     return str(Problem(value))  # a line break would begin another assignment
 
 

@@ -35,14 +35,11 @@ class Tpu:
     @property
     def crossed(self) -> int:
         """How many trip points the temperature is at or above: 0 to 3."""
-        return max(
-            (
-                number
-                for number, trip in enumerate(self.trip_points, 1)
-                if None not in (trip, self.temperature) and self.temperature >= trip
-            ),
-            default=0,
-        )
+        now = self.temperature
+        if now is None:
+            return 0
+        reached = (number for number, trip in enumerate(self.trip_points, 1) if trip is not None and now >= trip)
+        return max(reached, default=0)
 
     @property
     def hot(self) -> bool:

@@ -7,7 +7,7 @@ end tells the same story, so nothing can hide before, between or behind the memb
 import struct
 import zipfile
 import zlib
-from typing import BinaryIO, Dict, List, Tuple
+from typing import Any, BinaryIO, Dict, List, Tuple
 
 from ..errors import BundleError
 
@@ -48,7 +48,7 @@ def read(file: BinaryIO, size: int) -> Dict[str, bytes]:
 
     file.seek(0)
     members: Dict[str, bytes] = {}
-    story: List[Tuple] = []
+    story: List[Tuple[Any, ...]] = []
     for _ in range(count):
         place = file.tell()
         signature, _, flags, method, _, _, crc, stored, length, name_size, extra_size = _LOCAL.unpack(
@@ -75,7 +75,7 @@ def read(file: BinaryIO, size: int) -> Dict[str, bytes]:
     return members
 
 
-def _directory(file: BinaryIO, count: int) -> List[Tuple]:
+def _directory(file: BinaryIO, count: int) -> List[Tuple[Any, ...]]:
     story = []
     for _ in range(count):
         (

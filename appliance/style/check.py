@@ -15,6 +15,7 @@ from .sizes import segment_planes
 _INPUT_QUANTIZATION = {"int8": (1 / 255, -128), "uint8": (1 / 255, 0)}
 _OUTPUT_QUANTIZATION = {"int8": (1 / 128, 0), "uint8": (1 / 128, 128)}
 
+Quantization = Dict[str, Tuple[float, int]]  # scale and zero-point by type
 Ends = Tuple[tflite.Tensor, tflite.Tensor]
 
 
@@ -138,7 +139,9 @@ def _check_chain(plan: Plan, segments: List[Ends], manifest: Manifest, size: Siz
     _check_end(plan.name, "output", tensor, shape, manifest.output.pixels, _OUTPUT_QUANTIZATION)
 
 
-def _check_end(plan: str, end: str, tensor: tflite.Tensor, shape: Tuple[int, ...], pixels: str, quantization) -> None:
+def _check_end(
+    plan: str, end: str, tensor: tflite.Tensor, shape: Tuple[int, ...], pixels: str, quantization: Quantization
+) -> None:
     if tensor.shape != shape:
         raise BundleError(
             f"plan {plan}: the network's {end} is {_shape(tensor.shape)} but the manifest says "
@@ -152,5 +155,5 @@ def _check_end(plan: str, end: str, tensor: tflite.Tensor, shape: Tuple[int, ...
         )
 
 
-def _shape(shape) -> str:
+def _shape(shape: Tuple[int, ...]) -> str:
     return "x".join(str(size) for size in shape)

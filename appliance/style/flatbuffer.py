@@ -5,7 +5,7 @@ field (flatbuffers.dev/internals). Every read raises BundleError where it would 
 """
 
 import struct
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from ..errors import BundleError
 
@@ -45,7 +45,7 @@ class Table:
         start = place + u32(self._data, place)
         return u32(self._data, start), start + 4
 
-    def numbers(self, number: int, code: str, most: int) -> tuple:
+    def numbers(self, number: int, code: str, most: int) -> Tuple[Any, ...]:
         """The vector in field `number`; () when absent."""
         count, first = self.vector(number)
         if count > most or first + count * struct.calcsize("<" + code) > len(self._data):
@@ -58,7 +58,7 @@ class Table:
         if first + count * struct.calcsize("<" + code) > len(self._data):
             raise malformed()
 
-    def only(self, number: int, code: str):
+    def only(self, number: int, code: str) -> Any:
         """The element of a vector that has exactly one; else None."""
         count, first = self.vector(number)
         return unpack(self._data, code, first) if count == 1 else None
@@ -71,10 +71,11 @@ class Table:
 
 
 def u32(data: bytes, place: int) -> int:
-    return unpack(data, "I", place)
+    number: int = unpack(data, "I", place)
+    return number
 
 
-def unpack(data: bytes, code: str, place: int):
+def unpack(data: bytes, code: str, place: int) -> Any:
     # unpack_from counts a negative offset from the end, so it has to be checked here.
     if not 0 <= place <= len(data) - struct.calcsize("<" + code):
         raise malformed()

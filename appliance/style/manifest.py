@@ -1,7 +1,7 @@
 """manifest.json: what a style bundle says about itself."""
 
 from collections import Counter
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 from typing_extensions import Annotated, Literal
@@ -152,21 +152,21 @@ class Manifest(_Section):
 
     @field_validator("format", mode="before")
     @classmethod
-    def _known_format(cls, value):
+    def _known_format(cls, value: Any) -> Any:
         if isinstance(value, int) and value > FORMAT:
             raise ValueError(f"format {value} is newer than this appliance knows ({FORMAT}): update the appliance")
         return value
 
     @field_validator("title")
     @classmethod
-    def _printable(cls, value):
+    def _printable(cls, value: str) -> str:
         if not value.isprintable():
             raise ValueError("title has unprintable characters")
         return value
 
     @field_validator("plans")
     @classmethod
-    def _sound_plans(cls, plans):
+    def _sound_plans(cls, plans: List[Plan]) -> List[Plan]:
         names = [plan.name for plan in plans]
         if len(set(names)) != len(names):
             raise ValueError("two plans have the same name")
@@ -179,7 +179,7 @@ class Manifest(_Section):
         return plans
 
     @model_validator(mode="after")
-    def _as_its_format_has_it(self):
+    def _as_its_format_has_it(self) -> "Manifest":
         new = [name for name, value in [("sizes", self.sizes)] + [("edgetpu", p.edgetpu) for p in self.plans] if value]
         old = any(segment.edgetpu for plan in self.plans for segment in plan.segments)
         if self.format == 1 and new:
@@ -188,7 +188,7 @@ class Manifest(_Section):
             raise ValueError("format 2 has no edgetpu in a stage: it belongs to the plan, by size")
         if self.sizes and not self.has(self.size):
             raise ValueError(f"the size {size_name(self.size)} of input is not one of its own sizes")
-        seen: Counter = Counter()
+        seen: "Counter[str]" = Counter()
         for plan in self.plans:
             for name, files in (plan.edgetpu or {}).items():
                 if not self.has(parse_size(name)):
@@ -248,7 +248,7 @@ def build(fields: Dict[str, Any]) -> Manifest:
     return _first_error_only(Manifest.model_validate, fields)
 
 
-def _first_error_only(validate, source) -> Manifest:
+def _first_error_only(validate: Callable[[Any], Manifest], source: Any) -> Manifest:
     try:
         return validate(source)
     except ValidationError as error:

@@ -33,6 +33,13 @@ def words(*numbers):
     return (ctypes.c_uint32 * len(numbers))(*numbers)
 
 
+class Request(dict):
+    """A pointer to an atomic request: not null, even when nothing is in it yet."""
+
+    def __bool__(self):
+        return True
+
+
 class Memory(bytearray):
     def close(self):
         pass
@@ -130,8 +137,10 @@ class FakeDrm:
                 result = function(self, *arguments)
                 return 0 if result is None else result
             except OSError as error:
-                ctypes.set_errno(error.errno)
-                return None if libdrm.SIGNATURES[name][0] != ctypes.c_int else -error.errno
+                ctypes.set_errno(0 if name == "drmModeAtomicAddProperty" else error.errno)
+                if libdrm.SIGNATURES[name][0] != ctypes.c_int:
+                    return None
+                return -error.errno if name.startswith("drmMode") else -1
 
         return call
 
@@ -280,7 +289,7 @@ class FakeDrm:
         return ctypes.pointer(libdrm.Property(prop_id=number, name=PROPERTIES[number].encode()))
 
     def ModeAtomicAlloc(self):
-        return {}
+        return Request()
 
     def ModeAtomicAddProperty(self, request, owner, number, value):
         request.setdefault(owner, {})[PROPERTIES[number]] = value

@@ -48,7 +48,7 @@ class Kernel:
 
     def __init__(self, api):
         self.api, self.devices, self.links, self.opened, self.maps, self.calls, self.tried = api, {}, {}, {}, [], [], []
-        self.now = 100.0
+        self.now, self.listed = 100.0, 0
         self.path = SimpleNamespace(realpath=lambda path: self.links.get(path, path))
         self.names = {
             getattr(api, name) & 0xFFFFFFFF: name[7:]
@@ -77,6 +77,7 @@ class Kernel:
         device.queue, device.ready = [], []
 
     def glob(self, pattern):
+        self.listed += 1
         return [
             path
             for path in list(self.links) + list(self.devices)
@@ -126,6 +127,7 @@ class Kernel:
             def close(self):
                 assert not device.streaming, "unmapped while the camera runs"
                 kernel.maps.remove(self)
+                self.append(0)  # BufferError while there are views of it, as of an mmap
 
             def __eq__(self, other):
                 return self is other

@@ -7,6 +7,8 @@ from appliance.display import announcer
 from appliance.display.announcer import Announcer
 from appliance.frames import Frame
 
+from .steps import interrupted_at_each_step
+
 
 class Monitor:
     def __init__(self, size=(640, 360)):
@@ -53,7 +55,7 @@ def test_a_caption_stands_over_the_picture_for_a_while(clock):
 
 def test_a_slate_stays_until_the_next_picture(clock):
     monitor, told = Monitor((1920, 1080)), []
-    screen = Announcer(monitor, lambda: told.append(screen.said))
+    screen = Announcer(monitor, lambda seen: told.append(screen.said))
     assert screen.silence == float("inf")
     assert screen.say("No camera", "plug one in") and screen.said == ("No camera", "plug one in")
     assert monitor.seen[0].shape == (540, 960, 4)  # whole numbers fill the screen
@@ -65,10 +67,34 @@ def test_a_slate_stays_until_the_next_picture(clock):
 
 def test_what_cannot_be_seen_is_not_said():
     monitor, told = Monitor(), []
-    screen = Announcer(monitor, lambda: told.append(1))
+    screen = Announcer(monitor, told.append)
     monitor.fault = "no monitor"
     assert not screen.say("Starting") and not screen.show(frame())
-    assert screen.said is None and told == [] and screen.fault == "no monitor"
+    assert screen.said is None and told == [False, False] and screen.fault == "no monitor"
+
+
+def test_what_cannot_be_seen_for_no_reason_is_not_reported():
+    monitor, told = Monitor(), []
+    screen = Announcer(monitor, told.append)
+    monitor.connect, monitor.show = lambda: False, lambda frame: False
+    assert not screen.say("Starting") and not screen.show(frame()) and told == []
+
+
+def test_a_caption_does_not_stay_for_the_time_of_the_one_before(clock, monkeypatch):
+    """At each step of setting a caption, the pipeline shows a frame at which it is over and the one before is not."""
+    painted = []
+    monkeypatch.setattr(announcer, "caption", lambda pixels, text: painted.append(text) or pixels)
+    screen = Announcer(Monitor())
+
+    def show():
+        clock[0] += 2
+        assert screen.show(frame())
+        clock[0] -= 2
+
+    interrupted_at_each_step(
+        lambda: screen.caption("short", 1.0), show, lambda: screen.caption("before", 3.0), "announcer.py"
+    )
+    assert set(painted) == {"before"}
 
 
 def test_the_last_word():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from appliance import daemon as daemon_module
+from appliance.camera.v4l2 import State
 from appliance.daemon import Daemon
 from appliance.errors import Problem
 from appliance.frames import Frame
@@ -50,10 +51,14 @@ class Monitor:
 
 
 class Camera:
-    live, clock, path, given = True, None, "/dev/video9", "64x32 at 30 fps"
+    live, fps, monotonic = True, 30.0, False
 
     def __init__(self, *wanted):
         self.fault, self.yuv_size, self.wanted, self.error, self.released = None, None, wanted, None, False
+
+    @property
+    def state(self):
+        return State(self.fault) if self.fault else State(None, "/dev/video9", "64x32 at 30 fps")
 
     def configure(self, *wanted):
         self.wanted = wanted
@@ -113,7 +118,7 @@ def appliance(styles, tmp_path, monkeypatch):
         return one
 
     def configure(**sections):
-        sections.setdefault("host", {})["status"] = str(tmp_path / "status.json")
+        sections.setdefault("host", {}).setdefault("status", str(tmp_path / "status.json"))
         sections.setdefault("style", {})["folder"] = str(styles)
         settings.write_text(
             "".join(
@@ -123,7 +128,7 @@ def appliance(styles, tmp_path, monkeypatch):
         )
 
     configure()
-    start.configure, start.status = configure, tmp_path / "status.json"
+    start.configure, start.status, start.started = configure, tmp_path / "status.json", started
     yield start
     for one in started:
         one.stop()
@@ -181,15 +186,48 @@ def test_without_a_style_it_says_so_until_there_is_one(appliance, styles):
     one.monitor.until(picture)
 
 
-def test_without_a_monitor_systemd_is_told_nothing_until_there_is_one(appliance):
+def test_without_a_monitor_it_is_not_ready_until_there_is_one(appliance):
     one = appliance(lambda one: setattr(one.monitor, "fault", "no monitor is connected"))
     now = state_of(appliance, lambda now: now.style == "tiny")
     assert now.display == "no monitor is connected" and now.fps == 0
-    assert "READY=1" not in one.notes and "WATCHDOG=1" not in one.notes
+    # A reload does not change that: RELOADING=1 and READY=1 would end systemd's wait for the first picture.
+    appliance.configure(engine={"plan": "lowres"})
+    one.reload()
+    state_of(appliance, lambda now: now.plan == "lowres")
+    assert "READY=1" not in one.notes and "RELOADING=1" not in one.notes
     one.monitor.fault = None
     one.monitor.until(picture)
     state_of(appliance, lambda now: now.display == "FAKE-1, 640x360")
     assert "READY=1" in one.notes and "WATCHDOG=1" in one.notes
+
+
+def test_a_monitor_that_is_switched_off_is_no_reason_to_start_again(appliance):
+    one = appliance()
+    one.monitor.until(picture)
+    one.monitor.fault = "no monitor on HDMI-A-1: plug one in and turn it on"
+    state_of(appliance, lambda now: now.display == one.monitor.fault)
+    for camera_fault in (None, "no camera found: plug one in"):
+        one.camera.fault = camera_fault
+        silence = one.screen.silence
+        state_of(appliance, lambda now, silence=silence: one.screen.silence > silence + 2)
+        del one.notes[:]
+        state_of(appliance, lambda now: "WATCHDOG=1" in one.notes)
+
+
+def test_without_a_monitor_a_frozen_network_does_not_feed_the_watchdog_either(appliance, monkeypatch):
+    monkeypatch.setattr(daemon_module, "_PATIENT_S", 0.0)
+    frozen = threading.Event()
+    one = appliance()
+    one.monitor.until(picture)
+    one.monitor.fault = "no monitor on HDMI-A-1: plug one in and turn it on"
+    one.pipeline.stylizer.stylize = lambda *_: frozen.wait(30)
+    silence = one.screen.silence
+    state_of(appliance, lambda now: one.screen.silence > silence + 2)
+    del one.notes[:]
+    silence = one.screen.silence
+    state_of(appliance, lambda now: one.screen.silence > silence + 2)
+    frozen.set()
+    assert "WATCHDOG=1" not in one.notes
 
 
 def test_pictures_feed_the_watchdog_again_and_again(appliance):
@@ -222,6 +260,17 @@ def test_what_breaks_is_raised(appliance):
     assert isinstance(one.failure, RuntimeError) and one.monitor.finished and one.slates[-1] == "Starting again"
 
 
+def test_what_breaks_at_the_end_keeps_nothing_from_being_released(appliance):
+    one = appliance()
+    one.monitor.until(picture)
+    state_of(appliance, lambda now: now.fps > 0)
+    one.screen.close = lambda title: 1 / 0
+    one.camera.error = RuntimeError("a bug")
+    one.thread.join(10)
+    assert isinstance(one.failure, RuntimeError) and one.monitor.finished and one.camera.released
+    assert not appliance.status.exists()
+
+
 def test_a_hot_edge_tpu_is_said(appliance, monkeypatch):
     monkeypatch.setattr(tpu, "read", lambda: tpu.Tpu(91.0, (85.0, 90.0, 95.0)))
     appliance()
@@ -248,6 +297,16 @@ def test_the_configuration_is_read_again(appliance):
         "RELOADING=1",
         "READY=1",
     ]
+
+
+def test_a_status_elsewhere_leaves_none_behind(appliance, tmp_path):
+    appliance()
+    state_of(appliance, lambda now: now.style == "tiny")
+    before, appliance.status = appliance.status, tmp_path / "elsewhere.json"
+    appliance.configure(host={"status": str(appliance.status)})
+    appliance.started[0].reload()
+    state_of(appliance, lambda now: now.style == "tiny")
+    assert not before.exists()
 
 
 def test_a_status_that_cannot_be_written_is_no_hindrance(appliance, tmp_path):
@@ -279,6 +338,8 @@ def test_a_signal_ends_it(number, styles, tmp_path):
     )
     while not (tmp_path / "status.json").exists():
         assert process.poll() is None, process.stderr.read()
+    for _ in range(200):
+        process.send_signal(signal.SIGHUP)
     process.send_signal(number)
     _, err = process.communicate()
     assert process.returncode == 0 and "Traceback" not in err

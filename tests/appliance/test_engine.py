@@ -1,3 +1,4 @@
+import gc
 import tracemalloc
 from dataclasses import replace
 
@@ -5,9 +6,9 @@ import numpy as np
 import pytest
 
 from appliance.camera.virtual import VirtualCamera
-from appliance.engine import interpreter, stylizer
+from appliance.engine import interpreter, stages, stylizer
 from appliance.engine.interpreter import Runtime, runtimes
-from appliance.engine.stages import shuffle_pixels, upsample_nearest
+from appliance.engine.stages import NearestUpsampling, PixelShuffle
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
 from appliance.exposure import ExposureMeter, expose
@@ -44,14 +45,14 @@ def uncut(network, prepared):
 def test_upsample_repeats_each_pixel(factor):
     source = noise.randint(-128, 128, (4, 5, 6)).astype(np.int8)
     out = np.empty((4 * factor, 5 * factor, 6), np.int8)
-    upsample_nearest(source, factor, out)
+    NearestUpsampling(4, 5, factor)(source, out)
     assert np.array_equal(out, source.repeat(factor, 0).repeat(factor, 1))
 
 
 def test_upsample_of_some_rows():
     source = noise.randint(-128, 128, (4, 5, 6)).astype(np.int8)
     out = np.empty((7, 15, 6), np.int8)
-    upsample_nearest(source, 3, out, 4)
+    NearestUpsampling(4, 5, 3)(source, out, 4)
     assert np.array_equal(out, source.repeat(3, 0).repeat(3, 1)[4:11])
 
 
@@ -59,7 +60,7 @@ def test_upsample_of_some_rows():
 def test_shuffle_spreads_channels_over_cells_of_pixels(factor, channels):
     source = noise.randint(0, 256, (4, 5, factor * factor * channels)).astype(np.uint8)
     out = np.empty((4 * factor, 5 * factor, channels), np.uint8)
-    shuffle_pixels(source, factor, out)
+    PixelShuffle(4, 5, factor)(source, out)
     for y, x in np.ndindex(4 * factor, 5 * factor):
         cell = source[y // factor, x // factor].reshape(factor, factor, channels)
         assert np.array_equal(out[y, x], cell[y % factor, x % factor])
@@ -246,6 +247,22 @@ def test_no_runtime_at_all_says_what_to_install(monkeypatch):
     monkeypatch.setattr(interpreter.importlib, "import_module", missing)
     with pytest.raises(Problem, match="pip install ai-edge-litert"):
         runtimes()
+
+
+def test_a_style_that_is_gone_leaves_nothing_behind(tiny):
+    """Of what was allocated in stages.py: the lists of which pixel goes where."""
+    only = [tracemalloc.Filter(True, stages.__file__)]
+    tracemalloc.start()
+    try:
+        engines = [Stylizer(tiny, plan=plan) for plan in ("split", "lowres")]
+        for engine in engines:
+            stylised(engine, frame())
+        assert tracemalloc.take_snapshot().filter_traces(only).traces
+        del engine, engines
+        gc.collect()
+        assert not tracemalloc.take_snapshot().filter_traces(only).traces
+    finally:
+        tracemalloc.stop()
 
 
 def test_nothing_as_large_as_a_frame_is_allocated(tiny, monkeypatch):

@@ -6,9 +6,10 @@ import os
 import numpy as np
 import pytest
 
-from appliance.display import drm, screen
+from appliance.display import drm, kms, screen
 
 from .fake_drm import CONSOLE, as_shown, frame, framed, mode, opened
+from .steps import interrupted_at_each_step
 
 
 def test_no_monitor_and_then_one(card, display):
@@ -135,6 +136,63 @@ def test_a_quick_change_of_monitors(card, display):
     assert display.show(frame()) and display.size == (32, 20) and display.fault is None
 
 
+# Its state, read from another thread
+
+
+@pytest.mark.parametrize("name", ["mode", "size"])
+def test_the_state_can_be_read_while_the_display_is_lost(card, name):
+    """At each step of the reading thread in turn, the other thread closes the display."""
+    fixed = {"mode": "HDMI-A-1 64x36 60 Hz, enlarged 4x", "size": (64, 36)}[name]
+
+    def read():
+        read.values.add(getattr(display, name))
+
+    read.values = set()
+    with opened() as display:
+
+        def before():
+            assert display.show(frame())
+
+        assert interrupted_at_each_step(read, display.finish, before) > 3
+    assert read.values == {None, fixed}
+
+
+class Netlink:
+    """A netlink socket whose `recv` fails with each of `errors`, in the end always with the last."""
+
+    def __init__(self, *errors):
+        self.errors, self.calls, self.closed = list(errors), 0, False
+
+    def recv(self, size):
+        self.calls += 1
+        assert self.calls < 100, "it never ends"
+        number = self.errors.pop(0) if len(self.errors) > 1 else self.errors[0]
+        if number == errno.EAGAIN:
+            raise BlockingIOError(number, "")
+        raise OSError(number, os.strerror(number))
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def hotplug():
+    hotplug = kms.Hotplug()
+    hotplug.close()
+    return hotplug
+
+
+def test_lost_events_count_as_a_change(hotplug):
+    hotplug._socket = Netlink(errno.ENOBUFS, errno.EAGAIN)
+    assert hotplug.happened() and not hotplug.happened() and not hotplug._socket.closed
+
+
+@pytest.mark.parametrize("number", [errno.EBADF, errno.ENETDOWN, errno.EPERM])
+def test_a_netlink_error_that_stays_ends_the_listening(hotplug, number):
+    netlink = hotplug._socket = Netlink(number)
+    assert hotplug.happened() and not hotplug.happened() and netlink.closed
+
+
 # Ways out
 
 
@@ -181,6 +239,7 @@ def test_nothing_to_put_back(card, display):
         "drmModeSetCrtc",
         "drmModeGetPlane",
         "drmModePageFlip",
+        "drmModeAtomicAddProperty",
         "drmModeAtomicCommit",
     ],
 )

@@ -1,5 +1,4 @@
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from appliance.pipeline import Pipeline
 
 
 class Camera:
-    fps = 30.0
+    fps, monotonic, yuv_size = 30.0, False, None
 
     def __init__(self, count=10, live=False, fail_at=None, gate=None):
         self.live, self.count, self.fail_at, self.gate = live, count, fail_at, gate
@@ -50,6 +49,8 @@ class Style:
 
 
 class Display:
+    formats = ("rgb",)
+
     def __init__(self, fail_at=None, on_show=None):
         self.frames, self.state, self.fail_at, self.on_show = [], "open", fail_at, on_show
 
@@ -59,6 +60,7 @@ class Display:
         self.frames.append(frame)
         if self.on_show:
             self.on_show(frame)
+        return True
 
     def finish(self):
         self.state = "finished"
@@ -171,18 +173,12 @@ def test_bgrx_is_left_as_it_is_for_a_display_that_takes_it():
 
 
 def test_a_network_gets_the_pixels_that_it_takes():
-    class Yuv(Style):
-        input_format = "yuv"
-
     display = Display()
     Pipeline(Camera(1), Yuv(add=0), display).run()
     assert display.frames[0].pixels[0, 0].tolist() == [16, 128, 128]  # black
 
 
 def test_a_camera_is_told_what_the_network_takes():
-    class Yuv(Style):
-        input_format = "yuv"
-
     camera = Camera()
     camera.yuv_size = (1, 1)
     pipeline = Pipeline(camera, Style(), Display())
@@ -193,9 +189,44 @@ def test_a_camera_is_told_what_the_network_takes():
     assert camera.yuv_size == (16, 16)
 
 
+class Reducing(Camera):
+    """Its frames are YUV of the size that is wanted, all of them the width. `taken(index)` is called between the making
+    of a frame and its delivery."""
+
+    def frames(self, stop):
+        for frame in super().frames(stop):
+            size = self.yuv_size
+            frame = Frame(np.full(size[::-1] + (3,), size[0], np.uint8), frame.timestamp, frame.index, "yuv", size)
+            self.taken(frame.index)
+            yield frame
+
+
+class Yuv(Style):
+    input_format = "yuv"
+
+
+class SmallYuv(Yuv):
+    input_size = output_size = (4, 4)
+
+
+@pytest.mark.parametrize("before", [None, SmallYuv(add=0)])
+def test_a_frame_that_was_reduced_for_another_style_is_dropped(before):
+    camera, display = Reducing(6), Display()
+    pipeline = Pipeline(camera, before, display)
+
+    def swap(index):
+        if index == 3:
+            pipeline.stylizer = Yuv(add=100)
+
+    camera.taken = swap
+    pipeline.run()
+    shown = {frame.index: int(frame.pixels[0, 0, 0]) for frame in display.frames}
+    assert {index: value for index, value in shown.items() if index >= 3} == {4: 108, 5: 108}
+
+
 def test_no_frame_is_shown_before_it_was_taken():
     class Early(Camera):
-        clock, fps = time.monotonic, 1e-9  # stamped years ahead
+        monotonic, fps = True, 1e-9  # stamped years ahead
 
     assert Pipeline(Early(3), Style(), Display()).run().median_ms["latency"] == 0
 

@@ -34,10 +34,21 @@ def test_yuv_frames_and_a_change_of_kind(kernel):
     expected = np.empty((2, 6, 3), np.uint8)
     yuyv_to_yuv(device.pixels(0), expected)
     frame = next(frames)
-    assert np.array_equal(frame.pixels, expected) and frame.format == "yuv"
+    assert np.array_equal(frame.pixels, expected) and frame.format == "yuv" and frame.made_for == (6, 2)
     camera.yuv_size = None
     frame = next(frames)
-    assert frame.pixels.shape == (8, 16, 3) and frame.format == "rgb"
+    assert frame.pixels.shape == (8, 16, 3) and frame.format == "rgb" and frame.made_for is None
+    frames.close()
+
+
+def test_devices_are_not_listed_for_every_frame(kernel):
+    kernel.devices["/dev/video0"] = Device()
+    frames = V4l2Camera().frames(Stop(kernel))
+    next(frames)
+    listed = kernel.listed
+    for _ in range(50):
+        next(frames)
+    assert kernel.listed == listed
     frames.close()
 
 
@@ -187,7 +198,7 @@ def test_what_is_asked_for_may_change_at_any_time(kernel):
     assert next(frames).pixels.shape == (4, 8, 3) and first.asked == (1280, 720, 30)
     camera.configure("/dev/video1", (640, 480), 15)
     assert next(frames).pixels.shape == (8, 16, 3) and second.asked == (640, 480, 15)
-    assert camera.path == "/dev/video1" and camera.given == "16x8 at 30 fps" and not first.streaming
+    assert camera.state == (None, "/dev/video1", "16x8 at 30 fps") and not first.streaming
     frames.close()
 
 

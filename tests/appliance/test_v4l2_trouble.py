@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from appliance.camera import v4l2
+from appliance.camera.stream import Stream
 from appliance.camera.v4l2 import V4l2Camera
 
 from .fake_v4l2 import Device, Stop, fault_of, take
@@ -204,6 +205,14 @@ def test_a_stream_that_cannot_be_stopped_is_released(kernel):
     next(frames)
     device.faults["STREAMOFF"], device.streaming = [errno.ENODEV], False
     frames.close()
+    assert not kernel.opened and not kernel.maps
+
+
+def test_a_camera_is_released_while_somebody_looks_at_its_memory(kernel):
+    kernel.devices["/dev/video0"] = Device()
+    stream = Stream("/dev/video0")
+    with memoryview(kernel.maps[1]):
+        stream.close()
     assert not kernel.opened and not kernel.maps
 
 

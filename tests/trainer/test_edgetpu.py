@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from appliance.engine.stages import upsample_nearest
+from appliance.engine.stages import NearestUpsampling
 from appliance.errors import Problem
 from appliance.frames import converted
 from trainer import network
@@ -67,7 +67,7 @@ def test_segments_with_numpy_between_them_give_the_whole_networks_bytes(whole, f
         if isinstance(stage, int):
             _, h, w, c = tensor.shape
             larger = np.empty((1, h * stage, w * stage, c), tensor.dtype)
-            upsample_nearest(tensor[0], stage, larger[0])
+            NearestUpsampling(h, w, stage)(tensor[0], larger[0])
             tensor = larger
         else:
             tensor = run(stage, tensor)

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 from appliance.errors import Problem
-from appliance.frames import YUV_BLACK
+from appliance.frames import BLACK
 from trainer.edgetpu.flatbuffer import operation, pack, unpack
-from trainer.edgetpu.fold import at_low_resolution, nearest_into_transposed
+from trainer.edgetpu.fold import at_low_resolution, cells_into_cells, nearest_into_transposed
 from trainer.edgetpu.student import border
 from trainer.network import EPSILON, convolutions
 from trainer.quiet import quiet
@@ -15,8 +15,8 @@ from trainer.recipe import Network
 
 def forward(weights: dict, spec: Network, picture, plan: str = "split", normalise=lambda x, name: x, takes="rgb"):
     """The folded network in TensorFlow operations that an Edge TPU knows: (1, H, W, 3) in 0..1 -> (1, H, W, C) in
-    -1..1, or in the plan lowres (1, H/4, W/4, 16 C), the image shuffled by 4. What comes out of a convolution but the
-    last goes through normalise(x, its name), nothing when folded. A network that takes "yuv" wants a bordered() one.
+    -1..1, shuffled by the network's cell, or in the plan lowres by its stride. What comes out of a convolution but the
+    last goes through normalise(x, its name), nothing when folded. A network with a border() wants a bordered() one.
     """
     import tensorflow as tf
 
@@ -43,6 +43,8 @@ def forward(weights: dict, spec: Network, picture, plan: str = "split", normalis
 
     def low_resolution(x, name, factor, upsample=1):
         kernel, bias = at_low_resolution(*weights[name], factor, upsample)
+        if name == "image":
+            kernel, bias = cells_into_cells(kernel, bias, factor, spec.cell)
         return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
 
     x = picture
@@ -74,7 +76,7 @@ def convert(
 
     if not np.isfinite(frames).all() or frames.min() < 0 or frames.max() > 1:
         raise Problem("calibration frames: values outside 0..1")
-    pinned = bordered(frames.astype("float32"), border(spec, takes))
+    pinned = bordered(frames.astype("float32"), border(spec, takes), takes)
     pinned[0, 0, :2] = [[0.0], [1.0]]  # two pixels that pin the input's range to 0..1
 
     @tf.function(input_signature=[tf.TensorSpec([1, *pinned.shape[1:]], tf.float32)])
@@ -90,11 +92,11 @@ def convert(
         return with_plain_activations(converter.convert())
 
 
-def bordered(frames: np.ndarray, width: int) -> np.ndarray:
-    """A copy of YUV frames (N, H, W, 3) in 0..1 with `width` pixels of black around each; of any frames with 0."""
+def bordered(frames: np.ndarray, width: int, pixels: str = "yuv") -> np.ndarray:
+    """A copy of frames (N, H, W, 3) of `pixels` in 0..1 with `width` pixels of black around each."""
     count, height, columns, channels = frames.shape
     made = np.empty((count, height + 2 * width, columns + 2 * width, channels), frames.dtype)
-    made[:] = np.array(YUV_BLACK) / 255
+    made[:] = np.array(BLACK[pixels]) / 255
     made[:, width : width + height, width : width + columns] = frames
     return made
 

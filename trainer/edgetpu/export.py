@@ -16,16 +16,15 @@ from appliance.frames import BLACK, converted
 from appliance.style import bundle
 from appliance.style.manifest import FORMAT, build
 from trainer.data import pictures
-from trainer.distillation import student_run
 from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.sizes import with_sizes
 from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels, keep_zero
 from trainer.evaluation import expose, for_manifest, meter, plan_snr
-from trainer.recipe import Recipe
+from trainer.recipe import Network, Recipe
 from trainer.runs import load_model
-from trainer.training import teacher_run
+from trainer.training import student_run, teacher_run
 
 PLANS = ("split", "fused", "lowres")
 CALIBRATION = 16  # frames: with more, the rarest values widen the ranges and coarsen all others
@@ -48,8 +47,11 @@ def export(
     Beside the bundle goes NAME.tflite, the int8 network before it is cut.
     """
     console = Console(stderr=True)
-    teacher, teacher_steps = load_model(teacher_run(recipe, out), recipe.teacher.steps)
-    student, student_steps = load_model(student_run(recipe, out), recipe.student.steps)
+    networks, steps = {}, {}
+    if recipe.teacher:
+        networks["teacher"], steps["teacher"] = load_model(teacher_run(recipe, out), recipe.teacher.steps)
+    networks["student"], steps["student"] = load_model(student_run(recipe, out), recipe.student.steps)
+    student = networks["student"]
     to = to or out
     to.mkdir(parents=True, exist_ok=True)
     trained, recipe = recipe, recipe.sized(*size) if size else recipe
@@ -66,7 +68,7 @@ def export(
         with console.status(f"quantising for the plan {plan}"):
             whole = convert(weights, recipe.network, seen, plan, takes=pixels[0])
         gate.check(f"{recipe.name}, plan {plan}", whole)
-        segments, stages[plan] = staged(plan, whole)
+        segments, stages[plan] = staged(plan, whole, recipe.network)
         files.update(segments)
         if plan == "split":
             with replacing(to / f"{recipe.name}.tflite") as temporary:
@@ -82,12 +84,12 @@ def export(
             "trainer": trainer.__version__,
             "recipe": trained.model_dump(mode="json"),
             "painting_sha256": painting_digest,
-            "steps": {"teacher": teacher_steps, "student": student_steps},
+            "steps": steps,
         },
     }
     draft = bundle.Bundle(out, build({**fields, "files": {}}), files)
     stylizer = Stylizer(draft)
-    metrics = for_manifest(recipe, data, held_out, painting, teacher, student, stylizer)
+    metrics = for_manifest(recipe, data, held_out, painting, networks, stylizer)
     metrics["plan_snr_db"] = {
         plan: plan_snr(recipe, student, Stylizer(draft, plan=plan), held_out[:COMPARED]) for plan in plans
     }
@@ -111,11 +113,13 @@ def ends(recipe: Recipe, pixels: tuple[str, str]) -> dict:
     return {"input": {**takes, "border": border(recipe.network, pixels[0]), "exposure": targets}, "output": gives}
 
 
-def staged(plan: str, whole: bytes) -> tuple[dict[str, bytes], list[dict]]:
+def staged(plan: str, whole: bytes, spec: Network) -> tuple[dict[str, bytes], list[dict]]:
     """The files of a plan's converted network, and its stages as a manifest has them. Raises Problem."""
+    cell = spec.stride if plan == "lowres" else spec.cell
+    shuffle = [{"shuffle": "pixels", "factor": cell}] if cell > 1 else []
     if plan != "split":
         name = f"{plan}.tflite"
-        return {name: whole}, [{"segment": name}, *([{"shuffle": "pixels", "factor": 4}] if plan == "lowres" else [])]
+        return {name: whole}, [{"segment": name}, *shuffle]
     files, stages = {}, []
     for stage in cut(whole):
         if isinstance(stage, int):
@@ -125,7 +129,7 @@ def staged(plan: str, whole: bytes) -> tuple[dict[str, bytes], list[dict]]:
             gate.check(name, stage)
             files[name] = stage
             stages.append({"segment": name})
-    return files, stages
+    return files, stages + shuffle
 
 
 def calibration(frames: np.ndarray, recipe: Recipe, pixels: str = "rgb") -> np.ndarray:

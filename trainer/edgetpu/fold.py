@@ -39,12 +39,25 @@ def yuv_into_convolution(
 
 
 def bgrx_from_convolution(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(kernel, bias) of the convolution that gives B, G, R, and G again, where the given one gives R, G, B.
+    """(kernel, bias) of the convolution that gives B, G, R, and G again, where the given one gives R, G, B,
+    once or for each pixel of a cell.
 
     Nobody looks at the fourth. It is no column of zeros because that would have a scale in int8 unlike all others.
     """
-    order = [2, 1, 0, 1]
-    return kernel[..., order], bias[order]
+    order = np.array([2, 1, 0, 1]) + np.arange(0, len(bias), 3)[:, None]
+    return kernel[..., order.ravel()], bias[order.ravel()]
+
+
+def cells_into_cells(kernel: np.ndarray, bias: np.ndarray, outer: int, inner: int) -> tuple[np.ndarray, np.ndarray]:
+    """(kernel, bias) of the convolution that gives cells of outer * inner pixels a side, rows first, where the given
+    one gives cells of `outer` that each hold cells of `inner`.
+    """
+
+    def reordered(array):
+        split = array.reshape(*array.shape[:-1], outer, outer, inner, inner, -1)
+        return np.swapaxes(split, -4, -3).reshape(array.shape)
+
+    return reordered(kernel), reordered(bias)
 
 
 def nearest_into_transposed(kernel: np.ndarray) -> np.ndarray:

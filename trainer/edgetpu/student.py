@@ -75,8 +75,12 @@ def keep_zero(kernel: np.ndarray, bias: np.ndarray, zero: np.ndarray) -> tuple[n
 
 
 def border(spec: Network, takes: str) -> int:
-    """The pixels of black around a picture that the network reads: none in RGB, where padding is black already."""
-    return spec.first_kernel // 2 if takes == "yuv" else 0
+    """The pixels of black around a picture that the network reads.
+
+    None in RGB, where zero padding is black already; but a strided first convolution has the same padding on all sides,
+    which no convolution of TensorFlow Lite has.
+    """
+    return spec.first_kernel // 2 if takes == "yuv" or spec.strides[0] > 1 else 0
 
 
 def channel_peaks(student: keras.Model, spec: Network, frames: np.ndarray) -> dict[str, np.ndarray]:

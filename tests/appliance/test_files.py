@@ -1,0 +1,54 @@
+"""Files that are there whole or not at all."""
+
+import errno
+import os
+import stat
+
+import pytest
+
+from appliance import files
+from appliance.errors import Problem
+from appliance.files import Pending, replacing
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+    """Makes fsync fail for folders, or for files."""
+    fsync = os.fsync
+
+    def refuse(folders):
+        def failing(descriptor):
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode) == folders:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            fsync(descriptor)
+
+        monkeypatch.setattr(files.os, "fsync", failing)
+
+    return refuse
+
+
+def test_what_is_in_place_was_written(tmp_path, refuse):
+    """The folder cannot be flushed, after the file took its place in it."""
+    refuse(folders=True)
+    (tmp_path / "style").write_text("before")
+    with replacing(tmp_path / "style") as path:
+        path.write_text("after")
+    assert (tmp_path / "style").read_text() == "after" and os.listdir(str(tmp_path)) == ["style"]
+
+
+def test_what_cannot_be_flushed_does_not_take_its_place(tmp_path, refuse):
+    refuse(folders=False)
+    (tmp_path / "style").write_text("before")
+    with pytest.raises(Problem, match="cannot write .*style: input/output error"):
+        with replacing(tmp_path / "style") as path:
+            path.write_text("after")
+    assert (tmp_path / "style").read_text() == "before" and os.listdir(str(tmp_path)) == ["style"]
+
+
+def test_commit_and_discard_are_safe_to_call_twice(tmp_path):
+    pending = Pending(tmp_path / "style")
+    pending.path.write_text("it")
+    pending.commit()
+    pending.commit()
+    pending.discard()
+    assert (tmp_path / "style").read_text() == "it" and os.listdir(str(tmp_path)) == ["style"]

@@ -1,0 +1,132 @@
+"""What a step trains on: pairs of frames, drawn on the host, rendered, lit and exposed on the device."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from keras import ops
+
+from trainer import losses, perceptual
+from trainer.data import augment, moving_photos, pictures, sintel, video
+from trainer.data import source as sources
+from trainer.recipe import Augment, Frame, Motion, Recipe, Style
+
+SAMPLES = 4  # held-out frames, stylised now and then for the eye
+AS_IT_IS = Augment()
+
+
+class Ground:
+    """What all phases train on: the sources of pairs, what the painting asks for, and the perceptual network."""
+
+    def __init__(self, recipe: Recipe, data: Path):
+        painting, _ = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
+        weights = perceptual.load(recipe.perceptual, data, recipe.style)
+        photos = pictures.photographs(data / recipe.data.photos, recipe.size)
+        self.photos, held_out = pictures.split(photos, recipe.data.held_out)
+        self.samples = still_frames(held_out[:SAMPLES], recipe)
+        self.motion = recipe.motion
+        self.sources = _sources(recipe, data, self.photos)
+        self.constants = constants(self.sources, weights, painting, recipe.style)
+        self.targets = perceptual.style_targets(weights, painting, recipe.style)
+
+    def draw(self, count: int, colours: Augment = AS_IT_IS):
+        """The function that draws what chance decides about count pairs, as optimise() wants it."""
+        return lambda rng: draw(self.sources, rng, count, self.motion, colours)
+
+
+def constants(pair_sources, weights: dict, painting: np.ndarray, style: Style) -> dict:
+    """What stays on the device: the sources' stores, VGG16's weights, and what the painting (1, H, W, 3) asks for."""
+    made = perceptual.features(weights, painting, style.layers)
+    if style.loss == "gram":
+        targets = {layer: losses.gram(maps)[0] for layer, maps in made.items()}
+    else:
+        targets = {layer: ops.reshape(maps, (-1, maps.shape[-1])) for layer, maps in made.items()}
+    return {
+        "stores": [source.store for source in pair_sources],
+        "vgg": weights,
+        "style": targets,
+        "colours": losses.colour_moments(painting),
+    }
+
+
+def draw(pair_sources, rng: np.random.Generator, count: int, motion: Motion, colours: Augment = AS_IT_IS) -> dict:
+    """All that chance decides about count pairs but the noise's pattern."""
+    noise = (motion.noise * rng.uniform(0, 1, count)).astype("float32")
+    drawn = {**sources.draw(pair_sources, rng, count), "light": augment.draw_light(rng, count, motion), "noise": noise}
+    gamma, hue = augment.draw_colours(rng, count, colours)
+    drawn["light"][..., 1] *= gamma[:, None]
+    return {**drawn, "hue": hue} if colours.hue else drawn
+
+
+def _sources(recipe, data, photos):
+    mix, where, found = recipe.mix, recipe.data, []
+    if mix.photos:
+        found.append(moving_photos.source(photos, recipe.size, recipe.motion, mix.photos))
+    if mix.sintel:
+        found.append(
+            sintel.source(data / where.sintel, recipe.size, where.sintel_passes, where.sintel_held_out, mix.sintel)
+        )
+    if mix.video:
+        found.append(video.source(data / where.videos, recipe.size, where.video_frames, mix.video))
+    return found
+
+
+def expose(frames, frame: Frame, pixels: str = "rgb"):
+    """Brings frames (B, H, W, 3) in 0..1 to the recipe's exposure, and their chroma to the recipe's RMS where it names
+    one, all of them by the same curve.
+
+    The curve is appliance.exposure's, which smooths it over time; here the two frames of a pair share one. It clips
+    "rgb" to 0..1; of "yuv" each of Y, U and V to its own range, which leaves some of RGB outside of 0..1.
+    """
+    y = losses.luma(frames)
+    mean, deviation = ops.mean(y), ops.std(y)
+    gain = colour = ops.clip(frame.exposure_std / ops.maximum(deviation, 1e-3), 0.5, 3.0)
+    if frame.exposure_chroma is not None:
+        colour = ops.clip(frame.exposure_chroma / ops.maximum(losses.chroma(frames), 1e-3), 0.2, 4.0)
+    y, differences = gain * (y - mean) + frame.exposure_mean, colour * (frames - y)
+    if pixels == "rgb":
+        return ops.clip(y + differences, 0, 1)
+    red, blue = (
+        ops.clip(difference, -most / 2, most / 2)
+        for difference, most in ((differences[..., :1], losses.RED), (differences[..., 2:], losses.BLUE))
+    )
+    return losses.coloured(ops.clip(y, 0, 1), red, blue)
+
+
+def still_frames(photos: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Photographs, uint8 (N, H, W, 3), as the network sees each of them alone: (N, h, w, 3) in 0..1."""
+    frames = pictures.centre(photos, recipe.size).astype("float32") / 255
+    return np.concatenate([ops.convert_to_numpy(expose(frame[None], recipe.frame)) for frame in frames])
+
+
+def make_batch(pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "rgb") -> dict:
+    """Renders, lights and exposes B pairs: "clean" and "noisy" frames (2B, H, W, 3), the two of a pair side by side,
+    the previous one first; "flow", "mask" and "plain" as in data.source.Pairs. The noisy ones are RGB of `pixels`.
+    """
+    pairs = sources.render(pair_sources, stores, draws)
+    frames = [augment.relight(frame, draws["light"][:, i]) for i, frame in enumerate(pairs[:2])]
+    # Pair by pair, so that both frames of one are on one device.
+    lit = ops.stack(frames, axis=1)
+    if "hue" in draws:
+        lit = augment.turn(lit, ops.repeat(draws["hue"][:, None], 2, axis=1))
+
+    sigma = ops.repeat(draws["noise"], 2)[:, None, None, None]
+    noise = sigma * jax.random.normal(key, (lit.shape[0] * 2, *lit.shape[2:]))
+    exact = exposed(lit, recipe.frame, "rgb")
+    if recipe.motion.noise_before_exposure:
+        noisy = exposed(ops.clip(lit + ops.reshape(noise, lit.shape), 0, 1), recipe.frame, pixels)
+    else:
+        noisy = ops.clip(exact + noise, 0, 1) if pixels == "rgb" else exposed(lit, recipe.frame, pixels) + noise
+    return {"clean": exact, "noisy": noisy, "flow": pairs.flow, "mask": pairs.mask, "plain": pairs.plain}
+
+
+def exposed(lit, frame: Frame, pixels: str):
+    """Pairs of frames (B, 2, H, W, 3) as (2B, H, W, 3), the two of each brought to the exposure by one curve."""
+    made = ops.vectorized_map(lambda pair: expose(pair, frame, pixels), lit)
+    return ops.reshape(made, (-1, *made.shape[2:]))
+
+
+def halves(frames):
+    """(previous, current), each (B, ...), of (2B, ...) as make_batch() orders them."""
+    pairs = ops.reshape(frames, (-1, 2, *frames.shape[1:]))
+    return pairs[:, 0], pairs[:, 1]

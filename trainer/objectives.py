@@ -1,0 +1,142 @@
+"""What training minimises: the terms of the loss, and how a phase adds them up."""
+
+import jax
+from keras import ops
+
+from trainer import flow, losses, network, perceptual
+from trainer.batches import halves, make_batch
+from trainer.perceptual import crop
+from trainer.recipe import Recipe, Style
+
+
+def teacher_objective(recipe: Recipe, pair_sources):
+    """What a teacher minimises, as optimise() wants it."""
+
+    def objective(call, constants, draws, key):
+        batch = make_batch(pair_sources, constants["stores"], draws, key, recipe)
+        return total(picture_terms(call(batch["noisy"]), batch, constants, recipe.style, key), recipe.teacher.loss)
+
+    return objective
+
+
+def student_objective(recipe: Recipe, pair_sources, teacher=None):
+    """What a student minimises: the picture's terms, and with a teacher (a keras.Model, its weights being
+    constants["teacher"]) the distance to what that draws.
+    """
+    phase, reach = recipe.student, network.reach(recipe.network)
+
+    def objective(call, constants, draws, key):
+        batch = make_batch(pair_sources, constants["stores"], draws, key, recipe, phase.pixels)
+        outputs = call(batch["noisy"])
+        terms = picture_terms(outputs, batch, constants, recipe.style, key)
+        if teacher is not None:
+            target, _ = teacher.stateless_call(constants["teacher"], [], batch["clean"])
+            terms["teacher_output"] = losses.content(outputs["image"], target["image"])
+            terms["teacher_features"] = losses.content(_centred(outputs["residual"]), _centred(target["residual"]))
+        if phase.loss.border:
+            terms["border"] = border(call, batch["noisy"], outputs["image"], reach)
+        return total(terms, phase.loss)
+
+    return objective
+
+
+def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
+    """The loss terms of what the network made of a batch, by name, unweighted."""
+    images = (outputs["image"] + 1) / 2
+    content_layers = tuple(style.content)
+    made = perceptual.features(constants["vgg"], images, (*style.layers, *content_layers), "bfloat16")
+    shown = perceptual.features(constants["vgg"], batch["clean"], content_layers, "bfloat16")
+    previous, current = halves(images)
+    before, now = halves(batch["clean"])
+    return {
+        "content": _content(made, shown, style),
+        "style": _style(made, images, constants, style, key),
+        "tv": losses.total_variation(images),
+        "tone": losses.tone(images, batch["clean"]),
+        "colour": losses.colour(images, batch["clean"]),
+        "palette": losses.palette(losses.colour_moments(_middle(images)), constants["colours"]),
+        "high_pass": losses.high_pass(images),
+        "lattice": losses.lattice(images),
+        "feature_temporal": _feature_temporal(outputs["encoded"], batch, images.shape[1]),
+        "output_temporal": losses.output_temporal(
+            current, flow.warp(previous, batch["flow"]), now, flow.warp(before, batch["flow"]), batch["mask"]
+        ),
+        "frame_difference": losses.frame_difference(current, previous, now, before, batch["plain"])
+        + _difference_in_features(made[content_layers[0]], shown[content_layers[0]], batch),
+    }
+
+
+def _content(made, shown, style):
+    weights = style.content
+    return sum(w * losses.content(made[layer], shown[layer]) for layer, w in weights.items()) / sum(weights.values())
+
+
+def _difference_in_features(drawn, shown, batch):
+    energy = ops.mean(ops.square(ops.cast(shown, "float32")))
+    return losses.frame_difference(*halves(drawn)[::-1], *halves(shown)[::-1], batch["plain"]) / energy
+
+
+def _style(made, images, constants, style, key):
+    """Mean over scales of the style loss; `made` are the features at full size."""
+    if style.loss == "gram":
+        grams = [losses.gram(made[layer]) for layer in style.layers]
+        return losses.style(grams, [constants["style"][layer] for layer in style.layers])
+    terms = []
+    for scale in style.scales:
+        if scale > 1:
+            shrunk = flow.downscale(crop(images, scale), scale)
+            made = perceptual.features(constants["vgg"], shrunk, style.layers, "bfloat16")
+        for i, layer in enumerate(style.layers):
+            weight = style.weights[i] if style.weights else 1.0
+            one = jax.random.fold_in(key, 100 * scale + i)
+            terms.append(weight * _sliced(made[layer], constants["style"][layer], style, one))
+    return sum(terms) / len(terms)
+
+
+def _sliced(maps, painting, style, key):
+    """losses.sliced() of random places of maps (B, h, w, C) and of the painting's features (N, C)."""
+    places, theirs, directions = jax.random.split(key, 3)
+    batch, height, width, channels = maps.shape
+    flat = ops.reshape(maps, (batch, height * width, channels))
+    drawn = ops.take(flat, jax.random.randint(places, (style.points,), 0, height * width), axis=1)
+    wanted = ops.take(painting, jax.random.randint(theirs, (style.points,), 0, painting.shape[0]), axis=0)
+    rays = jax.random.normal(directions, (channels, style.directions))
+    return losses.sliced(drawn, wanted, rays / ops.norm(rays, axis=0))
+
+
+def border(call, frames, images, reach: int):
+    """How far what is drawn along a border is from what is drawn there when the frame goes on, over its energy.
+
+    call(frames) draws {"image": ...}; images (B, H, W, 3) is what it drew of all frames. Not in the paper: near a
+    border, whose zero padding tells it where it is, a network pleases the style loss with bands of their own.
+    """
+    # The middle of every second frame, and there what the frame's own border cannot have touched.
+    middle = (slice(1, None, 2), slice(reach, -reach), slice(reach, -reach))
+    return losses.content(call(frames[middle])["image"], ops.stop_gradient(images[middle]))
+
+
+def _middle(images):
+    # Near a border the zero padding tells the network where it is, and it would paint all the yellow there, as a frame.
+    top, left = images.shape[1] // 4, images.shape[2] // 4
+    return images[:, top:-top, left:-left]
+
+
+def _feature_temporal(encoded, batch, height):
+    """On the encoder's output, which is smaller than the frame of that height."""
+    previous, current = halves(ops.cast(encoded, "float32"))
+    stride = height // encoded.shape[1]
+    motion = flow.downscale(batch["flow"], stride) / stride
+    mask = ops.floor(flow.downscale(batch["mask"], stride))
+    return losses.feature_temporal(current, flow.warp(previous, motion), mask)
+
+
+def _centred(features):
+    # The student's rectifiers start at 0 where the teacher's start at a learned threshold: only the constant differs.
+    features = ops.cast(features, "float32")
+    return features - ops.mean(features, axis=(1, 2), keepdims=True)
+
+
+def total(terms: dict, weights) -> tuple:
+    """(the loss, {term: weighted value}, {term: value})."""
+    weighted = {name: getattr(weights, name) * value for name, value in terms.items()}
+    return sum(weighted.values()), weighted, terms
