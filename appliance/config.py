@@ -115,6 +115,13 @@ class Engine(_Section):
         "Without an Edge TPU: cpu goes on, slowly, on the CPU; slate says so on the screen and waits.",
         '"cpu" or "slate"',
     )
+    stillness: float = _key(
+        0.75,
+        "How much of the picture stays from one frame to the next where nothing moves; 0 is none.",
+        "a number from 0 to 1",
+        ge=0,
+        le=1,
+    )
 
 
 class Host(_Section):

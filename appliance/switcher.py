@@ -180,6 +180,7 @@ class Switcher:
                 None if engine.runtime == "auto" else engine.runtime,
                 engine.threads,
                 prefer=choice.read(bundle),
+                stillness=engine.stillness,
             )
         if compiled and stylizer.runtime.device != "TPU":
             if engine.tpu_missing == "slate":

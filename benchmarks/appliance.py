@@ -90,7 +90,7 @@ def upsampling(repeats: int) -> None:
 
 def exposing(repeats: int) -> None:
     """What happens to a frame before the network, and where source, network and display differ in pixels."""
-    from appliance.exposure import Curve, expose, statistics
+    from appliance.engine.exposure import Curve, expose, statistics
     from appliance.frames import converted
 
     frame = np.random.default_rng(0).integers(0, 256, (216, 512, 3), "uint8")

@@ -1,4 +1,4 @@
-"""Counts the work of the models whose Coral Dev Board latencies are published, for trainer/edgetpu/published.py.
+"""Counts the work of the models whose Coral Dev Board latencies are published, for benchmarks/latencies.py.
 
     git clone https://github.com/google-coral/test_data ../test_data
     pip install tf-slim==1.1.0
@@ -17,8 +17,8 @@ from pathlib import Path
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from trainer.edgetpu.flatbuffer import operation, unpack
-from trainer.edgetpu.predict import Layer, parameters
+from trainer.edgetpu import reader
+from trainer.edgetpu.cost import Layer, layers_of, segment
 from trainer.quiet import import_tensorflow, quiet
 
 # name, files of google-coral/test_data or the definition, size of the input, ms on the Dev Board, ms on its CPU alone:
@@ -81,16 +81,13 @@ def main(argv=None) -> int:
 
 
 def features(layers, bytes_in: int, bytes_out: int) -> dict:
-    """MACs by kind, MACs in the array's steps, parameter and boundary bytes (int8), as the rows of MODELS have them."""
+    """MACs by kind, parameter and boundary bytes (int8), as the rows of MODELS have them."""
     kinds = {"conv": 0, "depthwise": 0, "dense": 0}
     for layer in layers:
-        deep = layer.inputs == 1 and layer.outputs > 1
-        kinds["depthwise" if deep else "dense" if layer.pixels == layer.taps == 1 else "conv"] += layer.macs
+        kinds["depthwise" if layer.depthwise else "dense" if layer.pixels == layer.taps == 1 else "conv"] += layer.macs
     return {
         **{f"macs_{kind}": macs for kind, macs in kinds.items()},
-        "macs_transposed": 0,
-        "array_macs": sum(layer.array_macs for layer in layers),
-        "parameters": parameters(layers),
+        "parameters": segment(layers, (1, 1), (1, 1)).parameters,
         "bytes_in": bytes_in,
         "bytes_out": bytes_out,
     }
@@ -131,28 +128,18 @@ def graph(traced) -> list[Layer]:
         if node.type in ("Conv2D", "DepthwiseConv2dNative"):
             high, wide, inputs, _ = map(int, node.inputs[1].shape)
             _, height, width, channels = map(int, node.outputs[0].shape)
-            inputs = inputs if node.type == "Conv2D" else 1
-            layers.append(Layer(height * width, high * wide, inputs, channels))
+            deep = node.type == "DepthwiseConv2dNative"
+            layers.append(Layer(height * width, high * wide, 1 if deep else inputs, channels, depthwise=deep))
         elif node.type == "MatMul":
             layers.append(Layer(1, 1, *map(int, node.inputs[1].shape)))
     return layers
 
 
 def tflite(path: Path) -> tuple[list[Layer], int]:
-    """The convolutions of a .tflite file, and how many numbers its resizes make. Raises OSError."""
-    model = unpack(path.read_bytes())
-    (part,) = model.subgraphs
-    layers, resized = [], 0
-    for node in part.operators:
-        name, _ = operation(model, node)
-        shape = [int(n) for n in part.tensors[node.outputs[0]].shape]
-        if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            outputs, high, wide, inputs = (int(n) for n in part.tensors[node.inputs[1]].shape)
-            inputs, outputs = (inputs, outputs) if name == "CONV_2D" else (1, inputs)
-            layers.append(Layer(shape[1] * shape[2], high * wide, inputs, outputs))
-        elif name == "RESIZE_BILINEAR":
-            resized += shape[1] * shape[2] * shape[3]
-    return layers, resized
+    """The convolutions of a .tflite file, and how many numbers its bilinear resizes make. Raises OSError."""
+    model = reader.read(path.read_bytes())
+    resizes = (op.outputs[0] for op in model.operations if op.name == "RESIZE_BILINEAR")
+    return layers_of(model), sum(map(reader.weight, resizes))
 
 
 if __name__ == "__main__":

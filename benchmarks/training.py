@@ -25,7 +25,7 @@ import keras
 import numpy as np
 
 from benchmarks.flops import flops
-from trainer import devices, network, optimise, perceptual, training
+from trainer import batches, devices, network, objectives, optimise, perceptual
 from trainer.data import moving_photos
 from trainer.recipe import Recipe
 
@@ -133,14 +133,14 @@ def our_step(spec: dict, size: tuple[int, int], batch: int, precision: str, step
     photos = rng.integers(0, 256, (64, height * 5 // 4, width * 5 // 4, 3), "uint8")
     pairs = [moving_photos.source(photos, recipe.size, recipe.motion, 1.0)]
     painting = rng.uniform(size=(1, 256, 384, 3)).astype("float32")
-    constants = devices.replicate(training.constants(pairs, _random_vgg(rng), painting))
+    constants = devices.replicate(batches.constants(pairs, _random_vgg(rng), painting, recipe.style))
     model = network.build(recipe.network, recipe.teacher.norm, precision)
     optimizer = keras.optimizers.Adam(1e-4, global_clipnorm=10.0)
     optimizer.build(model.trainable_variables)
     state = ([v.value for v in model.trainable_variables], [v.value for v in optimizer.variables])
-    drawn = [training.draw(pairs, rng, batch, recipe.motion) for _ in range(steps)]
+    drawn = [batches.draw(pairs, rng, batch, recipe.motion) for _ in range(steps)]
     draws = devices.scatter(jax.tree.map(lambda *arrays: np.stack(arrays), *drawn))
-    scan = optimise.steps(model, optimizer, training.teacher_objective(recipe, pairs), 0)
+    scan = optimise.steps(model, optimizer, objectives.teacher_objective(recipe, pairs), 0)
     one = jax.tree.map(lambda array: array[:1], draws)
     work = flops(scan, constants, state, one, jnp.arange(1))
     compiled = jax.jit(scan)

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 from keras import ops
 
+from appliance.engine.exposure import CHROMA_GAINS, COLOUR, CONTRAST, GAINS
 from trainer import losses, perceptual
-from trainer.data import augment, moving_photos, pictures, sintel, video
+from trainer.data import augment, flat, moving_photos, pictures, sintel, video
 from trainer.data import source as sources
 from trainer.recipe import Augment, Frame, Motion, Recipe, Style
 
@@ -68,6 +69,8 @@ def _sources(recipe, data, photos):
         )
     if mix.video:
         found.append(video.source(data / where.videos, recipe.size, where.video_frames, mix.video))
+    if mix.flat:
+        found.append(flat.source(recipe.size, recipe.motion, mix.flat))
     return found
 
 
@@ -75,15 +78,22 @@ def expose(frames, frame: Frame, pixels: str = "rgb"):
     """Brings frames (B, H, W, 3) in 0..1 to the recipe's exposure, and their chroma to the recipe's RMS where it names
     one, all of them by the same curve.
 
-    The curve is appliance.exposure's, which smooths it over time; here the two frames of a pair share one. It clips
-    "rgb" to 0..1; of "yuv" each of Y, U and V to its own range, which leaves some of RGB outside of 0..1.
+    The curve is appliance.engine.exposure's, which also allows for noise and smooths it over time; here the two frames
+    of a pair share one. It clips "rgb" to 0..1; of "yuv" each of Y, U and V to its own range, which leaves some of RGB
+    outside of 0..1.
     """
     y = losses.luma(frames)
     mean, deviation = ops.mean(y), ops.std(y)
-    gain = colour = ops.clip(frame.exposure_std / ops.maximum(deviation, 1e-3), 0.5, 3.0)
+    contrast = ops.clip((deviation - CONTRAST[0]) / (CONTRAST[1] - CONTRAST[0]), 0, 1)
+    gain = ops.clip(frame.exposure_std / ops.maximum(deviation, 1e-3), *GAINS)
+    gain = colour = GAINS[0] + contrast * (gain - GAINS[0])
     if frame.exposure_chroma is not None:
-        colour = ops.clip(frame.exposure_chroma / ops.maximum(losses.chroma(frames), 1e-3), 0.2, 4.0)
-    y, differences = gain * (y - mean) + frame.exposure_mean, colour * (frames - y)
+        chroma = losses.chroma(frames)
+        share = ops.clip((chroma - COLOUR[0]) / (COLOUR[1] - COLOUR[0]), 0, 1)
+        colour = ops.clip(frame.exposure_chroma / ops.maximum(chroma, 1e-3), *CHROMA_GAINS)
+        colour = GAINS[0] + share * (1 - GAINS[0]) + contrast * share * (colour - 1)
+    differences = colour * (frames - y)
+    y = gain * (y - mean) + mean + contrast * (frame.exposure_mean - mean)
     if pixels == "rgb":
         return ops.clip(y + differences, 0, 1)
     red, blue = (

@@ -4,22 +4,30 @@ import io
 from pathlib import Path
 
 from PIL import Image
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+try:
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+except ImportError:  # training needs no TensorBoard: the losses go to NAME.losses.jsonl as well
+    EventFileWriter = None
 
 
 class Board:
-    """Writes to a folder; what an earlier writer left beyond `step` is forgotten."""
+    """Writes to a folder; what an earlier writer left beyond `step` is forgotten. Does nothing without TensorBoard."""
 
     def __init__(self, folder: Path, step: int):
-        self._writer = EventFileWriter(str(folder))
-        self._writer.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
+        self._writer = EventFileWriter and EventFileWriter(str(folder))
+        if self._writer:
+            self._writer.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        self._add(step, [Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+        if self._writer:
+            self._add(step, [Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
 
     def picture(self, step: int, name: str, image: Image.Image) -> None:
+        if not self._writer:
+            return
         file = io.BytesIO()
         image.save(file, "PNG")
         encoded = Summary.Image(
@@ -28,7 +36,8 @@ class Board:
         self._add(step, [Summary.Value(tag=name, image=encoded)])
 
     def close(self) -> None:
-        self._writer.close()
+        if self._writer:
+            self._writer.close()
 
     def _add(self, step, values):
         self._writer.add_event(Event(step=step, summary=Summary(value=values)))

@@ -9,6 +9,7 @@ from appliance.errors import Problem
 from appliance.files import replacing
 from appliance.style.manifest import parse_size
 
+HOSTS = ("dev-board", "usb3-max", "usb3-std", "usb2")
 PIXELS = ("rgb:rgb", "rgb:bgrx", "yuv:rgb", "yuv:bgrx")
 SHIPPED = Path(__file__).parents[1] / "firmware_overlay/var/lib/reconet"
 
@@ -70,6 +71,12 @@ def parser() -> argparse.ArgumentParser:
                 default="rgb:rgb",
                 help="that it takes and gives: yuv is what cameras give, bgrx what screens take (default: rgb:rgb)",
             )
+            sub.add_argument(
+                "--tensors",
+                choices=("uint8", "int8"),
+                default="uint8",
+                help="type of the network's input and output: the Edge TPU's runtime converts int8 (default: uint8)",
+            )
         if name == "pack":
             sub.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to keep them in")
         if name == "train":
@@ -83,6 +90,9 @@ def parser() -> argparse.ArgumentParser:
     sub.set_defaults(command=_check)
     sub = commands.add_parser("predict", help="predict its time on the board", description=_predict.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE")
+    sub.add_argument("--size", type=_size, metavar="WxH", help="of the frame (default: the bundle's)")
+    sub.add_argument("--host", choices=HOSTS, default=HOSTS[0], help=f"what has the Edge TPU (default: {HOSTS[0]})")
+    sub.add_argument("--json", action="store_true", help="print JSON")
     sub.set_defaults(command=_predict)
     sub = commands.add_parser("compile", help="compile a bundle for the Edge TPU", description=_compile.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE")
@@ -102,6 +112,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--most", type=_positive, default=24, metavar="N", help="photos, and pairs a scene (default: 24)")
     sub.add_argument(
         "--pass", dest="rendering", choices=("clean", "final"), default="clean", help="Sintel's (default: clean)"
+    )
+    sub.add_argument(
+        "--steadiness", action="store_true", help="a bundle in changing light, noise and motion, on films made here"
     )
     sub.add_argument("--json", action="store_true", help="print JSON")
     sub.set_defaults(command=_evaluate)
@@ -189,7 +202,7 @@ def _export(arguments):
     from trainer.edgetpu.export import PLANS, export
 
     pixels = tuple(arguments.pixels.split(":"))
-    export(*_places(arguments), arguments.plans or PLANS, arguments.size, pixels=pixels)
+    export(*_places(arguments), arguments.plans or PLANS, arguments.size, pixels=pixels, tensors=arguments.tensors)
 
 
 def _pack(arguments):
@@ -220,7 +233,7 @@ def _check(arguments):
 
 
 def _predict(arguments):
-    """Predict the milliseconds of a frame on a Coral Dev Board, by plan and size, with intervals."""
+    """Predict the milliseconds of a frame with an Edge TPU, for each plan of a bundle, with intervals."""
     from rich.console import Console
 
     from trainer.quiet import import_tensorflow
@@ -228,7 +241,11 @@ def _predict(arguments):
     import_tensorflow()
     from trainer.edgetpu import predict
 
-    Console(width=None if Console().is_terminal else 140).print(predict.report(arguments.path))
+    found = predict.predictions(arguments.path, arguments.size, arguments.host)
+    if arguments.json:
+        print(predict.to_json(found))
+    else:
+        Console(width=None if Console().is_terminal else 140).print(predict.report(found, arguments.host))
 
 
 def _compile(arguments):
@@ -241,9 +258,15 @@ def _compile(arguments):
 
 
 def _evaluate(arguments):
-    """Measure style and content loss, SSIM and SNR against the teacher and blobs on photos, and e_stab on Sintel."""
+    """Measure style and content loss, SSIM and SNR against the teacher and blobs on photos, e_stab on Sintel, and how
+    steady a bundle's picture is.
+    """
+    if arguments.steadiness:
+        _steadiness(arguments)
+    elif not (arguments.photos or arguments.sintel):
+        raise Problem("evaluate: nothing to measure on; give --photos DIR, --sintel DIR or --steadiness")
     if not (arguments.photos or arguments.sintel):
-        raise Problem("evaluate: nothing to measure on; give --photos DIR, --sintel DIR or both")
+        return
     from trainer.quiet import import_tensorflow
 
     import_tensorflow()
@@ -259,6 +282,24 @@ def _evaluate(arguments):
         arguments.rendering,
     )
     judge.show(report, arguments.json)
+
+
+def _steadiness(arguments):
+    import json
+
+    from rich.console import Console
+
+    from appliance.config import Engine
+    from trainer import steadiness
+
+    if arguments.path.suffix != ".reconet":
+        raise Problem(f"evaluate: {arguments.path} is no style bundle; --steadiness measures what the board shows")
+    results = list(steadiness.evaluate(arguments.path, Engine().stillness))
+    if arguments.json:
+        print(json.dumps({"steadiness": {one.scene.name: round(one.value, 3) for one in results}}, indent=1))
+    else:
+        width = None if Console().is_terminal else 140
+        Console(width=width).print(steadiness.table({arguments.path.stem: results}))
 
 
 def _report(arguments):

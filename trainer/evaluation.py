@@ -8,9 +8,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from appliance import exposure
+from appliance.engine import exposure
+from appliance.engine.exposure import ExposureMeter
 from appliance.engine.stylizer import Stylizer
-from appliance.exposure import ExposureMeter
 from appliance.frames import YUV_BLACK, YUV_TO_RGB, converted
 from trainer import flow, losses, perceptual
 from trainer.data import sintel

@@ -82,8 +82,8 @@ def tone(images, frames, cell: int = 8):
 
 
 def colour(images, frames, cell: int = 16):
-    """Mean squared difference of U and V averaged over cell x cell pixels, over the frames' chroma: things keep their
-    colours.
+    """Mean squared difference of U and V averaged over cell x cell pixels: things keep their colours. The mean is over
+    three channels, of which the one in the middle is 0.
     """
 
     def differences(pictures):

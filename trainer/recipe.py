@@ -5,7 +5,7 @@ import json
 import math
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -48,16 +48,17 @@ class Mix(_Section):
     photos: float = Field(1.0, ge=0, description="photographs with synthetic motion and exact flow")
     sintel: float = Field(0.0, ge=0, description="MPI-Sintel's frames with their flow")
     video: float = Field(0.0, ge=0, description="clips without flow, through loss.frame_difference")
+    flat: float = Field(0.0, ge=0, description="plain walls, gradients and dark frames, with exact flow")
 
     @model_validator(mode="after")
     def _something(self):
-        if self.photos + self.sintel + self.video == 0:
-            raise ValueError("one of photos, sintel and video must be above 0")
+        if self.photos + self.sintel + self.video + self.flat == 0:
+            raise ValueError("one of photos, sintel, video and flat must be above 0")
         return self
 
 
 class Motion(_Section):
-    """What happens between the two frames of a pair; the largest of each."""
+    """How a pair of frames is taken: the crop, and the largest of each change between the two frames."""
 
     pan: float = Field(14.0, ge=0, description="pixels of the network's input, by camera and foreground alike")
     rotation: float = Field(2.5, ge=0, description="degrees")
@@ -68,6 +69,15 @@ class Motion(_Section):
     gamma: float = Field(0.06, ge=0, lt=0.5, description="relative change of gamma")
     noise: float = Field(0.02, ge=0, lt=0.5, description="standard deviation, 0..1 pixels")
     noise_before_exposure: bool = Field(False, description="as a sensor's: exposure amplifies it in dark frames")
+    crops: tuple[float, float] = Field(
+        (0.7, 1.0), description="smallest and largest crop, as a share of the largest that fits the picture"
+    )
+
+    @model_validator(mode="after")
+    def _crops_in_order(self):
+        if not 0.1 <= self.crops[0] <= self.crops[1] <= 1:
+            raise ValueError("crops must be two shares from 0.1 to 1, the smaller one first")
+        return self
 
 
 class Network(_Section):
@@ -234,5 +244,6 @@ def _allowed(place: tuple) -> str:
     """Why a key that does not exist at this place of a recipe is refused."""
     section = Recipe
     for part in place[:-1]:
-        section = section.model_fields[part].annotation
+        kind = section.model_fields[part].annotation
+        section = next((one for one in get_args(kind) if isinstance(one, type) and issubclass(one, _Section)), kind)
     return f"no such key; there are {', '.join(section.model_fields)}"

@@ -125,7 +125,7 @@ def _instance_int8(work):
         one, drawn = evaluation.meter(work.recipe.frame), []
         for frame in frames:
             exposed = evaluation.expose(frame, one)
-            interpreter.set_tensor(source["index"], (exposed ^ 0x80).view("int8")[None])
+            interpreter.set_tensor(source["index"], exposed[None])
             interpreter.invoke()
             scale, zero = sink["quantization"]
             drawn.append((interpreter.get_tensor(sink["index"])[0].astype("float32") - zero) * scale)

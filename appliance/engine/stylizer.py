@@ -6,11 +6,12 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import Problem
-from ..exposure import ExposureMeter, expose
 from ..frames import BLACK, converted, cover
 from ..parts import Interpreter, Style
+from .exposure import ExposureMeter, expose, grain
 from .interpreter import Runtime, runtimes
 from .stages import NearestUpsampling, PixelShuffle
+from .stillness import Stillness
 from .strips import Strip, strips_of
 
 _SIGN_BIT = np.uint8(0x80)
@@ -22,6 +23,7 @@ class Stylizer:
     `prefer` names a plan to try before the others.
     `size` (width, height) is the picture's, for which the networks are built. Without it they are taken as they are
     stored or, on an Edge TPU, compiled.
+    `stillness` is how much of a picture stays where nothing moves, see stillness.py; 0 leaves every frame to itself.
     `threads` is for the CPU, 0 means one per CPU. `reference` asks for the plain kernels, the same bits everywhere.
     Every candidate proves itself with a trial run. Raises Problem when none passes.
 
@@ -39,6 +41,7 @@ class Stylizer:
         reference: bool = False,
         prefer: Optional[str] = None,
         size: Optional[Tuple[int, int]] = None,
+        stillness: float = 0.0,
     ):
         manifest = bundle.manifest
         plans = sorted((p for p in manifest.plans if plan in (None, p.name)), key=lambda p: p.name != prefer)
@@ -57,6 +60,9 @@ class Stylizer:
         self.stage_ms: List[Tuple[str, float]] = []
         self._border, exposure = manifest.input.border, manifest.input.exposure
         self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
+        # In RGB, green comes closest to luma.
+        self._stillness = Stillness(stillness, int(self.input_format == "rgb")) if stillness else None
+        self._grained = 1.0
         self._choose(plans, here, size)
 
     def _choose(self, plans: Sequence[Any], here: List[Runtime], size: Optional[Tuple[int, int]]) -> None:
@@ -68,6 +74,7 @@ class Stylizer:
                     continue
                 try:
                     self.input_size, self.output_size = at, self.bundle.manifest.output_size(at)
+                    self._exposed = np.empty(at[::-1] + (3,) if self._stillness else 0, np.uint8)
                     segments = (self.bundle.compiled if runtime.device == "TPU" else self.bundle.build)(plan, at)
                     self._steps, self._shuffle = _load(plan, runtime, segments, self.bundle.reach)
                     self._trial_run()
@@ -91,6 +98,8 @@ class Stylizer:
         """Forget the frames so far (their brightness is remembered): the next one starts a new film."""
         if self._meter:
             self._meter.reset()
+        if self._stillness:
+            self._stillness.reset()
 
     def stylize(self, frame: np.ndarray, out: np.ndarray) -> None:
         """Stylise `frame`, uint8 (H, W, 3) of `input_size` and `input_format`, into `out`, uint8 (H, W, channels) of
@@ -103,12 +112,18 @@ class Stylizer:
         for step in self._steps:
             step.run(before, clock)
             before = step
+        drawn = self._steps[-1].output()
+        if self._stillness:
+            drawn = self._stillness.behind(_as_bytes(drawn))
         if self._shuffle:
             last, shuffle = self._shuffle
-            _copy_bytes(self._steps[-1].output(), last)
-            shuffle(last, out)
+            if drawn.dtype == np.int8:
+                _copy_bytes(drawn, last)
+                drawn = last
+            shuffle(drawn, out)
         else:
-            _copy_bytes(self._steps[-1].output(), out)
+            _copy_bytes(drawn, out)
+        del drawn  # an interpreter refuses to run while a view of its tensors is alive
         clock.lap("output")
         self.stage_ms = list(clock.laps.items())
 
@@ -123,7 +138,17 @@ class Stylizer:
         flip = _SIGN_BIT if tensor.dtype == np.int8 else np.uint8(0)
         if self._border:
             tensor = _inside(tensor, self._border, np.array(BLACK[self.input_format], np.uint8) ^ flip)
-        if self._meter is None:
+        if self._stillness:
+            jumped = False
+            if self._meter:
+                curve = self._meter.update(frame)
+                if abs(curve.gain - self._grained) > 0.4:  # not at every breath: another grain is another picture
+                    self._grained = curve.gain
+                expose(frame, curve, self._exposed, self.input_format, 0, grain(frame.shape[:2], self._grained))
+                frame, jumped = self._exposed, self._meter.jumped
+            frame = self._stillness.before(frame, jumped)
+            np.bitwise_xor(frame, flip, out=tensor.view(np.uint8))
+        elif self._meter is None:
             _copy_bytes(frame, tensor)
         else:
             expose(frame, self._meter.update(frame), tensor.view(np.uint8), self.input_format, flip)
@@ -206,6 +231,11 @@ def _inside(tensor: np.ndarray, border: int, colour: np.ndarray) -> np.ndarray:
     for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
         pixels[edge] = colour
     return tensor[border:-border, border:-border]
+
+
+def _as_bytes(tensor: np.ndarray) -> np.ndarray:
+    """An end of the network as the bytes of pixels."""
+    return tensor.view(np.uint8) ^ _SIGN_BIT if tensor.dtype == np.int8 else tensor
 
 
 def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:

@@ -30,6 +30,12 @@ def sized(tmp_path_factory, tiny_yuv):
     return bundle.write(tmp_path_factory.mktemp("sized") / "tiny.reconet", sized_fields(tiny_yuv), tiny_yuv.files)
 
 
+@pytest.fixture(scope="session")
+def tiny_uint8():
+    """The same networks as tiny's, with uint8 at both ends."""
+    return bundle.read(DATA / "tiny_uint8.reconet")
+
+
 @pytest.fixture
 def parts(tiny):
     """The manifest (as a dict, without "files") and the files of the small style, to be changed at will."""

@@ -26,7 +26,13 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path):
     assert settings.camera.model_dump() == {"device": "auto", "width": 1280, "height": 720, "fps": 30}
     assert settings.display.model_dump() == {"connector": "auto", "mode": "preferred"}
     assert settings.style.model_dump() == {"name": "newest", "folder": "/var/lib/reconet"}
-    assert settings.engine.model_dump() == {"plan": "auto", "runtime": "auto", "threads": 0, "tpu_missing": "cpu"}
+    assert settings.engine.model_dump() == {
+        "plan": "auto",
+        "runtime": "auto",
+        "threads": 0,
+        "tpu_missing": "cpu",
+        "stillness": 0.75,
+    }
     assert settings.host.model_dump() == {"status": "/run/reconet/status.json", "watchdog": True}
 
 
@@ -56,7 +62,7 @@ def test_the_default_file_explains_every_key():
                 comment, number = lines[number][1:] + comment, number - 1
             assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
             keys += 1
-    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 14
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 15
 
 
 def test_a_key_changes_and_the_others_stay(tmp_path):
@@ -84,6 +90,7 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
         ("engine", "runtime", "tflite_runtime"),
         ("engine", "threads", 64),
         ("engine", "tpu_missing", "slate"),
+        ("engine", "stillness", 0.0),
         ("host", "status", "/tmp/status.json"),
     ],
 )
@@ -121,6 +128,7 @@ def test_a_mode_has_a_size(tmp_path):
         ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"'),
         ("engine.threads", "65", "a whole number from 0 to 64"),
         ("engine.tpu_missing", '"wait"', '"cpu" or "slate"'),
+        ("engine.stillness", "1.5", "a number from 0 to 1"),
         ("host.status", '"status.json"', "a file, from / on"),
         ("host.watchdog", "1", "true or false"),
         ("host.watchdog", '"on"', "true or false"),

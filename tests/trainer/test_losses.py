@@ -133,3 +133,83 @@ def test_gram_content_and_style_agree_with_a_public_implementation():
     target = np.asarray(losses.gram(c))[0]
     ours = float(losses.style([losses.gram(a)], [target])) * np.sum(target**2) * 2 / 4**2
     assert ours == pytest.approx(PUBLIC["style"], rel=1e-4)
+
+
+def slow_sliced(points, targets, directions):
+    """Direction by direction: project, sort, compare."""
+    distance = energy = 0.0
+    for direction in directions.T:
+        wanted = sorted(float(target @ direction) for target in targets)
+        energy += np.mean(np.square(wanted)) / directions.shape[1]
+        for one in points:
+            made = sorted(float(point @ direction) for point in one)
+            distance += np.mean([(m - w) ** 2 for m, w in zip(made, wanted, strict=True)])
+    return distance / (len(points) * directions.shape[1]) / energy
+
+
+def test_sliced_distance_against_its_definition(rng):
+    points, targets = rng.normal(size=(2, 7, 5)).astype("float32"), rng.normal(1, 1, size=(7, 5)).astype("float32")
+    directions = rng.normal(size=(5, 3)).astype("float32")
+    expected = slow_sliced(points, targets, directions)
+    assert float(losses.sliced(points, targets, directions)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_sliced_distance_is_of_the_cloud_and_not_of_the_order(rng):
+    targets, directions = rng.normal(size=(9, 4)).astype("float32"), rng.normal(size=(4, 6)).astype("float32")
+    assert float(losses.sliced(targets[None, ::-1], targets, directions)) == pytest.approx(0, abs=1e-10)
+    assert float(losses.sliced(10 * targets[None] + 1, 10 * targets, directions)) > 0
+
+
+def slow_high_pass(image):
+    y = image @ np.array([0.299, 0.587, 0.114])
+    fine = np.zeros((y.shape[0] - 2, y.shape[1] - 2))
+    for row, column in np.ndindex(fine.shape):
+        i, j = row + 1, column + 1
+        fine[row, column] = y[i, j] - (y[i - 1, j] + y[i + 1, j] + y[i, j - 1] + y[i, j + 1]) / 4
+    return fine
+
+
+def test_high_pass(rng):
+    images = rng.uniform(size=(2, 5, 6, 3)).astype("float32")
+    expected = np.mean([np.mean(slow_high_pass(image) ** 2) for image in images])
+    assert float(losses.high_pass(images)) == pytest.approx(expected, rel=1e-4)
+
+
+def slow_lattice(image, period, count):
+    """Detail averaged over count x count cells for each place in a cell, squared, mean over places and windows."""
+    detail = np.stack([slow_high_pass(image[..., [c] * 3]) for c in range(3)], axis=-1)
+    detail, side, energies = np.pad(detail, ((1, 1), (1, 1), (0, 0))), period * count, []
+    for top in range(0, detail.shape[0] - side + 1, side):
+        for left in range(0, detail.shape[1] - side + 1, side):
+            window = detail[top : top + side, left : left + side]
+            energies += [window[y::period, x::period].mean((0, 1)) ** 2 for y, x in np.ndindex(period, period)]
+    return np.mean(energies)
+
+
+def test_lattice_against_its_definition(rng):
+    images = rng.uniform(size=(2, 17, 26, 3)).astype("float32")
+    expected = sum(np.mean([slow_lattice(image, period, 4) for image in images]) for period in (2, 4))
+    # A window of 8 pixels holds 4 cells of 2; of 4 and of 8 it is 4 cells all the same, and 8 x 4 does not fit.
+    assert float(losses.lattice(images, (2, 4, 8), window=8)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_lattice_sees_a_grid_and_hardly_strokes(rng):
+    grid = np.zeros((1, 80, 80, 3), "float32")
+    grid[:, ::4, ::4] = 1
+    strewn = grid.reshape(-1, 3)[rng.permutation(80 * 80)].reshape(grid.shape)
+    assert float(losses.high_pass(strewn)) > 0.5 * float(losses.high_pass(grid))
+    assert float(losses.lattice(grid, (4,))) > 10 * float(losses.lattice(strewn, (4,)))
+    assert float(losses.lattice(grid[:, :4, :4])) == 0  # no period fits
+
+
+def test_colour_compares_cells_and_ignores_luma(rng):
+    images, frames = rng.uniform(size=(2, 1, 5, 9, 3)).astype("float32")
+
+    def cells(image):
+        image = image[0, :4, :8].reshape(1, 4, 2, 4, 3).mean((1, 3))
+        y = image @ np.array([0.299, 0.587, 0.114])
+        return np.stack([(image[..., 2] - y) / 1.772, 0 * y, (image[..., 0] - y) / 1.402])
+
+    expected = np.mean((cells(images) - cells(frames)) ** 2)
+    assert float(losses.colour(images, frames, cell=4)) == pytest.approx(expected, rel=1e-4)
+    assert float(losses.colour(frames + 0.2, frames, cell=4)) == pytest.approx(0, abs=1e-8)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from trainer import network
-from trainer.edgetpu.student import channel_peaks, equalise, fold
+from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels
 from trainer.recipe import Network
 
 
@@ -62,6 +62,25 @@ def test_fold_is_exact_borders_included(spec, rng):
     np.testing.assert_allclose(folded, student(frame)["image"], atol=1e-5)
 
 
+@pytest.mark.parametrize("gives", ["rgb", "bgrx"])
+@pytest.mark.parametrize("plan", ["split", "fused", "lowres"])
+def test_every_plan_of_a_network_of_cells_draws_what_the_student_draws(plan, gives, rng):
+    import tensorflow as tf
+
+    from trainer.edgetpu.convert import bordered, forward
+
+    spec = Network(widths=(4, 6, 8), strides=HALF, blocks=1, first_kernel=5)
+    student = network.build(spec, "affine")
+    random_thresholds(student, rng)
+    student.get_layer("image").kernel.assign(rng.normal(0, 0.1, student.get_layer("image").kernel.shape))
+    frame = rng.uniform(size=(1, 24, 40, 3)).astype("float32")
+    weights = for_pixels(fold(student, spec), "rgb", gives)
+    drawn = forward(weights, spec, tf.constant(bordered(frame, border(spec, "rgb"), "rgb")), plan)
+    picture = tf.nn.depth_to_space(drawn, spec.stride if plan == "lowres" else spec.cell).numpy()
+    picture = picture[..., 2::-1] if gives == "bgrx" else picture
+    np.testing.assert_allclose(picture, student(frame)["image"], atol=1e-5)
+
+
 def test_equalising_changes_ranges_and_not_the_function(spec, rng):
     import tensorflow as tf
 
@@ -81,13 +100,62 @@ def test_equalising_changes_ranges_and_not_the_function(spec, rng):
     assert spread[1].max() / spread[1].min() < 0.2 * spread[0].max() / spread[0].min()
 
 
-@pytest.mark.parametrize("blocks, kernel", [(1, 3), (2, 3), (2, 9)])
-def test_a_border_is_felt_as_far_as_said_and_no_further(blocks, kernel, rng):
-    spec = Network(widths=(4, 8, 8), blocks=blocks, first_kernel=kernel, last_kernel=kernel)
+SEED, HALF = (1, 2, 2), (2, 2, 2)
+
+
+def test_strides_of_2_draw_cells_of_pixels_from_an_eighth(rng):
+    spec = Network(widths=(4, 6, 8), strides=HALF, blocks=1, first_kernel=5)
+    model = network.build(spec, "affine")
+    outputs = model(rng.uniform(size=(1, 32, 48, 3)).astype("float32"))
+    assert outputs["image"].shape == (1, 32, 48, 3)
+    assert outputs["encoded"].shape == outputs["residual"].shape == (1, 4, 6, 8)
+    assert model.get_layer("image").output.shape[-1] == 12
+    # Before training all pixels of a cell are alike.
+    cells = np.asarray(outputs["image"]).reshape(16, 2, 24, 2, 3)
+    np.testing.assert_array_equal(cells, np.broadcast_to(cells[:, :1, :, :1], cells.shape))
+
+
+def test_cells_are_shuffled_rows_first():
+    x = np.arange(2 * 3 * 12, dtype="float32").reshape(1, 2, 3, 12)
+    made = np.asarray(network.DepthToSpace(2)(x))
+    for row, column, channel in np.ndindex(4, 6, 3):
+        phase = (row % 2 * 2 + column % 2) * 3 + channel
+        assert made[0, row, column, channel] == x[0, row // 2, column // 2, phase]
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_a_strided_entry_sees_black_around_the_frame(kernel, rng):
+    """An exported network reads a frame with a black border, without padding."""
+    import tensorflow as tf
+
+    spec = Network(widths=(4, 6, 8), strides=HALF, blocks=1, first_kernel=kernel)
+    model = network.build(spec, "affine")
+    first = keras.Model(model.input, model.get_layer("encoder1").output)
+    frame = rng.uniform(size=(1, 16, 24, 3)).astype("float32")
+    side = kernel // 2
+    bordered = np.pad(frame, ((0, 0), (side, side), (side, side), (0, 0)))
+    exported = tf.nn.conv2d(bordered, np.asarray(model.get_layer("encoder1").kernel), 2, "VALID")
+    np.testing.assert_allclose(first(frame), exported, atol=1e-5)
+
+
+def test_networks_of_cells_load_again(tmp_path, rng):
+    model = network.build(Network(widths=(4, 6, 8), strides=HALF, blocks=1), "affine")
+    model.save(tmp_path / "model.keras")
+    frame = rng.uniform(size=(1, 16, 16, 3)).astype("float32")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_array_equal(loaded(frame)["image"], model(frame)["image"])
+
+
+@pytest.mark.parametrize(
+    "strides, blocks, kernels", [(SEED, 1, (3, 3)), (SEED, 2, (9, 9)), (HALF, 1, (5, 3)), (HALF, 1, (3, 5))]
+)
+def test_a_border_is_felt_as_far_as_said_and_no_further(strides, blocks, kernels, rng):
+    first, last = kernels
+    spec = Network(widths=(4, 8, 8), strides=strides, blocks=blocks, first_kernel=first, last_kernel=last)
     model = network.build(spec, "affine")
     for variable in model.trainable_variables:
         variable.assign(rng.normal(0, 0.3, variable.shape))
-    drawn = keras.Model(model.input, model.get_layer("image").output)
+    drawn = keras.Model(model.input, network.DepthToSpace(spec.cell)(model.get_layer("image").output))
     frame = rng.uniform(size=(1, 144, 160, 3)).astype("float32")
     reach = network.reach(spec)
     middle = slice(reach, -reach)

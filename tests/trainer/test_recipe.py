@@ -5,6 +5,7 @@ import pytest
 
 from appliance.errors import Problem
 from trainer.recipe import Recipe, load
+from trainer.training import student_run, teacher_run
 
 RECIPES = sorted((Path(__file__).parents[2] / "trainer/recipes").glob("*.toml"))
 
@@ -28,6 +29,14 @@ VALID = 'name = "x"\ntitle = "X"\n{}\n[data]\npainting = "p.jpg"\n[teacher]\nste
         (VALID.format("", "batch = 0"), "student.batch"),
         (VALID.format("", "[frame]\nwidth = 513"), "frame.width"),
         (VALID.format("", "[network]\nlast_kernel = 4"), "odd"),
+        (VALID.format("", "[network]\nstrides = [1, 1, 2]"), "strides [1, 1, 2] shrink by 2"),
+        (VALID.format("", "[network]\nstrides = [4, 2, 2]"), "network.strides.0"),
+        (VALID.format("", "[style]\nlayers = ['conv6_1']"), "style.layers.0"),
+        (VALID.format("", "[style]\nweights = [1]"), "1 weights for 4 layers"),
+        (VALID.format("", "[style]\nscales = [1, 2]"), "sliced"),
+        (VALID.format("", "[motion]\ncrops = [1.0, 0.5]"), "crops must be"),
+        (VALID.format("", "[mix]\nphotos = 0"), "one of photos, sintel, video and flat"),
+        (VALID.replace("[student]", "stpes = 1\n[student]").format("", ""), "teacher.stpes: no such key; there are"),
     ],
 )
 def test_a_bad_recipe_is_refused_in_one_line_that_names_file_and_key(tmp_path, text, names):
@@ -49,6 +58,24 @@ def test_the_digest_changes_with_its_sections_only(fields):
     other = Recipe.model_validate({**fields, "student": {"steps": 9}})
     assert first.digest("teacher", "network") == other.digest("teacher", "network")
     assert first.digest("student") != other.digest("student")
+
+
+# What the first recipes' teachers and students had before recipes knew styles, strides and crops.
+FIRST = {
+    "name": "x",
+    "title": "X",
+    "data": {"painting": "x.jpg", "held_out": 24},
+    "mix": {"photos": 0.9, "video": 0.1},
+    "teacher": {"steps": 8000, "loss": {"style": 30.0}},
+    "student": {"steps": 26000, "pixels": "yuv"},
+}
+DIGESTS = "2b54c6c5d6b0 f0456eaf479c"
+
+
+def test_a_new_field_leaves_what_was_trained_before_it(tmp_path):
+    recipe = Recipe.model_validate(FIRST)
+    runs = teacher_run(recipe, tmp_path), student_run(recipe, tmp_path)
+    assert " ".join(run.digest[:12] for run in runs) == DIGESTS
 
 
 def test_every_field_of_a_shipped_recipe_survives_the_manifest():

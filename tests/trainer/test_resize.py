@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 
 from appliance.style.resize import Resizable
+from appliance.style.tflite import read
 from trainer import network
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.flatbuffer import operation, pack, unpack
-from trainer.edgetpu.student import fold, for_pixels
+from trainer.edgetpu.student import border, fold, for_pixels
 from trainer.network import Network
 
 from .test_edgetpu import run
 
 SPEC = Network(widths=(4, 8, 8), blocks=1)
+HALF = Network(widths=(4, 8, 8), blocks=1, strides=(2, 2, 2), first_kernel=5)
 COLOURS = np.array([[0.2, 0.5, 0.6], [0.7, 0.4, 0.5], [0.9, 0.6, 0.3]], "float32")
 
 
@@ -31,18 +33,25 @@ def bare(data):
 
 
 @pytest.mark.parametrize(
-    "plan, pixels", [("split", ("rgb", "rgb")), ("fused", ("yuv", "bgrx")), ("lowres", ("yuv", "rgb"))]
+    "spec, plan, pixels",
+    [
+        (SPEC, "split", ("rgb", "rgb")),
+        (SPEC, "fused", ("yuv", "bgrx")),
+        (SPEC, "lowres", ("yuv", "rgb")),
+        (HALF, "fused", ("yuv", "bgrx")),
+        (HALF, "lowres", ("yuv", "bgrx")),
+    ],
 )
-def test_a_plan_is_the_exported_one(plan, pixels, rng):
-    folded = fold(network.build(SPEC, "affine"), SPEC)
+def test_a_plan_is_the_exported_one(spec, plan, pixels, rng):
+    folded = fold(network.build(spec, "affine"), spec)
     folded = {
         name: (kernel, rng.normal(0, 0.1, bias.shape).astype("float32")) for name, (kernel, bias) in folded.items()
     }
-    folded, border = for_pixels(folded, *pixels), 2 * (pixels[0] == "yuv")
-    stored, wanted = (convert(folded, SPEC, frames(*size), plan, takes=pixels[0]) for size in ((96, 128), (64, 160)))
-    made = Resizable(stored).at((64 + border, 160 + border))
+    folded, around = for_pixels(folded, *pixels), 2 * border(spec, pixels[0])
+    stored, wanted = (convert(folded, spec, frames(*size), plan, takes=pixels[0]) for size in ((96, 128), (64, 160)))
+    made = Resizable(stored).at((64 + around, 160 + around))
     assert bare(made) == bare(wanted) and len(made) == len(wanted)
-    picture = rng.integers(-128, 128, (1, 64 + border, 160 + border, 3)).astype("int8")
+    picture = rng.integers(0, 256, (1, 64 + around, 160 + around, 3)).astype("uint8").view(read(made).inputs[0].dtype)
     assert np.array_equal(run(made, picture), run(wanted, picture))
     if plan == "split":
         stages = zip(cut(stored), cut(wanted), strict=True)

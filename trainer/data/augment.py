@@ -23,12 +23,18 @@ def centred(matrices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.linalg.inv(to_centre) @ matrices @ to_centre
 
 
-def views(rng: np.random.Generator, count: int, picture: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+def views(
+    rng: np.random.Generator,
+    count: int,
+    picture: tuple[int, int],
+    size: tuple[int, int],
+    crops: tuple[float, float] = (0.7, 1.0),
+) -> np.ndarray:
     """Maps (count, 3, 3) from pixels of a frame of size (height, width) to those of a picture (rows, columns): random
-    crops, a little turned, half of them mirrored.
+    crops, their sides between two shares of the largest crop's, a little turned, half of them mirrored.
     """
     (rows, columns), (height, width) = picture, size
-    zoom = min(columns / width, rows / height) * rng.uniform(0.7, 1.0, count)
+    zoom = min(columns / width, rows / height) * rng.uniform(*crops, count)
     room = (np.array([columns, rows]) - np.array([width, height]) * zoom[:, None]) / 2
     centre = np.array([columns - 1, rows - 1]) / 2 + rng.uniform(-1, 1, (count, 2)) * room
     mirror = np.zeros((count, 3, 3))

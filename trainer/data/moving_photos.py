@@ -37,7 +37,8 @@ def draw(
     "amplitude" and "phase" of their harmonics.
     """
     number, *picture = photos
-    previous, back = augment.views(rng, count, picture, size), augment.centred(augment.moves(rng, count, motion), size)
+    previous = augment.views(rng, count, picture, size, motion.crops)
+    back = augment.centred(augment.moves(rng, count, motion), size)
     layers = count * motion.layers
     away = augment.similarity(1, 0, -rng.uniform(0, 1, (layers, 2)) * (np.array(size[::-1]) - 1))
     moved = np.linalg.inv(away) @ augment.moves(rng, layers, motion) @ away
@@ -48,7 +49,7 @@ def draw(
         "previous": (away @ np.linalg.inv(moved))[:, :2],
         "current": away[:, :2],
         "back": moved[:, :2],
-        "texture": (augment.views(rng, layers, picture, size) @ middle)[:, :2],
+        "texture": (augment.views(rng, layers, picture, size, motion.crops) @ middle)[:, :2],
         "radius": np.where(there, rng.uniform(0.1, 0.4, layers) * min(size), -1e3),
         "amplitude": rng.uniform(0, 0.1, (layers, len(HARMONICS))),
         "phase": rng.uniform(0, 2 * np.pi, (layers, len(HARMONICS))),

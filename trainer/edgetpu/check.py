@@ -4,14 +4,11 @@ The verdicts lean to the safe side: an operation is called mapped only where not
 model is compiled at all, which fails for some large activations, cannot be told from the operations.
 """
 
-import math
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
@@ -19,22 +16,12 @@ from rich.text import Text
 
 from appliance.errors import Problem
 from appliance.style import bundle
-from trainer.edgetpu.flatbuffer import operation, tensor_type, unpack
-from trainer.edgetpu.rules import (
-    CACHE_BYTES,
-    CONVERSIONS,
-    DELEGATE,
-    DEPENDS,
-    MAPPED,
-    NOT_MAPPED,
-    Operation,
-    Tensor,
-    judge,
-    refused,
-)
+from trainer.edgetpu import darwinn
+from trainer.edgetpu.predict import ALL
+from trainer.edgetpu.reader import DAMAGE, Size, read
+from trainer.edgetpu.rules import CONVERSIONS, DELEGATE, DEPENDS, MAPPED, NOT_MAPPED, cache_left, judge, refused
 
-BITS = {"INT4": 4, "BOOL": 8, "RESOURCE": 0, "STRING": 0, "VARIANT": 0}
-DAMAGE = LookupError, TypeError, ValueError, ArithmeticError, AttributeError, struct.error
+OUTSIDE = "after the first operation that is not mapped: one subgraph"
 COLOURS = {MAPPED: "green", DEPENDS: "yellow", NOT_MAPPED: "red"}
 
 
@@ -50,29 +37,26 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Size:
-    """Bytes of one model: all its inputs, all its outputs, its largest activation (with its shape), its constants."""
-
-    inputs: int
-    outputs: int
-    largest: int
-    shape: tuple[int, ...]
-    parameters: int
-
-
-@dataclass(frozen=True)
 class Summary:
-    """The models of one plan together; `fits` says whether their parameters share the on-chip cache."""
+    """The models of one plan together. `cache` is how many bytes of parameters stay on the chip beside the plan's
+    largest activation, by the least ever seen; `fits` says whether all do. Of compiled models, what Google's compiler
+    decided is known: `streamed` bytes cross the link with every frame.
+    """
 
     sizes: dict[str, Size]
+    streamed: int | None = None
 
     @property
     def parameters(self) -> int:
         return sum(size.parameters for size in self.sizes.values())
 
     @property
+    def cache(self) -> int:
+        return cache_left(max(size.largest for size in self.sizes.values()))
+
+    @property
     def fits(self) -> bool:
-        return self.parameters <= CACHE_BYTES
+        return self.parameters <= self.cache if self.streamed is None else not self.streamed
 
 
 def check_model(data: bytes) -> list[Verdict]:
@@ -82,7 +66,8 @@ def check_model(data: bytes) -> list[Verdict]:
     conversions at the head of the model. What only follows one in execution order is called doubtful, and so is
     whatever follows a doubtful one.
     """
-    operations, sources, _ = _read(data)
+    model = read(data)
+    operations, sources = model.operations, model.sources
     if any(op.name == DELEGATE for op in operations):
         return [_left(i, op) for i, op in enumerate(operations)]
     for op in operations:
@@ -98,7 +83,7 @@ def check_model(data: bytes) -> list[Verdict]:
     head, doubtful = True, ""
     for i, (op, (inputs, outputs), (verdict, reason)) in enumerate(zip(operations, sources, judged, strict=True)):
         if lost.intersection(inputs):
-            verdict, reason = NOT_MAPPED, "after the first operation that is not mapped: one subgraph"
+            verdict, reason = NOT_MAPPED, OUTSIDE
         elif verdict == MAPPED and doubtful:
             verdict, reason = DEPENDS, f"after {doubtful}: one subgraph"
         if verdict != MAPPED and not (head and op.name in CONVERSIONS):
@@ -119,7 +104,10 @@ def _left(i, op):
 
 def summary(models: dict[str, bytes]) -> Summary:
     """The sizes of a plan's models, from name to the bytes of the .tflite file. Raises Problem."""
-    return Summary({name: _named(name, lambda data=data: _read(data)[2]) for name, data in models.items()})
+    found = {name: _named(name, lambda data=data: read(data)) for name, data in models.items()}
+    packages = [package for model in found.values() for package in model.packages]
+    streamed = sum(package.streamed for package in packages) if packages else None
+    return Summary({name: model.size for name, model in found.items()}, streamed)
 
 
 def headline(name: str, verdicts: list[Verdict]) -> Text:
@@ -141,8 +129,12 @@ def table(verdicts: list[Verdict]) -> Table:
 
 def size_table(name: str, plan: Summary) -> Table:
     """A table of a plan's bytes, with its parameters against the cache."""
-    fits = "fit" if plan.fits else "do not fit"
-    title = f"{escape(name)}: parameters {fits} in the cache of {CACHE_BYTES / 2**20:.1f} MiB"
+    if plan.streamed is None:
+        fits = "fit" if plan.fits else "may not fit"
+        title = f"parameters {fits} in the {plan.cache / 2**20:.1f} MiB seen cached beside such activations"
+    else:
+        title = "all parameters are cached" if plan.fits else f"{plan.streamed:,} bytes cross the link with every frame"
+    title = f"{escape(name)}: {title}"
     made = Table("model", title=title, title_justify="left", show_footer=len(plan.sizes) > 1)
     made.columns[0].footer = "in all"
     for heading, total in (
@@ -156,6 +148,34 @@ def size_table(name: str, plan: Summary) -> Table:
         largest = f"{size.largest:,} ({'x'.join(map(str, size.shape))})"
         made.add_row(model, f"{size.inputs:,}", f"{size.outputs:,}", largest, f"{size.parameters:,}")
     return made
+
+
+def compiled_table(packages: list[darwinn.Package]) -> Table:
+    """A table of what Google's compiler wrote about each Edge TPU operation of a compiled file: its own estimates."""
+    made = Table("Edge TPU operation", title="Expected by Google's compiler", title_justify="left")
+    for heading in ("cycles", "ms", "parameters cached", "streamed", "activations a tile", "in", "out", "runtime"):
+        made.add_column(heading, justify="right")
+    for i, package in enumerate(packages):
+        ends = {"in": [], "out": []}
+        for one in package.executables:
+            ends["in"] += one.inputs
+            ends["out"] += one.outputs
+        made.add_row(
+            str(i),
+            f"{package.cycles:,}" if package.cycles else "not given",
+            f"{package.cycles * ALL.cycles / 1e6:.2f}" if package.cycles else "",
+            f"{package.cached:,}",
+            f"{package.streamed:,}",
+            f"{package.narrow_memory:,}",
+            *("\n".join(map(_end, layers)) for layers in ends.values()),
+            str(package.runtime),
+        )
+    return made
+
+
+def _end(layer: darwinn.Layer) -> str:
+    pieces = f" in {layer.tiles} tiles" if layer.tiles > 1 else ""
+    return f"{'x'.join(map(str, layer.shape))}: {layer.bytes:,} B{pieces}"
 
 
 def report(path: Path) -> Group:
@@ -181,6 +201,8 @@ def _plan(name: str, models: dict[str, bytes]) -> Iterator[Text | Table]:
         verdicts = _named(model, lambda data=data: check_model(data))
         yield headline(model, verdicts)
         yield table(verdicts)
+        if packages := read(data).packages:
+            yield compiled_table(packages)
     yield size_table(name, summary(models))
 
 
@@ -189,48 +211,3 @@ def _named(name, function):
         return function()
     except Problem as problem:
         raise Problem(f"{name}: {problem}") from None
-
-
-def _read(data: bytes) -> tuple[list[Operation], list[tuple[list[int], list[int]]], Size]:
-    """The operations of the main subgraph, the numbers of their inputs and outputs, and the model's size."""
-    if data[4:8] != b"TFL3":
-        raise Problem("not a TensorFlow Lite file (no TFL3 identifier)")
-    try:
-        model = unpack(data)
-        graph = model.subgraphs[0]
-        tensors = [_tensor(model, tensor) for tensor in graph.tensors]
-        operations, sources = [], []
-        for operator in graph.operators if graph.operators is not None else ():
-            name, version = operation(model, operator)
-            custom = model.operatorCodes[operator.opcodeIndex].customCode
-            inputs, outputs = (
-                list(map(int, ends)) if ends is not None else [] for ends in (operator.inputs, operator.outputs)
-            )
-            name = custom.decode(errors="replace") if name == "CUSTOM" and custom else name
-            given = [tensors[i] if i >= 0 else None for i in inputs]
-            operations.append(Operation(name, version, given, [tensors[i] for i in outputs], operator.builtinOptions))
-            sources.append((inputs, outputs))
-        return operations, sources, _size(graph, model, tensors)
-    except DAMAGE:
-        raise Problem("a damaged TensorFlow Lite file") from None
-
-
-def _tensor(model, tensor) -> Tensor:
-    shape = tuple(map(int, tensor.shape)) if tensor.shape is not None else ()
-    signature = shape if tensor.shapeSignature is None else tensor.shapeSignature
-    stored = model.buffers[tensor.buffer].data if tensor.buffer else None
-    constant = None if stored is None or len(stored) == 0 else np.asarray(stored, "uint8").tobytes()
-    fixed = all(extent >= 0 for extent in (*shape, *signature))
-    return Tensor(shape, tensor_type(tensor), fixed, constant, bool(tensor.isVariable))
-
-
-def _size(graph, model, tensors) -> Size:
-    largest = max((t for t in tensors if t.constant is None), key=_bytes)
-    constants = {graph.tensors[i].buffer: len(t.constant) for i, t in enumerate(tensors) if t.constant is not None}
-    inputs, outputs = (sum(_bytes(tensors[i]) for i in ends) for ends in (graph.inputs, graph.outputs))
-    return Size(inputs, outputs, _bytes(largest), largest.shape, sum(constants.values()))
-
-
-def _bytes(tensor: Tensor) -> int:
-    digits = "".join(c for c in tensor.dtype if c.isdigit())
-    return math.prod(tensor.shape) * BITS.get(tensor.dtype, int(digits or 0)) // 8

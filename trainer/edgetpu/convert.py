@@ -64,13 +64,14 @@ def convert(
     plan: str = "split",
     normalise=lambda x, name: x,
     takes: str = "rgb",
+    ends: str = "uint8",
 ) -> bytes:
     """The whole network, in the form of a plan (see edgetpu.cost), as int8 TFLite, batch 1.
 
     Its ranges are calibrated on frames (N, H, W, 3) in 0..1, of the pixels that it takes, "rgb" or "yuv".
 
-    The input's byte b stands for (b + 128) / 255 and the output's for b / 128. Raises Problem when frames cannot
-    calibrate it.
+    With `ends` "uint8" a QUANTIZE stands at each end: the input's byte b means b / 255, the output's (b - 128) / 128.
+    With "int8" there is none, and the bytes are less by 128. Raises Problem when frames cannot calibrate it.
     """
     import tensorflow as tf
 
@@ -88,7 +89,7 @@ def convert(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([frame[None]] for frame in pinned)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter.inference_input_type = converter.inference_output_type = getattr(tf, ends)
         return with_plain_activations(converter.convert())
 
 

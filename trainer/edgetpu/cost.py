@@ -1,18 +1,73 @@
-"""What each plan of a network costs, counted: multiplications, bytes over the TPU's boundary, calls.
+"""What a network costs, counted: multiplications, the compiler's cycles, bytes over the Edge TPU's boundary, calls.
 
 Every plan is the same function (see edgetpu.fold):
 
 - split: segments with NumPy's nearest x2 between them;
-- subpixel: each upsample and its convolution are one low-resolution convolution with 4C outputs, NumPy shuffles those;
 - fused: each upsample and its convolution are one 4x4 transposed convolution of stride 2; one segment;
-- lowres: everything after the residual blocks at a quarter of the resolution; one segment, NumPy shuffles the image.
+- lowres: everything after the residual blocks at their resolution; one segment, NumPy shuffles the image.
 """
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from trainer.edgetpu.reader import Model, weight
+from trainer.edgetpu.rules import Operation
 from trainer.network import convolutions
 from trainer.recipe import Network
+
+# Google's compiler estimates 1,024 multiplications a cycle, channels rounded up to 4, and a depthwise convolution as if
+# it had this many input channels: fitted to the cycles in public compiled files, see benchmarks/cycles.py.
+MACS_A_CYCLE = 1024
+DEPTHWISE_INPUTS = 8
+
+
+class Layer(NamedTuple):
+    """A convolution: pixels made, kernel taps at each, input channels (of one group), output channels.
+
+    For a transposed convolution pixels are those of its input, and it `makes` so many out of each.
+    """
+
+    pixels: float
+    taps: int
+    inputs: int
+    outputs: int
+    makes: int = 1
+    depthwise: bool = False
+
+    @property
+    def macs(self) -> float:
+        return self.pixels * self.taps * self.inputs * self.outputs
+
+    @property
+    def cycles(self) -> float:
+        """What Google's compiler would estimate for it."""
+        inputs = DEPTHWISE_INPUTS if self.depthwise else _fours(self.inputs)
+        return self.pixels * self.taps * inputs * _fours(self.outputs) / MACS_A_CYCLE
+
+
+class Segment(NamedTuple):
+    """What one call has to do. Bytes are those of int8 or uint8 tensors; `bytes_back` is `bytes_out` with channels
+    padded to a multiple of 4, as they leave the chip; `largest` is the largest activation.
+    """
+
+    macs: float
+    cycles: float
+    bytes_in: float
+    bytes_out: float
+    bytes_back: float
+    parameters: int
+    largest: float
+
+
+class Plan(NamedTuple):
+    """A plan's calls in order, the bytes that NumPy writes between and behind them, and those of int8 inputs and
+    outputs: Google's runtime converts them one at a time.
+    """
+
+    segments: list[Segment]
+    copied: float = 0.0
+    signed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -27,28 +82,115 @@ class Cost:
 
 
 def plan_costs(spec: Network, size: tuple[int, int]) -> list[Cost]:
-    """The costs of all plans at size (height, width), multiples of 4, in int8."""
-    height, width = size
-    pixels, half, quarter = height * width, height * width // 4, height * width // 16
-    first, second, third = spec.widths
-    image = 3 * pixels
-    head, channels, at = 0, 3, pixels
-    for name, kernel, out, stride in convolutions(spec):
-        if name == "decoder1":
-            break
-        at //= stride * stride
-        head += at * kernel * kernel * channels * out
-        channels = out
-    nearest = head + half * 9 * third * second + pixels * 9 * second * first
-    last = pixels * spec.last_kernel**2 * first * 3
-    fused = head + half * 4 * third * second + pixels * 4 * second * first
-    # In space-to-depth form a kernel of radius r on a picture cut into cells of 4 reaches ceil(r / 4) cells.
-    reach = 2 * math.ceil((spec.last_kernel // 2) / 4) + 1
-    lowres = head + quarter * (9 * third * 4 * second + 9 * 4 * second * 16 * first + reach**2 * 16 * first * 48)
-    deep, middle = quarter * third, half * second
+    """The costs of all plans of a recipe's network at size (height, width), multiples of its stride, in int8."""
     return [
-        Cost("split", nearest + last, image + 4 * deep + 4 * middle, deep + middle + image, 3),
-        Cost("subpixel", nearest + last, image + middle + pixels * first, middle + pixels * first + image, 3),
-        Cost("fused", fused + last, image, image, 1),
-        Cost("lowres", lowres, image, image, 1),
+        Cost(
+            name,
+            round(sum(s.macs for s in plan.segments)),
+            round(sum(s.bytes_in for s in plan.segments)),
+            round(sum(s.bytes_out for s in plan.segments)),
+            len(plan.segments),
+        )
+        for name, plan in plans(convolutions(spec), size).items()
     ]
+
+
+def plans(layers: list[tuple[str, int, int, int]], size: tuple[int, int], colours: int = 3) -> dict[str, Plan]:
+    """Every plan of a network at size (height, width), with uint8 at both ends.
+
+    layers are those of network.convolutions(): (name, kernel size, output channels, stride) in order, of which
+    "decoder1" and "decoder2" follow an upsample by 2 and the last makes the image, of `colours` channels. What the
+    strides divide by more than the upsamples multiply comes out as cells of pixels in the channels of one.
+    """
+    pixels, channels, made = size[0] * size[1], 3, []
+    for name, kernel, outputs, stride in layers:
+        pixels = pixels * 4 if name.startswith("decoder") else pixels // stride**2
+        made.append(Layer(pixels, kernel**2, channels, outputs))
+        channels = outputs
+    *head, one, two, last = made
+    cell = size[0] * size[1] // last.pixels
+    last = last._replace(outputs=colours * cell)
+    takes, trunk, middle = (size[0] * size[1], 3), _gives(head[-1]), _gives(one)
+    # Each source pixel of a 4x4 transposed convolution is multiplied by 16 taps, which make 4 pixels.
+    transposed = [layer._replace(pixels=layer.pixels // 4, taps=16, makes=4) for layer in (one, two)]
+    small = trunk[0]
+    # In space-to-depth form a kernel of radius r on a picture cut into cells of 4 reaches ceil(r / 4) cells.
+    reach = 2 * math.ceil((math.isqrt(last.taps) // 2) / 4) + 1
+    low = [
+        Layer(small, 9, one.inputs, 4 * one.outputs),
+        Layer(small, 9, 4 * two.inputs, 16 * two.outputs),
+        Layer(small, reach**2, 16 * last.inputs, 16 * last.outputs),
+    ]
+    image = float(size[0] * size[1] * colours)
+    shuffled = image if cell > 1 else 0.0
+    larger = [(4 * count, depth) for count, depth in (trunk, middle)]
+    split = [
+        segment(head, takes, trunk),
+        segment([one], larger[0], middle),
+        segment([two, last], larger[1], _gives(last)),
+    ]
+    enlarged, small = (sum(count * depth for count, depth in ends) for ends in (larger, (trunk, middle)))
+    return {
+        "split": Plan(split, enlarged + shuffled, enlarged + small),
+        "fused": Plan([segment([*head, *transposed, last], takes, _gives(last))], shuffled),
+        "lowres": Plan([segment([*head, *low], takes, _gives(low[-1]))], image),
+    }
+
+
+def segment(layers: list[Layer], takes: tuple[float, int], gives: tuple[float, int]) -> Segment:
+    """The cost of one call; takes and gives are (pixels, channels). Parameters are int8 kernels and int32 biases."""
+    parameters = sum(layer.taps * layer.inputs * layer.outputs + 4 * layer.outputs for layer in layers)
+    ends = [takes[0] * takes[1], gives[0] * gives[1]]
+    return Segment(
+        sum(layer.macs for layer in layers),
+        sum(layer.cycles for layer in layers),
+        *ends,
+        gives[0] * _fours(gives[1]),
+        parameters,
+        max(*ends, *(layer.pixels * layer.makes * layer.outputs for layer in layers)),
+    )
+
+
+def of_model(model: Model, scale: float = 1.0) -> Segment:
+    """The cost of a .tflite file's model, for pictures of `scale` times the pixels that it was exported for."""
+    layers = [layer._replace(pixels=layer.pixels * scale) for layer in layers_of(model)]
+    size = model.size
+    back = sum(weight(t) // t.shape[-1] * _fours(t.shape[-1]) for t in model.outputs)
+    return Segment(
+        sum(layer.macs for layer in layers),
+        sum(layer.cycles for layer in layers),
+        size.inputs * scale,
+        size.outputs * scale,
+        back * scale,
+        size.parameters,
+        size.largest * scale,
+    )
+
+
+def layers_of(model: Model) -> list[Layer]:
+    """The convolutions and products of a model. Products with a whole vector count as one pixel."""
+    return [layer for op in model.operations if (layer := _layer(op))]
+
+
+def _layer(op: Operation) -> Layer | None:
+    if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"):
+        return None
+    kernel, made = op.inputs[1].shape, op.outputs[0].shape
+    if op.name == "FULLY_CONNECTED":
+        return Layer(1, 1, kernel[1], kernel[0])
+    outputs, high, wide, inputs = kernel
+    pixels = made[1] * made[2]
+    if op.name == "DEPTHWISE_CONV_2D":
+        return Layer(pixels, high * wide, 1, inputs, depthwise=True)
+    if op.name == "TRANSPOSE_CONV":  # each tap of each source pixel is used once
+        source = op.inputs[2].shape[1] * op.inputs[2].shape[2]
+        return Layer(source, high * wide, inputs, outputs, pixels // source)
+    return Layer(pixels, high * wide, inputs, outputs)
+
+
+def _gives(layer: Layer) -> tuple[float, int]:
+    return layer.pixels, layer.outputs
+
+
+def _fours(channels: int) -> int:
+    return -(-channels // 4) * 4

@@ -39,11 +39,13 @@ def export(
     size: tuple[int, int] | None = None,
     to: Path | None = None,
     pixels: tuple[str, str] = ("rgb", "rgb"),
+    tensors: str = "uint8",
 ) -> Path:
     """Writes the bundle NAME.reconet from the recipe's trained student in out, and returns its path. Raises Problem.
 
     plans are in the order in which the appliance is to try them; size (height, width) replaces the recipe's frame; the
-    bundle goes to the folder `to`, or to out; pixels are what it takes, rgb or yuv, and gives, rgb or bgrx.
+    bundle goes to the folder `to`, or to out; pixels are what it takes, rgb or yuv, and gives, rgb or bgrx;
+    tensors are the type of the network's input and output, uint8 or int8.
     Beside the bundle goes NAME.tflite, the int8 network before it is cut.
     """
     console = Console(stderr=True)
@@ -66,7 +68,7 @@ def export(
     files, stages, seen = {}, {}, calibration(frames, recipe, pixels[0])
     for plan in plans:
         with console.status(f"quantising for the plan {plan}"):
-            whole = convert(weights, recipe.network, seen, plan, takes=pixels[0])
+            whole = convert(weights, recipe.network, seen, plan, takes=pixels[0], ends=tensors)
         gate.check(f"{recipe.name}, plan {plan}", whole)
         segments, stages[plan] = staged(plan, whole, recipe.network)
         files.update(segments)

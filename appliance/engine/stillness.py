@@ -1,0 +1,229 @@
+"""Stillness: where nothing moves, most of the picture stays from one frame to the next.
+
+A network draws other strokes for every grain of sensor noise. So what it sees and what it draws are both recursive
+averages over time, block by block, for as long as the input differs from its average by no more than noise does. A
+block that differs by more is taken as it is, so that what moves leaves no ghost.
+
+The averages work in place, on words of eight bytes: with the lowest bit of every byte of a ^ b cleared,
+(a & b) + ((a ^ b) >> 1) and (a | b) - ((a ^ b) >> 1) are (a + b) / 2 in every byte, rounded down and up.
+"""
+
+from functools import lru_cache
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+BLOCK = 16  # pixels; a block is judged as a whole
+STILL, EDGE, MOVED = 0, 1, 2
+_THIN = 4  # every 4th pixel of every 4th row is looked at
+_CUT = 0.6  # with more of the blocks moving, all of them are
+_BAND = 3  # rows of blocks that are averaged in one go
+_WORDS = [np.dtype(word) for word in (np.uint8, np.uint64)]
+_EVEN = {word: word.type(0xFEFEFEFEFEFEFEFE & np.iinfo(word).max) for word in _WORDS}
+_ONE = {word: word.type(1) for word in _WORDS}
+_KEPT = (0.0, 0.5, 0.75, 0.875)
+
+
+class Motion:
+    """Judges which blocks move, against a noise floor that it estimates for each of them.
+
+    Noise is much the same in flat blocks and in those full of detail; motion changes detail and leaves flat blocks as
+    they are. So the floor rises only while both change alike. It falls wherever there is less change.
+    """
+
+    def __init__(self, channel: int = 0):
+        """`channel` is the one to look at: luma, or what comes closest to it."""
+        self._channel = channel
+        self.reset()
+
+    def judge(self, frame: np.ndarray, average: np.ndarray) -> np.ndarray:
+        """STILL, MOVED or EDGE (next to MOVED) for each block of 16x16 pixels, uint8 (rows, columns).
+
+        `frame` is uint8 (H, W, 3), and `average` what the frames before it have come to.
+        """
+        frame, average = frame[..., self._channel], average[..., self._channel]
+        old, sizes = _thinned(average), _sample_counts(frame.shape)
+        difference = _thinned(frame) - old
+        shift, change = np.abs(_block_sums(difference)) / sizes, _block_sums(np.abs(difference)) / sizes
+        moved = (change > 1.8 * self._floor + 1.5) | (shift > 1.25 * self._floor + 1.0)
+        self._count += 1
+        if self._count % 2:  # half as often is often enough, and half the work
+            self._learn(shift, change, _block_sums(np.abs(_thinned(average[:, 1:]) - old)))
+        moving = np.count_nonzero(moved)
+        if moving > _CUT * moved.size:
+            return np.full(moved.shape, MOVED, np.uint8)
+        if not moving:
+            return np.asarray(moved.view(np.uint8))
+        moved = _grown(moved)
+        return np.asarray(moved.astype(np.uint8) + _grown(moved))
+
+    def reset(self) -> None:
+        """Forget the noise: the next frames are of another film."""
+        self._floor = np.float32(0.5)
+        self._count = 0
+
+    def _learn(self, shift: np.ndarray, change: np.ndarray, detail: np.ndarray) -> None:
+        floor = np.broadcast_to(self._floor, change.shape)
+        by_detail, quarter = change.ravel()[np.argsort(detail, axis=None)], change.size // 4
+        if by_detail[-quarter - 1 :].mean() < 2 * by_detail[: quarter + 1].mean() + 0.5:
+            most = 3 * np.sort(floor, axis=None)[floor.size // 2] + 0.5
+            rising = np.where(shift < 0.5 * change, 1.4 * floor + 0.2, floor)
+            rising = np.minimum(rising, most)
+        else:
+            rising = floor
+        self._floor = np.where(change < floor, floor + 0.4 * (change - floor), np.minimum(change, rising))
+
+
+class Average:
+    """The recursive average of pictures, uint8 (rows, columns, channels), in an array of its own.
+
+    A picture may be as large as the frame, or have the channels of several of its pixels in each column.
+    """
+
+    def __init__(self, stillness: float):
+        """Where nothing moves, the share `stillness` of it stays at a time: 0, 1/2, 3/4 or 7/8, whatever is closest."""
+        self._halvings = min(range(len(_KEPT)), key=lambda n: abs(_KEPT[n] - stillness))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past: the next picture counts whole."""
+        self.picture: Optional[np.ndarray] = None
+        self._count = 0
+
+    def update(self, new: np.ndarray, blocks: Optional[np.ndarray], size: Tuple[int, int]) -> np.ndarray:
+        """The average, after it took in a contiguous picture; both are left to this object.
+
+        `blocks` is Motion.judge() of the frame that it was made of, and `size` that frame's (width, height). None means
+        that all moves. Where nothing does, every other band of rows is left alone, in turns: half the work.
+        """
+        if self.picture is None or self.picture.shape != new.shape:
+            self.picture = new.copy()
+        elif blocks is None or not self._halvings or blocks.min() == MOVED:
+            np.copyto(self.picture, new)
+        else:
+            self._blend(self.picture, new, blocks, size)
+        return self.picture
+
+    def _blend(self, old: np.ndarray, new: np.ndarray, blocks: np.ndarray, size: Tuple[int, int]) -> None:
+        old, fresh = _words(old), _words(new)
+        bands, row, column, starts = _layout(new.shape[:2], old.shape[1], size)
+        self._count += 1
+        for number, rows in enumerate(bands):
+            turn = (number + self._count) % 2
+            band = blocks[number * _BAND : (number + 1) * _BAND]
+            if not band.any():
+                if turn:
+                    self._average(old[rows], fresh[rows])
+                continue
+            hot = np.concatenate(([False], (band == MOVED).any(0), [False]))
+            turns = np.flatnonzero(hot[1:] != hot[:-1])
+            for first, end in zip(turns[::2], turns[1::2]):  # whole columns of the band
+                part = rows, slice(starts[first], starts[end])
+                old[part] = fresh[part]
+            if turn:
+                edge = (band == EDGE)[:, column][row[rows] - number * _BAND] if self._halvings > 1 else None
+                self._average(old[rows], fresh[rows], edge)
+
+    def _average(self, old: np.ndarray, new: np.ndarray, edge: Optional[np.ndarray] = None) -> None:
+        """Halve the distance from old to new as often as `stillness` wants it; once where `edge` is set."""
+        made, half = np.empty_like(old), np.empty_like(old)
+        for left in range(self._halvings - 1, -1, -1):
+            new = _mean(old, new, (left + self._count // 2) % 2, half, made if left else old)
+            if edge is not None and left == self._halvings - 1 > 0:
+                difference = np.bitwise_xor(made, old)
+                difference &= -edge.astype(old.dtype)  # all bits of a word or none
+                old ^= difference
+
+
+class Stillness:
+    """Both averages of a film, of what the network sees and of what it draws."""
+
+    def __init__(self, stillness: float, channel: int = 0):
+        """See Motion and Average."""
+        self._motion = Motion(channel)
+        # More of what is seen would take more time than it takes flicker away.
+        self._seen, self._drawn = Average(min(stillness, 0.5)), Average(stillness)
+        self._blocks: Optional[np.ndarray] = None
+        self._size = (0, 0)
+
+    def before(self, frame: np.ndarray, jumped: bool = False) -> np.ndarray:
+        """What the network should see of a frame, uint8 (H, W, 3). `jumped`: the ones before it say nothing of it."""
+        average, self._size = self._seen.picture, (frame.shape[1], frame.shape[0])
+        if jumped or average is None or average.shape != frame.shape:
+            self._blocks = None
+        else:
+            self._blocks = self._motion.judge(frame, average)
+        return self._seen.update(frame, self._blocks, self._size)
+
+    def behind(self, picture: np.ndarray) -> np.ndarray:
+        """What to show of the picture that was drawn of the latest frame."""
+        return self._drawn.update(picture, self._blocks, self._size)
+
+    def reset(self) -> None:
+        """Forget the past: the next frame counts whole."""
+        self._motion.reset()
+        self._seen.reset()
+        self._drawn.reset()
+
+
+@lru_cache(maxsize=4)
+def _layout(
+    shape: Tuple[int, int], words: int, size: Tuple[int, int]
+) -> Tuple[List[slice], np.ndarray, np.ndarray, List[int]]:
+    """The rows of each band; the row of blocks of each row and the column of each word; where columns start."""
+    row = np.arange(shape[0]) * size[1] // shape[0] // BLOCK
+    column = np.arange(words) * shape[1] // words * size[0] // shape[1] // BLOCK
+    ends = np.searchsorted(row, np.arange(0, row[-1] + 1 + _BAND, _BAND)).tolist()
+    starts = np.searchsorted(column, np.arange(column[-1] + 2)).tolist()
+    return [slice(*pair) for pair in zip(ends, ends[1:])], row, column, starts
+
+
+def _words(picture: np.ndarray) -> np.ndarray:
+    """A contiguous picture as (rows, words), of the largest words that fit its rows."""
+    rows = picture.reshape(len(picture), -1)
+    return rows.view(np.uint8 if rows.shape[1] % 8 else np.uint64)
+
+
+def _mean(a: np.ndarray, b: np.ndarray, up: int, half: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """out = (a + b) / 2 in every byte, rounded up or down. `half` is scratch; `out` may be a."""
+    np.bitwise_xor(a, b, out=half)
+    half &= _EVEN[a.dtype]
+    half >>= _ONE[a.dtype]
+    if up:
+        np.bitwise_or(a, b, out=out)
+        out -= half
+    else:
+        np.bitwise_and(a, b, out=out)
+        out += half
+    return out
+
+
+def _thinned(channel: np.ndarray) -> np.ndarray:
+    """Every 4th pixel of every 4th row, int16, with zeros up to whole blocks."""
+    height, width = channel.shape
+    side = BLOCK // _THIN
+    samples = np.zeros((-(-height // BLOCK) * side, -(-width // BLOCK) * side), np.int16)
+    thin = channel[_THIN // 2 :: _THIN, _THIN // 2 :: _THIN]
+    samples[: thin.shape[0], : thin.shape[1]] = thin
+    return samples
+
+
+@lru_cache(maxsize=2)
+def _sample_counts(shape: Tuple[int, int]) -> np.ndarray:
+    """Of each block: fewer at the right and at the bottom."""
+    return np.asarray(np.maximum(_block_sums(_thinned(np.ones(shape, np.uint8))), 1), np.float32)
+
+
+def _block_sums(samples: np.ndarray) -> np.ndarray:
+    rows = samples[0::4] + samples[1::4] + samples[2::4] + samples[3::4]
+    return np.asarray(rows[:, 0::4] + rows[:, 1::4] + rows[:, 2::4] + rows[:, 3::4])
+
+
+def _grown(blocks: np.ndarray) -> np.ndarray:
+    """The blocks that are set, and those next to them above, below and at both sides."""
+    grown = np.array(blocks)
+    grown[1:] |= blocks[:-1]
+    grown[:-1] |= blocks[1:]
+    grown[:, 1:] |= blocks[:, :-1]
+    grown[:, :-1] |= blocks[:, 1:]
+    return grown
