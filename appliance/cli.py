@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from . import __version__
 from .errors import Problem
@@ -39,6 +39,13 @@ def _threads(text: str) -> int:
     return int(text)
 
 
+def _size(text: str) -> Tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and 0 < int(side) <= 4096 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: give WIDTHxHEIGHT, such as 640x360")
+    return int(sides[0]), int(sides[1])
+
+
 def _frames(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) <= 1000000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames: give 1 or more")
@@ -62,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--style", metavar="NAME|BUNDLE", help="default: the newest one found")
     run.add_argument(
         "--plan", metavar="NAME", help="default: the one that bench --choose found, or the first that runs here"
+    )
+    run.add_argument(
+        "--size", type=_size, metavar="WxH", help="of the picture that is stylised (default: as the style is stored)"
     )
     run.add_argument("--seconds", type=_seconds, metavar="N", help="stop after so long")
     run.add_argument("--every-frame", action="store_true", help="do not play in real time: show every frame")

@@ -1,7 +1,7 @@
 """The parts that a pipeline joins, and what it needs of each. Whatever has these attributes fits in."""
 
 import threading
-from typing import Any, Generator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Generator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from typing_extensions import Protocol
@@ -121,18 +121,27 @@ class Interpreter(Protocol):
 
 
 class Style(Protocol):
-    """A style's bundle, as far as the engine needs it.
+    """A style's bundle, as far as the engine needs it. `manifest`: a style.manifest.Manifest; plans are those in it.
 
-    `manifest`: a style.manifest.Manifest. `files`: name to content, a .tflite file's bytes for each segment.
+    Sizes are those of pictures, (width, height) in pixels.
     """
 
     @property
     def manifest(self) -> Any: ...
 
-    @property
-    def files(self) -> Mapping[str, bytes]: ...
+    def check_size(self, size: Size) -> None:
+        """Raise Problem unless the style can be built for `size`."""
 
-    def reach(self, name: str) -> Optional[int]:
+    def stored_size(self, plan: Any, device: str) -> Size:
+        """The size for which the plan's segments for `device`, "CPU" or "TPU", are stored."""
+
+    def build(self, plan: Any, size: Size) -> Sequence[bytes]:
+        """The plan's segments for the CPU, .tflite files, in order, for `size`."""
+
+    def compiled(self, plan: Any, size: Size) -> Sequence[bytes]:
+        """The plan's segments for the Edge TPU, in order; none where it is not compiled for `size`."""
+
+    def reach(self, segment: str) -> Optional[int]:
         """From how many rows above and below it the segment makes a row; None where that cannot be said."""
 
 

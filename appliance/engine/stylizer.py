@@ -1,7 +1,7 @@
 """A style at work: frame in, stylised frame out, on buffers that are allocated once."""
 
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class Stylizer:
     """Runs the first plan of `bundle` that works here (or the one named `plan`), on the best runtime or the one named.
 
     `prefer` names a plan to try before the others.
+    `size` (width, height) is the picture's, for which the networks are built. Without it they are taken as they are
+    stored or, on an Edge TPU, compiled.
     `stillness` is how much of a picture stays where nothing moves, see stillness.py; 0 leaves every frame to itself.
     `threads` is for the CPU, 0 means one per CPU. `reference` asks for the plain kernels, the same bits everywhere.
     Every candidate proves itself with a trial run. Raises Problem when none passes.
@@ -46,6 +48,7 @@ class Stylizer:
         threads: int = 0,
         reference: bool = False,
         prefer: Optional[str] = None,
+        size: Optional[Tuple[int, int]] = None,
         stillness: float = 0.0,
     ):
         manifest = bundle.manifest
@@ -57,9 +60,9 @@ class Stylizer:
         here = [r for r in runtimes(threads, reference) if runtime in (None, r.name)]
         if not here:
             raise Problem(f"the runtime {runtime!r} is not on this machine: leave it out to take the best one")
+        if size is not None:
+            bundle.check_size(size)
         self.bundle = bundle
-        self.input_size = (manifest.input.width, manifest.input.height)
-        self.output_size = (manifest.output.width, manifest.output.height)
         self.input_format, self.output_format = manifest.input.pixels, manifest.output.pixels
         self.channels = manifest.output.channels
         self.stage_ms: List[Tuple[str, float]] = []
@@ -69,17 +72,20 @@ class Stylizer:
         # In RGB, green comes closest to luma.
         self._stillness = Stillness(stillness, int(self.input_format == "rgb")) if stillness else None
         self._grained = 1.0
-        self._exposed = np.empty(self.input_size[::-1] + (3,) if stillness else 0, np.uint8)
-        self._choose(plans, here)
+        self._choose(plans, here, size)
 
-    def _choose(self, plans: Sequence[Any], here: List[Runtime]) -> None:
+    def _choose(self, plans: Sequence[Any], here: List[Runtime], size: Optional[Tuple[int, int]]) -> None:
         failures = []
         for runtime in here:
             for plan in plans:
-                if runtime.device == "TPU" and not plan.compiled:
+                at = size or self.bundle.stored_size(plan, runtime.device)
+                if runtime.device == "TPU" and not self.bundle.compiled(plan, at):
                     continue
                 try:
-                    self._steps, self._shuffle = _load(plan, runtime, self.bundle)
+                    self.input_size, self.output_size = at, self.bundle.manifest.output_size(at)
+                    self._exposed = np.empty(at[::-1] + (3,) if self._stillness else 0, np.uint8)
+                    segments = (self.bundle.compiled if runtime.device == "TPU" else self.bundle.build)(plan, at)
+                    self._steps, self._shuffle = _load(plan, runtime, segments, self.bundle.reach)
                     # Remembered: a view of the tensor must not exist while the network runs.
                     self._input = _end_of(self._steps[0].input())
                     self._trial_run()
@@ -221,12 +227,12 @@ class _Step:
 
 
 def _load(
-    plan: Any, runtime: Runtime, bundle: Style
+    plan: Any, runtime: Runtime, segments: Sequence[bytes], reach_of: Callable[[str], Optional[int]]
 ) -> "Tuple[List[_Step], Optional[Tuple[np.ndarray, PixelShuffle]]]":
     """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, the shuffle)."""
     steps: List[_Step] = []
     shuffle: Optional[Tuple[np.ndarray, PixelShuffle]] = None
-    factor = 1
+    factor, networks = 1, iter(segments)
     for stage in plan.stages:
         if hasattr(stage, "shuffle"):
             shape = steps[-1].output().shape
@@ -235,14 +241,14 @@ def _load(
         if hasattr(stage, "factor"):
             factor *= stage.factor
             continue
-        name = stage.edgetpu if runtime.device == "TPU" else stage.segment
-        reach = bundle.reach(name) if steps and runtime.unrolls else None
+        network = next(networks)
+        reach = reach_of(stage.segment) if steps and runtime.unrolls else None
         height, width = steps[-1].output().shape[:2] if steps else (0, 0)
         upsample = NearestUpsampling(height, width, factor) if steps else None
         height *= factor
         rows, strips = (0, ()) if reach is None else strips_of(height, reach)
-        interpreter = runtime.load(bundle.files[name], rows) if strips else runtime.load(bundle.files[name])
-        steps.append(_Step(name, interpreter, upsample, strips, height))
+        interpreter = runtime.load(network, rows) if strips else runtime.load(network)
+        steps.append(_Step(stage.segment, interpreter, upsample, strips, height))
         factor = 1
     return steps, shuffle
 
