@@ -1,18 +1,15 @@
 """What this machine has and lacks for `reconet run`."""
 
 import ctypes.util
-import glob
-import grp
 import importlib
 import os
-import pwd
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, List, Optional
 
 from .errors import Problem
+from .findings import Finding, camera, display, may, nodes, user
 
 if TYPE_CHECKING:  # what needs NumPy or pydantic is imported where it is used: they may be missing
     from .style.bundle import Bundle
@@ -22,23 +19,6 @@ _BOARD_INSTALL = "install the package reconet again"
 _ROOM = 64 << 20  # bytes: the largest bundle
 # The runtime that the compiler's files need, by its version (coral.ai/docs/edgetpu/compiler).
 _NEEDS_RUNTIME = {"16.": 14, "15.": 13, "14.": 13}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: `state` is ok, missing or problem. `needed`: without it `reconet run` does not work."""
-
-    state: str
-    what: str
-    advice: str = ""
-    needed: bool = True
-
-    @property
-    def fine(self) -> bool:
-        return self.state == "ok" or not self.needed
-
-    def __str__(self) -> str:
-        return f"{self.state:<8} {self.what}" + (f"  -  {self.advice}" if self.advice else "")
 
 
 def examine(path: Optional[str] = None) -> List[Finding]:
@@ -73,7 +53,7 @@ def examine(path: Optional[str] = None) -> List[Finding]:
         return findings + [Finding("problem", "configuration", str(problem))]
     looks += [lambda: _styles(settings if board else None)]
     looks += [lambda: _folders(settings)] if board and settings else []
-    looks += [lambda: _camera(settings, board), lambda: _display(settings, board)]
+    looks += [lambda: camera(settings, board), lambda: display(settings, board)]
     for look in looks:
         try:
             findings += look()
@@ -124,7 +104,7 @@ def _edge_tpu() -> List[Finding]:
 
     library, heat = ctypes.util.find_library("edgetpu"), tpu.read()
     findings = [
-        _nodes(
+        nodes(
             "Edge TPU",
             [TPU_DEVICE] if os.path.exists(TPU_DEVICE) else [],
             f"no {TPU_DEVICE}: styles run on the CPU",
@@ -229,17 +209,17 @@ def _compiled(bundles) -> List[Finding]:
 def _folders(settings) -> List[Finding]:
     findings = []
     for name, folder in (("styles", settings.style.folder), ("status", os.path.dirname(settings.host.status))):
-        there, user = os.path.isdir(folder), _user()
+        there, me = os.path.isdir(folder), user()
         if not there and name == "status":
             findings.append(
                 Finding("missing", f"{name} folder {folder}", "systemd makes it when the service starts", needed=False)
             )
-        elif not there or not _may(folder):
+        elif not there or not may(folder):
             findings.append(
                 Finding(
                     "problem",
                     f"{name} folder {folder}",
-                    f"{user} may not write there: what ran last is not remembered" if there else f"mkdir -p {folder}",
+                    f"{me} may not write there: what ran last is not remembered" if there else f"mkdir -p {folder}",
                     needed=not there,
                 )
             )
@@ -254,85 +234,3 @@ def _folders(settings) -> List[Finding]:
             )
         )
     return findings
-
-
-def _camera(settings, needed: bool) -> List[Finding]:
-    nodes = sorted(glob.glob("/dev/video*"))
-    finding = _nodes(
-        "camera",
-        nodes,
-        "no /dev/video*: plug one in" if needed else "no /dev/video*: use a file or --camera virtual",
-        needed,
-    )
-    if not needed or finding.state != "ok":
-        return [finding]
-    from .camera.v4l2 import NETWORK, as_configured, given, open_first
-
-    try:
-        stream = open_first(as_configured(settings.camera))
-    except Problem as problem:
-        if _running(settings):
-            return [Finding("ok", "camera, in use by the daemon")]
-        return [Finding("problem", "camera", str(problem))]
-    stream.close()
-    return [Finding("ok", f"camera {stream.path} gives {given(stream, NETWORK)} for a style of 640x360")]
-
-
-def _display(settings, needed: bool) -> List[Finding]:
-    findings = [
-        _nodes(
-            "display",
-            sorted(glob.glob("/dev/dri/card*")),
-            "no /dev/dri/card*" if needed else "no /dev/dri/card*: write to a file",
-            needed,
-        )
-    ]
-    if not needed:
-        return findings
-    if not ctypes.util.find_library("drm"):
-        findings.append(Finding("missing", "libdrm", "apt install libdrm2"))
-    if findings[0].state == "ok":
-        connected = [
-            path.split("/")[-2]
-            for path in glob.glob("/sys/class/drm/card*-*/status")
-            if Path(path).read_text().strip() == "connected"
-        ]
-        findings.append(
-            Finding("ok", f"monitor on {', '.join(connected)}")
-            if connected
-            else Finding("missing", "monitor", "plug one in: the picture comes by itself")
-        )
-    return findings
-
-
-def _running(settings) -> bool:
-    from .host import status
-
-    try:
-        return bool(status.read(settings.host.status))
-    except Problem:
-        return False
-
-
-def _nodes(name: str, nodes: List[str], advice: str, needed: bool) -> Finding:
-    if not nodes:
-        return Finding("missing", name, advice, needed)
-    user = _user()
-    closed = [node for node in nodes if not _may(node)]
-    if closed:
-        group = grp.getgrgid(os.stat(closed[0]).st_gid).gr_name
-        return Finding("problem", f"{name} {closed[0]}", f"{user} may not use it: usermod -aG {group} {user}", needed)
-    return Finding("ok", f"{name} {', '.join(nodes)}", needed=needed)
-
-
-def _user() -> str:
-    """The name of the user that this process runs as."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
-
-
-def _may(path: str) -> bool:
-    """Whether this user may read and write there."""
-    return os.access(path, os.R_OK | os.W_OK)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance import doctor
+from appliance import findings as findings_module
 from appliance.camera import v4l2
 from appliance.engine import interpreter
 from appliance.errors import Problem
@@ -38,9 +39,9 @@ def board(styles, tmp_path, monkeypatch):
         "/dev/dri/card*": [str(tmp_path / "card0")],
         "/sys/class/drm/card*-*/status": [str(tmp_path / "status")],
     }
-    monkeypatch.setattr(doctor.glob, "glob", lambda pattern, **_: nodes[pattern])
+    monkeypatch.setattr(findings_module.glob, "glob", lambda pattern, **_: nodes[pattern])
     monkeypatch.setattr(v4l2, "open_first", lambda *_: Stream())
-    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: f"lib{name}.so")
+    monkeypatch.setattr(findings_module.ctypes.util, "find_library", lambda name: f"lib{name}.so")
     monkeypatch.setattr(tpu, "read", lambda: None)
     path = tmp_path / "config.toml"
     path.write_text(f'[style]\nfolder = "{styles}"\n[host]\nstatus = "{tmp_path}/status.json"\n')
@@ -91,7 +92,7 @@ def test_a_bad_configuration(board):
 
 def test_a_node_that_may_not_be_used_names_user_and_group(board, monkeypatch):
     node = board[1]["/dev/video*"][0]
-    monkeypatch.setattr(doctor.os, "access", lambda path, mode: path != node)  # root may use everything
+    monkeypatch.setattr(findings_module.os, "access", lambda path, mode: path != node)  # root may use everything
     fine, text = said(board[0])
     assert not fine and "may not use it: usermod -aG" in text
 
