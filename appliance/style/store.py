@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Iterable, List, Optional, Tuple, Union
 
 from ..errors import BundleError, Problem
+from ..places import STYLES
 from .bundle import SUFFIX, Bundle, read
 
-BOARD = Path("/var/lib/reconet")
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -30,7 +30,7 @@ def directories() -> List[Path]:
     if named:
         return [Path(part) for part in named.split(os.pathsep) if part]
     overlay = _CHECKOUT / "firmware_overlay" / "var" / "lib" / "reconet"
-    return [BOARD] + ([overlay] if (_CHECKOUT / "pyproject.toml").is_file() else [])
+    return [STYLES] + ([overlay] if (_CHECKOUT / "pyproject.toml").is_file() else [])
 
 
 def paths(folders: Optional[Iterable[Path]] = None) -> List[Path]:

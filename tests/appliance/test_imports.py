@@ -8,7 +8,7 @@ import pytest
 import appliance
 
 ROOT = Path(appliance.__file__).parent
-SHARED = {"errors", "config", "files", "frames", "memory", "parts"}
+SHARED = {"colour", "errors", "config", "files", "frames", "memory", "parts", "places"}
 JOINING = {"__main__", "bench", "cli", "daemon", "doctor", "film", "pipeline", "switcher", "trial"}
 APART = {"camera", "display", "engine", "host", "style"}
 
