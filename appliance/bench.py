@@ -19,7 +19,8 @@ class Timing:
     """Milliseconds a frame by one plan: median and 99th percentile of all, medians of its parts.
 
     `inference` is the interpreter (the TPU, with its transfers), `numpy` what is computed between and around the
-    segments, `copies` the bytes into the first tensor and out of the last. `fault` says why a plan did not run.
+    segments, `copies` the bytes into the first tensor and out of the last. `device` is "CPU" or "TPU". `fault` says
+    why a plan did not run.
     """
 
     plan: str
@@ -30,6 +31,7 @@ class Timing:
     numpy: float = 0.0
     copies: float = 0.0
     fault: str = ""
+    device: str = ""
 
 
 def bench(bundle: Bundle, frames: int = 200, threads: int = 0) -> List[Timing]:
@@ -57,7 +59,16 @@ def time_plan(bundle: Bundle, plan: str, frames: int = 200, threads: int = 0) ->
     total = parts.sum(axis=1)
     inference, numpy, copies = np.median(parts, axis=0)
     runtime = f"{stylizer.runtime} ({stylizer.runtime.device})"
-    return Timing(plan, runtime, float(np.median(total)), float(np.percentile(total, 99)), inference, numpy, copies)
+    return Timing(
+        plan,
+        runtime,
+        float(np.median(total)),
+        float(np.percentile(total, 99)),
+        inference,
+        numpy,
+        copies,
+        device=stylizer.runtime.device,
+    )
 
 
 def _parts(stage_ms: List[Tuple[str, float]]) -> Tuple[float, ...]:

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from . import __version__
 from .errors import Problem
@@ -39,6 +39,13 @@ def _threads(text: str) -> int:
     return int(text)
 
 
+def _size(text: str) -> Tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and 0 < int(side) <= 4096 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: give WIDTHxHEIGHT, such as 640x360")
+    return int(sides[0]), int(sides[1])
+
+
 def _frames(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) <= 1000000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames: give 1 or more")
@@ -62,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--style", metavar="NAME|BUNDLE", help="default: the newest one found")
     run.add_argument(
         "--plan", metavar="NAME", help="default: the one that bench --choose found, or the first that runs here"
+    )
+    run.add_argument(
+        "--size", type=_size, metavar="WxH", help="of the picture that is stylised (default: as the style is stored)"
     )
     run.add_argument("--seconds", type=_seconds, metavar="N", help="stop after so long")
     run.add_argument("--every-frame", action="store_true", help="do not play in real time: show every frame")
@@ -156,17 +166,27 @@ def _status(arguments) -> int:
 def _use(arguments) -> int:
     """Choose the style that the appliance shows. It changes at once, and stays so after a restart."""
     from . import config
-    from .style import state, store
+    from .style import state
 
     folder = Path(config.load(arguments.config or config.PATH).style.folder)
-    name = state.NEWEST if arguments.newest else store.find(arguments.style, [folder]).name
-    state.pin(folder, name)
+    name = state.NEWEST if arguments.newest else _style_in(folder, arguments.style)
+    state.pin(folder, name, lambda text: print(f"reconet: {text}", file=sys.stderr))
     print(
         "the newest style is shown from now on"
         if arguments.newest
         else f"{name} is shown from now on; reconet use --newest ends that"
     )
     return 0
+
+
+def _style_in(folder: Path, wanted: str) -> str:
+    """The name of the style `wanted`, a name or a path, which has to be in the folder."""
+    from .style import store
+
+    bundle = store.find(wanted, [folder])
+    if bundle.path.resolve().parent != folder.resolve():
+        raise Problem(f"{wanted} is not in {folder}, from which styles are shown: copy it there first")
+    return bundle.name
 
 
 def _styles(arguments) -> int:
@@ -211,9 +231,13 @@ def _styles(arguments) -> int:
 
 
 def _bench(arguments) -> int:
-    """Time every plan of a style on this machine: medians in milliseconds, and the 99th percentile of whole frames."""
+    """Time every plan of a style on this machine: medians in milliseconds, and the 99th percentile of whole frames; and
+    what a frame costs outside of the network, step by step.
+    """
+    from . import overhead
     from .bench import bench
-    from .style import choice, store
+    from .engine.stylizer import Stylizer
+    from .style import state, store
 
     bundle = store.find(arguments.style)
     timings = bench(bundle, arguments.frames, arguments.threads)
@@ -230,8 +254,12 @@ def _bench(arguments) -> int:
             print(f"{one.plan}: {one.fault}")
     if timings[0].fault:
         raise Problem(f"style {bundle.name}: none of its plans runs here")
+    stylizer = Stylizer(bundle, timings[0].plan, threads=arguments.threads)
+    print("", *overhead.lines(overhead.steps(stylizer, min(30, arguments.frames))), sep="\n")
     if arguments.choose:
-        print(f"plan {timings[0].plan} is remembered in {choice.write(bundle, timings[0].plan)}")
+        best, folder = timings[0], bundle.path.parent
+        state.choose(folder, bundle.digest, best.device, best.plan)
+        print(f"plan {best.plan} is remembered in {folder / state.NAME}")
     return 0
 
 

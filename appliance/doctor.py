@@ -265,19 +265,16 @@ def _camera(settings, needed: bool) -> List[Finding]:
     )
     if not needed or finding.state != "ok":
         return [finding]
-    from .camera.v4l2 import open_first
+    from .camera.v4l2 import NETWORK, as_configured, given, open_first
 
-    wanted = settings.camera
     try:
-        stream = open_first(
-            None if wanted.device == "auto" else wanted.device, (wanted.width, wanted.height), wanted.fps
-        )
+        stream = open_first(as_configured(settings.camera))
     except Problem as problem:
         if _running(settings):
             return [Finding("ok", "camera, in use by the daemon")]
         return [Finding("problem", "camera", str(problem))]
     stream.close()
-    return [Finding("ok", "camera {} gives {}x{} at {:g} fps".format(stream.path, *stream.size, stream.fps))]
+    return [Finding("ok", f"camera {stream.path} gives {given(stream, NETWORK)} for a style of 640x360")]
 
 
 def _display(settings, needed: bool) -> List[Finding]:

@@ -2,8 +2,11 @@
 
 import contextlib
 import errno
+import fcntl
 import os
+import re
 import shutil
+import stat
 import uuid
 from pathlib import Path
 from typing import Iterator, Union
@@ -23,6 +26,8 @@ _HINTS = {
     errno.EISDIR: "name a file, not a folder",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+
+_LEFTOVER = re.compile(r"\.reconet-[0-9a-f]{12}\.part(\.[^.]{1,15})?")
 
 
 def read_small(path: FilePath, most: int) -> bytes:
@@ -46,7 +51,8 @@ class Pending:
     """A hidden temporary file or folder beside `target` that becomes it, or vanishes.
 
     `path`, with the target's suffix, is where to write. Call `commit` when everything is there, `discard` otherwise;
-    both are safe to call twice. A folder replaces only an empty folder or nothing.
+    both are safe to call twice. A folder replaces only an empty folder or nothing. Until then a shared lock on it keeps
+    `remove_leftovers` away.
     Raises Problem when the place cannot be written.
     """
 
@@ -63,8 +69,11 @@ class Pending:
                 )
             if folder:
                 self.path.mkdir()
+                self._descriptor = os.open(str(self.path), os.O_RDONLY)
             else:
-                os.close(os.open(str(self.path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+                self._descriptor = os.open(str(self.path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:
             raise cannot_write(target, error) from error
 
@@ -83,17 +92,15 @@ class Pending:
         # It is in place, and whole. A folder that may not be read, and some file systems, cannot be flushed by name.
         with contextlib.suppress(OSError):
             _fsync(self.target.parent)
+        os.close(self._descriptor)
 
     def discard(self) -> None:
         """Remove what was written so far."""
         if self._done:
             return
         self._done = True
-        if self.folder:
-            shutil.rmtree(str(self.path), ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                self.path.unlink()
+        _remove(self.path)
+        os.close(self._descriptor)
 
 
 @contextlib.contextmanager
@@ -110,6 +117,28 @@ def replacing(target: FilePath) -> Iterator[Path]:
         raise cannot_write(target, error) from error
     finally:
         pending.discard()
+
+
+def remove_leftovers(folder: FilePath) -> None:
+    """Remove the temporary files and folders in `folder` whose writer died, by a crash or a power cut."""
+    for path in Path(folder).glob(".reconet-*"):
+        if not _LEFTOVER.fullmatch(path.name):
+            continue
+        with contextlib.suppress(OSError):
+            descriptor = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
+                _remove(path)
+            finally:
+                os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if stat.S_ISDIR(path.lstat().st_mode):
+            shutil.rmtree(str(path), ignore_errors=True)
+        else:
+            path.unlink()
 
 
 def _fsync(path: Path) -> None:

@@ -6,17 +6,19 @@ import os
 import signal
 import sys
 import threading
-from typing import Dict, Iterator
+from typing import Dict, Iterator, Optional
 
 from .camera import open_camera
 from .display import open_display
+from .engine.interpreter import runtimes
 from .engine.stylizer import Stylizer
 from .errors import Problem
 from .files import Pending
 from .host import signals
 from .pipeline import Counters, Pipeline
 from .sheet import ContactSheet
-from .style import choice, store
+from .style import state, store
+from .style.bundle import Bundle
 
 
 def stylise(arguments: argparse.Namespace) -> int:
@@ -25,7 +27,9 @@ def stylise(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments)
     bundle = store.find(arguments.style)
     camera = open_camera(arguments.camera, arguments.every_frame)
-    stylizer = Stylizer(bundle, arguments.plan, threads=arguments.threads, prefer=choice.read(bundle))
+    stylizer = Stylizer(
+        bundle, arguments.plan, threads=arguments.threads, prefer=_preferred(bundle), size=arguments.size
+    )
     sheet = ContactSheet() if arguments.sheet else None
     if sheet:
         Pending(arguments.sheet).discard()  # better to learn now that it cannot be written
@@ -50,6 +54,13 @@ def stylise(arguments: argparse.Namespace) -> int:
         for stage, milliseconds in counters.median_ms.items():
             print(f"{milliseconds:9.2f} ms  {stage}")
     return 0
+
+
+def _preferred(bundle: Bundle) -> Optional[str]:
+    """The plan that bench chose for the best device here."""
+    with contextlib.suppress(Problem):
+        return state.read(bundle.path.parent).choice(bundle.digest, runtimes()[0].device)
+    return None
 
 
 def _frames(counters: Counters) -> str:

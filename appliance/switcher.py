@@ -1,229 +1,278 @@
-"""Keeps the right style running: watches the folder, loads the next one beside the running one, swaps."""
+"""Keeps the right style running: watches the folder, loads the next style beside the running one, swaps.
 
-import contextlib
-import os
+A state machine in a thread of its own. In come events: files, changes of the state file, settings, time. Out come a
+`Snapshot` and calls of `swap`.
+"""
+
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Tuple
 
-from . import config, trial
-from .engine import interpreter
+from . import config, loader
 from .engine.stylizer import Stylizer
-from .errors import BundleError, Problem
+from .errors import Problem
+from .files import remove_leftovers
 from .host import systemd
+from .loader import Loader
 from .memory import return_the_rest
-from .style import choice, state, store
+from .snapshot import Slate, Snapshot, Style
+from .style import state, store
 from .style.bundle import SUFFIX, Bundle
-from .style.watch import Watch, signature, signatures
+from .style.watch import Events, Watch, signatures
 
 _LOOK_S = 0.5
-_TRIAL_S = 180.0
 _STEADY_S = 10.0  # that a style has to run until it counts as good
+_BETTER_S, _RARELY_S = 3.0, 300.0  # between attempts to get an Edge TPU: the first pause, and the longest
 _REFUSED = 16  # reasons that are remembered
 _TITLE_S, _REASON_S = 3.0, 8.0
+_CHECK_S = 60.0  # to read a bundle
 
-STARTING = ("Starting", "The style is being loaded.")
+
+class _Request(NamedTuple):
+    """What a style was loaded for: as long as it is asked for again, it is not loaded again."""
+
+    digest: str
+    engine: config.Engine
+    choices: Tuple[Optional[str], Optional[str]]
+
+
+class _Retry(NamedTuple):
+    """The next attempt to load the style on the Edge TPU, at `due` on time.monotonic's clock."""
+
+    due: float
+    pause: float = _BETTER_S
 
 
 class Switcher:
     """`swap(stylizer)` puts a style into the pipeline, None takes it out; `tell(text, seconds)` reaches the screen.
 
-    `slate`, (title, text), says why no style runs, and is None while one does. `bundle` and `stylizer` are what runs;
-    once that has run for a while, the bundle is without its files.
-    `refused` has the reason of each refused file, by its name.
+    `snapshot` is for any thread.
     """
 
     def __init__(
         self, settings: config.Settings, swap: Callable[[Optional[Stylizer]], None], tell: Callable[[str, float], None]
     ):
-        self.slate: Optional[Tuple[str, str]] = STARTING
-        self.bundle: Optional[Bundle] = None
-        self.stylizer: Optional[Stylizer] = None
-        self.refused: Dict[str, str] = {}
+        starting = Slate("Starting", "The style is being loaded.", time.monotonic() + _CHECK_S)
+        self.snapshot = Snapshot(slate=starting)
         self._settings, self._next, self._swap, self._tell = settings, settings, swap, tell
-        self._steady: Optional[float] = None  # when the running style will count as good
-        self._pinned: Optional[str] = None
-        self._waiting = False  # for an Edge TPU
-        self._proved: List[str] = []
+        self._follow(settings)
+        self._request: Optional[_Request] = None  # of what runs or waits for an Edge TPU
+        self._file: Optional[str] = None  # its name
+        self._retry: Optional[_Retry] = None
+        self._unsettled: Optional[Bundle] = None  # what runs, until it counts as good
+        self._steady = 0.0  # when that will be
         self._warned: Optional[str] = None
 
     def configure(self, settings: config.Settings) -> None:
-        """Go on with other settings. Safe from any thread."""
+        """Continue with other settings. Safe from any thread."""
         self._next = settings
 
-    def run(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            settings = self._settings = self._next
-            watch = Watch(self._folder)
-            try:
-                self._begin()
-                while not stop.is_set() and self._next is settings:
-                    self._notice(*watch.wait(_LOOK_S))
-            finally:
-                watch.close()
+    def forgive(self) -> None:
+        """Note that the process ends as it should. Safe from any thread."""
+        self._memory.forgive()
 
-    @property
-    def _folder(self) -> Path:
-        return Path(self._settings.style.folder)
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set. Raises Problem when the folder cannot be watched."""
+        while not stop.is_set():
+            self._follow(self._next)
+            with Watch(self._folder) as watch:
+                remove_leftovers(self._folder)
+                self._memory.start()
+                self._begin()
+                while not stop.is_set() and _concern(self._next) == _concern(self._settings):
+                    self._notice(watch.wait(_LOOK_S))
+
+    def _follow(self, settings: config.Settings) -> None:
+        self._settings, self._folder = settings, Path(settings.style.folder)
+        self._memory = state.Memory(self._folder, self._warn)
+        self._loader = Loader(self._memory, self._busy)
 
     def _wanted(self) -> Optional[str]:
         """The name of the style that was asked for; None for the newest."""
-        asked = state.pinned(self._folder) or self._settings.style.name
+        asked = self._memory.now.pinned or self._settings.style.name
         return None if asked == state.NEWEST else asked
+
+    # Events
+
+    def _notice(self, events: Events) -> None:
+        if events.folder or state.NAME in events.names:
+            pinned = self._memory.now.pinned
+            self._memory.recall()
+            if events.folder or self._memory.now.pinned != pinned:
+                self._begin(again=self._memory.now.pinned != pinned)
+            elif self._file and self._request.choices != self._choices(self._request.digest):
+                self._try(self._folder / self._file, None)
+        names = {name for name in events.names | events.allowed & self.snapshot.reasons.keys() if _is_style(name)}
+        arrived = [path for path in store.paths([self._folder]) if path.name in names] if names else []
+        for name in names - {path.name for path in arrived}:
+            self._gone(name)
+        self._first(arrived, self._wanted())
+        if self._unsettled and time.monotonic() >= self._steady:
+            self._settle()
+        if self._retry and time.monotonic() >= self._retry.due:
+            self._look_for_tpu(self._retry)
 
     def _begin(self, again: bool = False) -> None:
         """Choose among all that is there; `again`: without regard to what ran before."""
-        self._pinned, self._waiting = state.pinned(self._folder), False
-        self._proved = self._proved or list(state.read(self._folder).proved)
+        self._publish(pinned=self._memory.now.pinned)
         wanted = self._wanted()
-        paths = self._candidates(wanted, again)
+        paths = store.candidates(self._folder, state.State() if again else self._memory.now, wanted)
         if any(self._try(path, wanted) for path in paths):
             return
         if wanted and any(self._try(path, None) for path in paths):
             self._say(f"no style {wanted!r} in {self._folder}: another one is shown instead", systemd.WARNING)
             return
-        if self.stylizer is None and not self._waiting:
-            self.slate = (
-                ("Style refused", list(self.refused.values())[-1])
-                if self.refused
-                else ("No style", f"Put a {SUFFIX} file into {self._folder}.")
+        if self.snapshot.style is None and not self.snapshot.waiting:
+            reasons = self.snapshot.refused
+            self._publish(
+                slate=Slate("Style refused", reasons[-1][1])
+                if reasons
+                else Slate("No style", f"Put a {SUFFIX} file into {self._folder}.")
             )
 
-    def _candidates(self, wanted: Optional[str], again: bool) -> List[Path]:
-        """What to try, best first: what was put there since the last run, what ran then, then the newest."""
-        paths, before = store.paths([self._folder]), state.State() if again else state.read(self._folder)
-
-        def rank(path):
-            if wanted:
-                return path.stem != wanted
-            new = before.seen.get(path.name) != signature(path)
-            return 0 if new else 1 if path.name == before.active else 2
-
-        paths.sort(key=rank)
-        # Where the best one is refused, what is known to run comes before what is not.
-        return paths[:1] + [path for path in [self._folder / state.LAST_GOOD] if path.exists()] + paths[1:]
-
-    def _notice(self, names, allowed) -> None:
-        """Act on what happened in the folder, and on what time brings."""
-        pinned = state.pinned(self._folder)
-        if pinned != self._pinned or "" in names:
-            self._begin(again=pinned != self._pinned)
-            return
-        for name in sorted(names | allowed & self.refused.keys()):
-            path = self._folder / name
-            if name.startswith("."):
-                continue
-            if name.endswith(SUFFIX):
-                if signature(path):
-                    state.forgive(self._folder)
-                    self._try(path, self._wanted())
-                else:
-                    self._gone(name)
-            elif self.bundle and path == choice.path_of(self.bundle):
-                self._try(self.bundle.path, None)
-        if self._waiting and os.path.exists(interpreter.TPU_DEVICE):
-            self._begin()
-        if self._steady and time.monotonic() >= self._steady:
-            self._settle()
-
-    def _settle(self) -> None:
-        """The style runs well: keep a copy of it, and let go of what is not needed any more."""
-        self._steady = None
-        self._write(state.keep, self.bundle)
-        self.bundle = self.stylizer.bundle = replace(self.bundle, files={})  # the network holds its own
-        return_the_rest()
+    def _first(self, paths: List[Path], wanted: Optional[str]) -> None:
+        """Run the first of `paths` that is sound. The others are only checked."""
+        runs = False
+        for path in paths:
+            if runs:
+                self._checked(path)
+            else:
+                runs = self._try(path, wanted)
 
     def _gone(self, name: str) -> None:
-        self.refused.pop(name, None)
-        if self.bundle and self.bundle.path.name == name:
-            self._say(f"style {self.bundle.name} was removed", systemd.NOTICE)
+        self._publish(refused=tuple(one for one in self.snapshot.refused if one[0] != name))
+        if name == self._file:
+            self._say(f"{name} was removed", systemd.NOTICE)
+            if self.snapshot.waiting:
+                self._request = self._retry = None
+                self._publish(waiting=False)
             self._begin(again=True)
 
-    def _try(self, path: Path, wanted: Optional[str]) -> bool:
-        """Run the bundle at `path` when it is sound and is the style `wanted`. Gives whether it runs."""
+    def _settle(self) -> None:
+        """The style runs well: keep a copy of it, and free what is not needed any more."""
+        bundle, self._unsettled = self._unsettled, None
         try:
-            bundle = store.load(path)
-            self.refused.pop(path.name, None)
-            if wanted and bundle.name != wanted:
-                return False
-            self._prove(bundle)
-            return self._run(bundle)
+            store.keep(self._folder, bundle)
+        except Problem as problem:  # the picture goes on
+            self._warn(str(problem))
+        self._publish(style=self.snapshot.style._replace(settled=True))
+        del bundle
+        return_the_rest()
+
+    def _look_for_tpu(self, retry: _Retry) -> None:
+        """Move the style to the Edge TPU when there is one; each failure doubles the pause before the next attempt."""
+        if not loader.tpu_is_there():
+            self._retry = retry._replace(due=time.monotonic() + _BETTER_S, pause=_BETTER_S)
+            return
+        pause = min(2 * retry.pause, _RARELY_S)
+        try:
+            bundle = store.load(self._folder / self._file)
+            if bundle.digest == self._request.digest:  # else there is an event to come
+                self._show(bundle, self._loader.load(bundle, self._settings.engine, "TPU"), self._request)
+                return
+        except Problem as problem:
+            self._warn(str(problem))
+        finally:
+            self._rest()
+        self._retry = retry._replace(due=time.monotonic() + pause, pause=pause)
+
+    # From a file to a running style
+
+    def _try(self, path: Path, wanted: Optional[str]) -> bool:
+        """Run the bundle at `path` when it is sound and is the style `wanted`. Returns whether it runs, or waits."""
+        bundle = self._checked(path)
+        if bundle is None or wanted not in (None, bundle.name):
+            return False
+        request = _Request(bundle.digest, self._settings.engine, self._choices(bundle.digest))
+        try:
+            if request != self._request:
+                self._run(bundle, request)
         except Problem as problem:
             self._refuse(path, str(problem))
             return False
-
-    def _prove(self, bundle: Bundle) -> None:
-        """Run it once in a process of its own, which it may take down. Raises BundleError."""
-        if bundle.digest not in self._proved:
-            reason = trial.passes(bundle.path, _TRIAL_S)
-            if reason:
-                raise BundleError(reason)
-            self._proved.append(bundle.digest)
-
-    def _run(self, bundle: Bundle) -> bool:
-        """Load the bundle beside the running one and take its place. Raises Problem."""
-        if self.stylizer is None:
-            self.slate = "Starting", f"{bundle.manifest.title} is being loaded."
-        engine = self._settings.engine
-        plan = engine.plan if engine.plan in [one.name for one in bundle.manifest.plans] else None
-        compiled = any(one.compiled for one in bundle.manifest.plans)
-        # The trial was on the CPU: what it proved does not hold for compiled segments.
-        risk = compiled and os.path.exists(interpreter.TPU_DEVICE)
-        if risk and state.fatal(self._folder, bundle):
-            raise BundleError(f"{bundle.path}: it took the daemon down when it was loaded: compile it again")
-        with state.attempt(self._folder, bundle) if risk else contextlib.nullcontext():
-            stylizer = Stylizer(
-                bundle,
-                plan,
-                None if engine.runtime == "auto" else engine.runtime,
-                engine.threads,
-                prefer=choice.read(bundle),
-                stillness=engine.stillness,
-            )
-        if compiled and stylizer.runtime.device != "TPU":
-            if engine.tpu_missing == "slate":
-                self._stop("No Edge TPU", f"{bundle.manifest.title} waits for it.")
-                return True
-            self._warn(f"no Edge TPU: {bundle.name} runs on the CPU")
-        changed = self.bundle is None or bundle.digest != self.bundle.digest
-        self.bundle, self.stylizer, self.slate, self._waiting = bundle, stylizer, None, False
-        self._swap(stylizer)
-        if changed:
-            self._tell(bundle.manifest.title, _TITLE_S)
-        systemd.log(
-            f"style {bundle.name}, plan {stylizer.plan}, {stylizer.runtime} ({stylizer.runtime.device})",
-            systemd.NOTICE,
-            STYLE=bundle.name,
-        )
-        self._write(
-            state.remember, state.State(bundle.path.name, signatures(store.paths([self._folder])), self._proved)
-        )
-        good = bundle.path.name == state.LAST_GOOD
-        self._steady = None if good else time.monotonic() + _STEADY_S
+        finally:
+            self._rest()
+        self._file = path.name
+        self._memory.remember(active=path.name, seen=signatures(store.paths([self._folder])))
         return True
 
-    def _stop(self, title: str, text: str) -> None:
-        self._waiting, self.stylizer, self.bundle, self._steady = True, None, None, None
-        self.slate = title, text
+    def _checked(self, path: Path) -> Optional[Bundle]:
+        """The bundle at `path`, or None when it is refused."""
+        self._busy(_CHECK_S)
+        try:
+            bundle = store.load(path)
+        except Problem as problem:
+            self._refuse(path, str(problem))
+            return None
+        finally:
+            self._rest()
+        self._publish(refused=tuple(one for one in self.snapshot.refused if one[0] != path.name))
+        return bundle
+
+    def _run(self, bundle: Bundle, request: _Request) -> None:
+        """Load the bundle beside the running one and let it take its place. Raises Problem."""
+        engine, title = self._settings.engine, bundle.manifest.title
+        if self.snapshot.style is None and not self.snapshot.waiting:
+            self._publish(slate=Slate("Starting", f"{title} is being loaded."))
+        wants_tpu = loader.wants_tpu(bundle, engine)
+        stylizer = None
+        if not wants_tpu or engine.runtime == "auto" or loader.tpu_is_there():
+            stylizer = self._loader.load(bundle, engine)
+        retry = None
+        if wants_tpu and (stylizer is None or stylizer.runtime.device != "TPU"):
+            retry = _Retry(time.monotonic() + _BETTER_S)
+            if stylizer is None or engine.tpu_missing == "slate":
+                self._wait(f"{title} waits for it.", request)
+                self._retry = retry
+                return
+            self._warn(f"no Edge TPU: {bundle.name} runs on the CPU")
+        self._show(bundle, stylizer, request)
+        self._retry = retry
+
+    def _show(self, bundle: Bundle, stylizer: Stylizer, request: _Request) -> None:
+        before, runtime = self.snapshot.style, stylizer.runtime
+        self._request, self._retry = request, None
+        self._unsettled, self._steady = bundle, time.monotonic() + _STEADY_S
+        style = Style(bundle.name, bundle.manifest.title, bundle.digest, stylizer.plan, str(runtime), runtime.device)
+        self._publish(style=style, slate=None, waiting=False)
+        self._swap(stylizer)
+        if before is None or before.digest != style.digest:
+            self._tell(style.title, _TITLE_S)
+        text = f"style {style.name}, plan {style.plan}, {style.runtime} ({style.device})"
+        systemd.log(text, systemd.NOTICE, STYLE=style.name)
+
+    def _wait(self, text: str, request: _Request) -> None:
+        """Show nothing until there is an Edge TPU."""
+        self._request, self._unsettled = request, None
+        self._publish(style=None, slate=Slate("No Edge TPU", text), waiting=True)
         self._swap(None)
-        self._warn(f"{title}: {text}")
+        self._warn(f"No Edge TPU: {text}")
 
     def _refuse(self, path: Path, reason: str) -> None:
-        self.refused.pop(path.name, None)
-        self.refused[path.name] = reason
-        while len(self.refused) > _REFUSED:
-            self.refused.pop(next(iter(self.refused)))
+        others = tuple(one for one in self.snapshot.refused if one[0] != path.name)
+        self._publish(refused=(others + ((path.name, reason),))[-_REFUSED:])
         self._say(f"refused: {reason}", systemd.WARNING)
-        if self.stylizer is None and not self._waiting:
-            self.slate = "Style refused", reason
+        if self.snapshot.style is None and not self.snapshot.waiting:
+            self._publish(slate=Slate("Style refused", reason))
 
-    def _write(self, write: Callable, what) -> None:
-        try:
-            write(self._folder, what)
-        except Problem as problem:  # the picture goes on
-            self._warn(str(problem))
+    # What is remembered and shown
+
+    def _choices(self, digest: str) -> Tuple[Optional[str], Optional[str]]:
+        return self._memory.now.choice(digest, "CPU"), self._memory.now.choice(digest, "TPU")
+
+    def _busy(self, seconds: float) -> None:
+        """A slate stands for work that may take so long from now on."""
+        if self.snapshot.slate:
+            self._publish(slate=self.snapshot.slate._replace(until=time.monotonic() + seconds))
+
+    def _rest(self) -> None:
+        """The work is done: a slate holds."""
+        if self.snapshot.slate:
+            self._publish(slate=self.snapshot.slate._replace(until=None))
+
+    def _publish(self, **changes) -> None:
+        self.snapshot = self.snapshot._replace(**changes)
 
     def _warn(self, text: str) -> None:
         if text != self._warned:
@@ -233,3 +282,12 @@ class Switcher:
     def _say(self, text: str, priority: int) -> None:
         self._tell(text, _REASON_S)
         systemd.log(text, priority)
+
+
+def _concern(settings: config.Settings) -> Tuple[config.Style, config.Engine]:
+    """What of the settings matters here."""
+    return settings.style, settings.engine
+
+
+def _is_style(name: str) -> bool:
+    return name.endswith(SUFFIX) and not name.startswith(".")

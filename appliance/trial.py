@@ -1,8 +1,8 @@
-"""A style's first run, in a process of its own: `python -m appliance.trial BUNDLE [--plan NAME] [--prefer NAME]`.
+"""A style's first run, in a process of its own.
 
 A bundle that passes every check may still hold a network at which the runtime, native code, crashes, never ends or
-takes all memory. Here that takes nobody along. One black frame goes through the first plan that takes it, as in any
-Stylizer, but always on the CPU. Exits 0, or 1 with the reason as its last line.
+takes all memory. Here it takes nothing else down. One black frame goes through one plan, as in any Stylizer, but always
+on the CPU. The process exits 0, or 1 with the reason as its last line.
 
 What this proves: the segments for the CPU load and run once on this machine's runtime. What it does not: anything
 about the segments compiled for the Edge TPU, which the daemon holds meanwhile (their ends are checked in
@@ -12,6 +12,8 @@ luck there.
 
 import argparse
 import contextlib
+import ctypes
+import json
 import os
 import re
 import resource
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional, Union
+from typing import List, Optional, Tuple, Union
 
 from .errors import Problem
 
@@ -32,22 +34,39 @@ MOST_CPU_S = 90  # of the processor, which others may keep busy: the time on the
 _MEMORY = re.compile(r"bad_alloc|MemoryError|nable to allocate|ailed to allocate")
 _TAIL = 4000
 _THREADS = 4  # each has a stack, which counts as data
+_SET_PDEATHSIG = 1  # prctl(2)
+# -I keeps the current directory, the user's settings and $PYTHON... out of the path: it is the parent's, as given.
+_CHILD = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from appliance.trial import main; sys.exit(main())"
+)
 
 
 def passes(
-    path: Union[str, Path], timeout: float = 60.0, plan: Optional[str] = None, prefer: Optional[str] = None
+    path: Union[str, Path],
+    timeout: float = 60.0,
+    plan: Optional[str] = None,
+    runtime: Optional[str] = None,
+    digest: Optional[str] = None,
+    size: Optional[Tuple[int, int]] = None,
 ) -> Optional[str]:
     """None when the style at `path` comes through its trial, else why not, in one line that names the file.
 
-    Blocks, for `timeout` seconds at most. `plan` and `prefer` are those of the Stylizer that is to follow.
+    Blocks, for `timeout` seconds at most. `plan`, `runtime` and `size` are those of the Stylizer that is to follow; by
+    default the first plan that runs, on the best runtime for the CPU. With `digest`, it has to be that bundle still.
     """
-    command = [sys.executable, "-m", "appliance.trial", str(path)]
-    command += [f"--{name}={value}" for name, value in (("plan", plan), ("prefer", prefer)) if value]
     package = str(Path(__file__).resolve().parents[1])
-    environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", PYTHONPATH=os.pathsep.join([package] + sys.path))
+    command = [sys.executable, "-I", "-c", _CHILD, json.dumps([package] + [place for place in sys.path if place])]
+    command += [os.path.abspath(str(path)), f"--parent={os.getpid()}"]
+    options = (("plan", plan), ("runtime", runtime), ("digest", digest))
+    command += [f"--{name}={value}" for name, value in options if value]
+    command += [f"--size={size[0]}x{size[1]}"] if size else []
     deadline = time.monotonic() + timeout
     child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(os.environ, OPENBLAS_NUM_THREADS="1"),
     )
     try:
         said = _last_words(child.stdout, deadline)
@@ -62,27 +81,43 @@ def passes(
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m appliance.trial", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="appliance.trial", description=__doc__.splitlines()[0])
     parser.add_argument("bundle")
     parser.add_argument("--plan")
-    parser.add_argument("--prefer")
+    parser.add_argument("--runtime")
+    parser.add_argument("--digest")
+    parser.add_argument("--parent", type=int)
+    parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))))
     arguments = parser.parse_args(argv)
+    _die_with(arguments.parent)
     _stand_back()
     from .engine.interpreter import runtimes
     from .engine.stylizer import Stylizer
     from .style.bundle import read
 
     try:
-        runtime = next((one.name for one in runtimes() if one.device == "CPU"), None)
-        if runtime is None:
+        here = [one.name for one in runtimes() if one.device == "CPU"]
+        if not here:
             raise Problem("no TensorFlow Lite runtime for the CPU: reconet doctor says what is missing")
-        Stylizer(
-            read(arguments.bundle), arguments.plan, runtime, min(_THREADS, os.cpu_count() or 1), prefer=arguments.prefer
-        )
+        bundle = read(arguments.bundle)
+        if arguments.digest not in (None, bundle.digest):
+            raise Problem("the file was replaced meanwhile")
+        threads = min(_THREADS, os.cpu_count() or 1)
+        Stylizer(bundle, arguments.plan, arguments.runtime or here[0], threads, size=arguments.size)
     except Problem as problem:
         print(problem, flush=True)
         return 1
     return 0
+
+
+def _die_with(parent: Optional[int]) -> None:
+    """End when the parent ends, however it does."""
+    if parent is None:
+        return
+    with contextlib.suppress(AttributeError):  # another system than Linux
+        ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before
+        os._exit(1)
 
 
 def _stand_back() -> None:
@@ -121,7 +156,3 @@ def _reason(code: int, said: str) -> str:
         return f"its trial run crashed the interpreter (signal {-code})"
     lines = said.strip().splitlines() or [f"exit code {code}"]
     return f"its trial run failed: {lines[-1][-500:]}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from appliance.errors import Problem
 from appliance.host import status
-from appliance.style import bundle
 from appliance.places import STYLES
+from appliance.style import bundle
 
 _ADDRESS = re.compile(r"\d+(\.\d+){3}")
 _PACKAGE = re.compile(r"reconet_[^_+]+_arm64\.deb")

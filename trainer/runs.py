@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from appliance.errors import Problem
-from appliance.files import replacing
+from appliance.files import remove_leftovers, replacing
 from trainer import network
 from trainer.recipe import Recipe
 
@@ -60,8 +60,9 @@ def _write_note(run, done):
 def resume(run: Run, state) -> tuple[int, tuple, list[dict]]:
     """(steps done, state, history) of the run's checkpoint; (0, the given state, []) when there is none of its recipe.
 
-    Raises Problem when the checkpoint cannot be read.
+    What a crash left half-written in the run's folder is removed. Raises Problem when the checkpoint cannot be read.
     """
+    remove_leftovers(run.folder)
     path = run.path("checkpoint.npz")
     if not path.exists():
         return 0, state, []

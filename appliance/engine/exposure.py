@@ -72,7 +72,7 @@ def _statistics(samples: np.ndarray) -> Statistics:
     for channel in samples.reshape(3, -1):
         channel = channel.astype(np.float64)  # exact for whole numbers, sums and squares too
         sums.append(channel.sum().item())
-        squares.append(channel.dot(channel).item())
+        squares.append(np.einsum("i,i", channel, channel).item())  # not dot: BLAS would take threads for it
     variance = max(count * squares[0] - sums[0] ** 2, 0) / count**2
     chroma = (squares[1] / steps[1] ** 2 + squares[2] / steps[2] ** 2) / 2 / count
     noise = _noise(samples)

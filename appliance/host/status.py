@@ -24,12 +24,12 @@ class Status(BaseModel):
     """The state of the daemon at `time` (seconds since 1970, UTC).
 
     `style`, `digest`, `plan` and `runtime` are None while no style runs; `digest` is that of the style's bundle.
-    `slate` is what the screen says instead of the picture or over it. `camera` and `display` say what is in use, or
-    what is wrong with it. `fps` is frames shown per second during the last five, `ms` the median milliseconds of each
-    stage, in their order, `dropped` the number of frames that a live camera gave in vain, `longest_gap_ms` the longest
-    time between two frames shown in the last minute. `config` says what is wrong with the configuration. `temperature`
-    (degC), `clock_mhz` and `hot` are those of the Edge TPU. `refused` has a line for each refused bundle. `uptime` is
-    in seconds.
+    `pinned` is what `reconet use` asked for: a style, or "newest". `slate` is what the screen says instead of the
+    picture or over it. `camera` and `display` say what is in use, or what is wrong with it. `fps` is frames shown per
+    second during the last five, `ms` the median milliseconds of each stage, in their order, `dropped` the number of
+    frames that a live camera gave in vain, `longest_gap_ms` the longest time between two frames shown in the last
+    minute. `config` says what is wrong with the configuration. `temperature` (degC), `clock_mhz` and `hot` are those
+    of the Edge TPU. `refused` has a line for each refused bundle. `uptime` is in seconds.
     """
 
     # A daemon that is newer than the command which reads this may say more.
@@ -39,6 +39,7 @@ class Status(BaseModel):
     digest: Optional[Line] = None
     plan: Optional[Line] = None
     runtime: Optional[Line] = None
+    pinned: Optional[Line] = None
     slate: Optional[Line] = None
     camera: Optional[Line] = None
     display: Optional[Line] = None
@@ -117,8 +118,9 @@ def summary(status: Status) -> str:
 def lines(status: Status) -> List[str]:
     """The state for a terminal."""
     plan = status.plan and f"plan {status.plan}"
+    style = (status.style or "none") + (" (pinned)" if status.style and status.style == status.pinned else "")
     rows = [
-        ("style", ", ".join(filter(None, (status.style or "none", plan, status.runtime)))),
+        ("style", ", ".join(filter(None, (style, plan, status.runtime)))),
         (
             "picture",
             f"{status.fps:.1f} fps, longest gap {status.longest_gap_ms:.0f} ms, {status.dropped} frames dropped",

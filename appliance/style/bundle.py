@@ -9,13 +9,13 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Optional, Union
+from typing import Any, BinaryIO, Dict, List, Optional, Tuple, Union
 
 from ..errors import BundleError
 from ..files import replacing
-from . import archive, tflite
+from . import archive, sizes, tflite
 from .check import check_files
-from .manifest import Manifest, build, parse
+from .manifest import Manifest, Plan, Size, build, parse
 
 SUFFIX = ".reconet"
 MAX_BYTES = 64 << 20
@@ -23,25 +23,55 @@ MAX_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Bundle:
-    """A style that passed every check: `files` maps each name but manifest.json to its content."""
+    """A style that passed every check: `files` maps each name but manifest.json to its content.
+
+    `digest` is the SHA-256, as hexadecimal digits, of the manifest, which has those of the files. It is computed once.
+    """
 
     path: Path
     manifest: Manifest
     files: Dict[str, bytes]
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        # json's numbers, which are the same in every version, and not pydantic's.
+        text = json.dumps(self.manifest.model_dump(mode="json"), sort_keys=True) if not self.digest else ""
+        object.__setattr__(self, "digest", self.digest or hashlib.sha256(text.encode()).hexdigest())
 
     @property
     def name(self) -> str:
         return self.manifest.name
 
-    @property
-    def digest(self) -> str:
-        """SHA-256, as hexadecimal digits, of the manifest, which has those of the files."""
-        # json's numbers, which are the same in every version, and not pydantic's.
-        return hashlib.sha256(json.dumps(self.manifest.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
-
     def reach(self, segment: str) -> Optional[int]:
-        """From how many rows above and below it a row of the segment's output is made, see tflite.reach."""
+        """From how many rows above and below it a row of the segment's output is made; see tflite.reach."""
         return tflite.reach(self.files[segment])
+
+    def check_size(self, size: Size) -> None:
+        """Raise Problem, which names the nearest sizes, unless the style can be built for `size`."""
+        sizes.check(self.manifest, size)
+
+    def build(self, plan: Plan, size: Optional[Size] = None) -> List[bytes]:
+        """The plan's segments for the CPU, in order, for pictures of `size` (default: as they are stored).
+
+        Raises Problem as check_size does.
+        """
+        return sizes.build(self.manifest, self.files, plan, size)
+
+    def compiled(self, plan: Plan, size: Size) -> List[bytes]:
+        """The plan's segments for the Edge TPU, in order; [] where it is not compiled for pictures of `size`."""
+        return [self.files[name] for name in self.manifest.compiled(plan).get(size, [])]
+
+    def stored_size(self, plan: Plan, device: str) -> Size:
+        """The size of picture for which the plan's segments for `device` are stored.
+
+        Where they are compiled for others only, it is the widest of those.
+        """
+        compiled = self.manifest.compiled(plan) if device == "TPU" else {}
+        return self.manifest.size if self.manifest.size in compiled else max(compiled, default=self.manifest.size)
+
+    def candidates(self, aspect: Tuple[int, int], least: Size = (160, 90), most: Size = (1920, 1080)) -> List[Size]:
+        """Sizes worth a try for a view of `aspect`, the largest first; see sizes.candidates."""
+        return sizes.candidates(self.manifest, aspect, least, most)
 
 
 def read(path: Union[str, Path]) -> Bundle:

@@ -1,98 +1,204 @@
-"""What the daemon remembers about styles from one run to the next, beside them in their folder.
+"""What is remembered about the styles of a folder: `.state.json` in it, one JSON document with a schema.
 
-`.use` is what `reconet use` asked for, `.state.json` what ran last and what had been seen by then, and
-`.last_good.reconet` a copy of what ran well, should its file be overwritten with something that does not. `.attempt` is
-there while a style is loaded, so that one which takes the daemon down is known afterwards.
+The daemon remembers what ran, what was proved and what was fatal; `reconet use` and `reconet bench --choose` change
+what is pinned and chosen. Everyone changes the file by `change`, which holds a lock on the folder from reading to
+writing, so that no change is lost, with a daemon or without.
 """
 
 import contextlib
+import fcntl
 import json
 import os
+import time
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, Optional, Tuple
+
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import Annotated, Literal
 
 from ..errors import Problem
-from ..files import read_small, replacing
-from .bundle import SUFFIX, Bundle, write
+from ..files import cannot_write, read_small, replacing
+from . import legacy
+from .bundle import SUFFIX
 
 NEWEST = "newest"
-LAST_GOOD = ".last_good" + SUFFIX
-_PIN, _STATE, _ATTEMPT = ".use", ".state.json", ".attempt"
+NAME = ".state.json"
+LAST_GOOD = ".last_good" + SUFFIX  # a copy of what ran well, for when its file is overwritten with what does not
+MOST_BYTES = 1 << 20
+_MOST_ENTRIES = 64
+_PATIENT_S = 5.0  # for another process that changes the state; it takes milliseconds
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_PROVED = 32
-_MOST_BYTES = 1 << 20
+
+StyleName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 
 
-class State(NamedTuple):
-    """`active`: the name of the file that ran last; `seen`: signatures of the files there were then, by name;
-    `proved`: digests of bundles that passed their trial.
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class Attempt(_Document):
+    """A bundle that is being loaded: its digest, the signature of its file, and the boot in which that began."""
+
+    bundle: str
+    signature: str
+    boot: str
+
+
+class State(_Document):
+    """`pinned` is what `reconet use` asked for: a style or "newest"; None if it was never called.
+
+    `active` is the name of the file that ran last, `seen` the signatures of the files there were then, by name.
+    `proved` lists what passed its trial, see `proof`. `attempt` is the load under way. `fatal` lists what ended the
+    daemon while it was loaded, as "digest signature". `choices` maps a bundle's digest and a device, "CPU" or "TPU", to
+    the plan that is preferred there.
     """
 
+    version: Literal[1] = 1
+    pinned: Optional[StyleName] = None
     active: Optional[str] = None
     seen: Dict[str, str] = {}
-    proved: List[str] = []
+    proved: Tuple[str, ...] = ()
+    attempt: Optional[Attempt] = None
+    fatal: Tuple[str, ...] = ()
+    choices: Dict[str, Dict[str, str]] = {}
+
+    def choice(self, digest: str, device: str) -> Optional[str]:
+        """The plan that is preferred for a bundle on a device; None when there is none."""
+        return self.choices.get(digest, {}).get(device)
+
+    def changed(self, **fields) -> "State":
+        """A copy with other values. What grows is cut to its latest entries."""
+        for name in ("proved", "fatal"):
+            if name in fields:
+                fields[name] = tuple(dict.fromkeys(fields[name]))[-_MOST_ENTRIES:]
+        if "choices" in fields:
+            fields["choices"] = dict(list(fields["choices"].items())[-_MOST_ENTRIES:])
+        return self.model_copy(update=fields)
 
 
-def pinned(folder: Path) -> Optional[str]:
-    """The style that `reconet use` asked for, or "newest"; None when it was never called."""
+def proof(digest: str, plan: str, runtime) -> str:
+    """What a trial proves: this plan of this bundle runs on this runtime (name, version, device)."""
+    return " ".join((digest, plan, runtime.name, runtime.version, runtime.device))
+
+
+def boot_id() -> str:
+    """What changes when the machine starts again."""
+    return _BOOT.read_text().strip()
+
+
+def read(folder: Path, warn: Callable[[str], None] = lambda text: None) -> State:
+    """What is remembered in `folder`. A damaged file counts as none; `warn` then gets one line.
+
+    Raises Problem when there is a file that cannot be read.
+    """
+    path = Path(folder) / NAME
     try:
-        return read_small(folder / _PIN, 100).decode().strip() or None
-    except (OSError, ValueError):
-        return None
+        data = read_small(path, MOST_BYTES)
+        return State.model_validate_json(data) if b'"version"' in data else State(**legacy.read(folder, data))
+    except FileNotFoundError:
+        return State(**legacy.read(folder))
+    except (ValueError, RecursionError):  # pydantic's errors are ValueErrors
+        warn(f"{path} is damaged or of another version: what ran last is forgotten")
+        return State()
+    except OSError as error:
+        raise Problem(f"cannot read {path}: {os.strerror(error.errno).lower()}: remove it") from error
 
 
-def pin(folder: Path, name: str) -> None:
+def change(folder: Path, edit: Callable[[State], State], warn: Callable[[str], None] = lambda text: None) -> State:
+    """Replace the state by `edit(state)`; nothing is written when that is the same. Raises Problem."""
+    folder = Path(folder)
+    with _locked(folder):
+        before = read(folder, warn)
+        after = edit(before)
+        if after != before or legacy.there(folder):
+            with replacing(folder / NAME) as temporary:
+                temporary.write_text(json.dumps(after.model_dump(mode="json"), indent=1), "utf-8")
+                os.chmod(str(temporary), 0o664)  # whatever the umask of who calls `reconet use`
+            legacy.remove(folder)
+    return after
+
+
+class Memory:
+    """The daemon's hold on the state of `folder`: `now` is the latest, and stays usable where nothing can be written.
+
+    `warn` gets one line when something cannot be read or written.
+    """
+
+    def __init__(self, folder: Path, warn: Callable[[str], None]):
+        self.now = State()
+        self._folder, self._warn = folder, warn
+
+    def start(self) -> None:
+        """Read it, as a process that has just started: a load that was under way in this boot was fatal."""
+        self.recall()
+        attempt = self.now.attempt
+        if attempt:
+            ended = (f"{attempt.bundle} {attempt.signature}",) if attempt.boot == boot_id() else ()
+            self.remember(fatal=self.now.fatal + ended, attempt=None)
+        if legacy.there(self._folder):
+            self._change(lambda state: state)
+
+    def recall(self) -> None:
+        """Read what others may have changed."""
+        try:
+            self.now = read(self._folder, self._warn)
+        except Problem as problem:
+            self._warn(str(problem))
+
+    def remember(self, **fields) -> None:
+        """Change fields of the state, in the file too where that can be written."""
+        before, self.now = self.now, self.now.changed(**fields)
+        if self.now != before:
+            self._change(lambda state: state.changed(**fields))
+
+    def forgive(self) -> None:
+        """Note that the process ends as it should, so that a load under way is not taken for the cause. Any thread."""
+        if self.now.attempt:
+            self._change(lambda state: state.changed(attempt=None))
+
+    def _change(self, edit: Callable[[State], State]) -> None:
+        try:
+            change(self._folder, edit, self._warn)
+        except Problem as problem:
+            self._warn(str(problem))
+
+
+def pin(folder: Path, name: str, warn: Callable[[str], None] = lambda text: None) -> None:
     """Remember that the style `name`, or "newest", was asked for. Raises Problem."""
-    with replacing(folder / _PIN) as temporary:
-        temporary.write_text(name + "\n", "utf-8")
+    change(folder, lambda state: state.changed(pinned=name), warn)
 
 
-def read(folder: Path) -> State:
-    """What was remembered; nothing when that cannot be read."""
+def choose(folder: Path, digest: str, device: str, plan: str) -> None:
+    """Remember the plan to prefer for a bundle on a device. Raises Problem."""
+
+    def edit(state: State) -> State:
+        choices = {key: plans for key, plans in state.choices.items() if key != digest}
+        return state.changed(choices={**choices, digest: {**state.choices.get(digest, {}), device: plan}})
+
     try:
-        fields = json.loads(read_small(folder / _STATE, _MOST_BYTES).decode())
-        active, seen, proved = fields["active"], fields["seen"], fields["proved"]
-        if isinstance(active, (str, type(None))) and isinstance(seen, dict) and isinstance(proved, list):
-            return State(active, seen, proved)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass
-    return State()
-
-
-def remember(folder: Path, state: State) -> None:
-    """Raises Problem."""
-    with replacing(folder / _STATE) as temporary:
-        temporary.write_text(json.dumps(state._replace(proved=state.proved[-_PROVED:])._asdict()), "utf-8")
-
-
-def keep(folder: Path, bundle: Bundle) -> None:
-    """Keep a copy of a bundle that runs well. Raises Problem."""
-    write(folder / LAST_GOOD, bundle.manifest, bundle.files)
+        change(folder, edit)
+    except Problem as problem:
+        raise Problem(f"the chosen plan cannot be remembered: {problem}") from problem
 
 
 @contextlib.contextmanager
-def attempt(folder: Path, bundle: Bundle):
-    """What is done inside may be the end of this process: if so, `fatal` says so to the next one."""
-    with contextlib.suppress(OSError, Problem), replacing(folder / _ATTEMPT) as temporary:
-        temporary.write_text(_attempted(bundle), "utf-8")
+def _locked(folder: Path):
     try:
+        descriptor = os.open(str(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise cannot_write(folder / NAME, error) from error
+    try:
+        deadline = time.monotonic() + _PATIENT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Problem(
+                        f"cannot write {folder / NAME}: another process has locked {folder}: end that one"
+                    ) from None
+                time.sleep(0.01)
         yield
     finally:
-        forgive(folder)
-
-
-def fatal(folder: Path, bundle: Bundle) -> bool:
-    """Whether a process ended while it attempted this bundle. What ended with the whole machine is forgiven."""
-    try:
-        return read_small(folder / _ATTEMPT, 1000).decode("utf-8", "replace") == _attempted(bundle)
-    except OSError:
-        return False
-
-
-def forgive(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(str(folder / _ATTEMPT))
-
-
-def _attempted(bundle: Bundle) -> str:
-    return f"{bundle.digest} {_BOOT.read_text().strip()}"
+        os.close(descriptor)  # which ends the lock

@@ -8,7 +8,9 @@ from typing import Iterable, List, Optional, Tuple, Union
 
 from ..errors import BundleError, Problem
 from ..places import STYLES
-from .bundle import SUFFIX, Bundle, read
+from .bundle import SUFFIX, Bundle, read, write
+from .state import LAST_GOOD, State
+from .watch import signatures
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -43,11 +45,39 @@ def paths(folders: Optional[Iterable[Path]] = None) -> List[Path]:
     return [path for _, path in sorted(found)]
 
 
+def candidates(folder: Path, before: State, wanted: Optional[str] = None) -> List[Path]:
+    """What to try, best first: the style `wanted`; or what is new since `before`, what ran then, then the newest.
+
+    Where the first one is refused, a copy of what is known to run comes before what is not.
+    """
+    found = paths([folder])
+    now = signatures(found)
+
+    def rank(path: Path) -> int:
+        if wanted:
+            return int(path.stem != wanted)
+        new = before.seen.get(path.name) != now[path.name]
+        return 0 if new else 1 if path.name == before.active else 2
+
+    found.sort(key=rank)
+    copy = folder / LAST_GOOD
+    return found[:1] + ([copy] if copy.exists() else []) + found[1:]
+
+
 def load(path: Path) -> Bundle:
     """The bundle at `path`, which has to be a file of its own: a link could lead anywhere. Raises BundleError."""
     if path.is_symlink():
         raise BundleError(f"{path}: a symbolic link: copy the bundle itself")
     return read(path)
+
+
+def keep(folder: Path, bundle: Bundle) -> None:
+    """Keep a copy of a bundle that runs well, unless it is kept already. Raises Problem."""
+    copy = folder / LAST_GOOD
+    with contextlib.suppress(BundleError):
+        if load(copy).digest == bundle.digest:
+            return
+    write(copy, bundle.manifest, bundle.files)
 
 
 def styles(folders: Optional[Iterable[Path]] = None) -> Tuple[List[Bundle], List[Refused]]:

@@ -1,14 +1,27 @@
-"""Tells when files are put into the styles' folder, as soon as they are whole."""
+"""Reports files that are put into the styles' folder, as soon as they are whole."""
 
+import contextlib
 import os
 import stat
 import time
 from pathlib import Path
-from typing import Dict, Optional, Set, Tuple
+from typing import Dict, FrozenSet, NamedTuple, Optional
 
 from ..errors import Problem
 
-_LOOK_S = 1.0  # between looks where the kernel does not tell
+_LOOK_S = 1.0  # between looks while there is no folder to watch
+
+
+class Events(NamedTuple):
+    """What happened in the folder.
+
+    `names`: of files that were closed after writing, moved here or taken away. `allowed`: of files that were given
+    other rights. `folder`: the folder is watched from now on, or so much happened that all of it has to be looked at.
+    """
+
+    names: FrozenSet[str] = frozenset()
+    allowed: FrozenSet[str] = frozenset()
+    folder: bool = False
 
 
 class Watch:
@@ -23,37 +36,37 @@ class Watch:
         self._folder = str(folder)
         self._inotify = inotify_simple.INotify()
         self._watched: Optional[int] = None
-        self._look()
+        self._begin()
 
-    def wait(self, seconds: float) -> Tuple[Set[str], Set[str]]:
-        """The names of files that were closed after writing, moved here or taken away meanwhile, "" being the folder;
-        and those of files that were given other rights.
+    def __enter__(self) -> "Watch":
+        return self
 
-        Returns as soon as there is one, at the latest after `seconds`.
-        """
-        names, allowed = self._look(), set()
-        if self._watched is None:
-            time.sleep(0 if names else min(seconds, _LOOK_S))
-            return names, allowed
-        flags = self._api.flags
-        for event in self._inotify.read(timeout=0 if names else int(1000 * seconds)):
-            if event.mask & (flags.IGNORED | flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT):
-                self._forget()
-            if event.mask & flags.CREATE and not self._is_whole(event.name):
-                continue  # until it is closed
-            if event.mask & flags.ATTRIB:
-                allowed.add(event.name)
-            else:
-                names.add("" if event.mask & flags.Q_OVERFLOW else event.name)
-        return names, allowed
-
-    def close(self) -> None:
+    def __exit__(self, *_) -> None:
         self._inotify.close()
 
-    def _look(self) -> Set[str]:
-        """Begin to watch the folder when it is there; then it counts as changed."""
-        if self._watched is not None:
-            return set()
+    def wait(self, seconds: float) -> Events:
+        """What happened meanwhile. Returns as soon as something did, at the latest after `seconds`."""
+        if self._watched is None:
+            if self._begin():
+                return Events(folder=True)
+            time.sleep(min(seconds, _LOOK_S))
+            return Events()
+        flags, names, allowed, folder = self._api.flags, set(), set(), False
+        for event in self._inotify.read(timeout=int(1000 * seconds)):
+            if event.mask & flags.Q_OVERFLOW:
+                folder = True
+            elif event.wd != self._watched:
+                continue  # the last words of an earlier watch
+            elif event.mask & (flags.IGNORED | flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT):
+                self._forget()
+            elif event.mask & flags.ATTRIB:
+                allowed.add(event.name)
+            elif not event.mask & flags.CREATE or self._is_whole(event.name):  # else: until it is closed
+                names.add(event.name)
+        return Events(frozenset(names), frozenset(allowed), folder)
+
+    def _begin(self) -> bool:
+        """Begin to watch the folder. False when it is not there, or not allowed."""
         flags = self._api.flags
         try:
             self._watched = self._inotify.add_watch(
@@ -68,9 +81,9 @@ class Watch:
                 | flags.MOVE_SELF
                 | flags.ONLYDIR,
             )
-        except OSError:  # not there, or not allowed
-            return set()
-        return {""}
+        except OSError:
+            return False
+        return True
 
     def _is_whole(self, name: str) -> bool:
         """Whether a new name stands for something that nobody writes to: a folder, a link of either kind ..."""
@@ -81,10 +94,8 @@ class Watch:
         return not stat.S_ISREG(status.st_mode) or status.st_nlink > 1
 
     def _forget(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it is gone already
             self._inotify.rm_watch(self._watched)
-        except (OSError, TypeError):  # it is gone already
-            pass
         self._watched = None
 
 

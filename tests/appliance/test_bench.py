@@ -1,14 +1,17 @@
 """reconet bench: every plan timed, the fastest remembered for exactly this bundle."""
 
-import os
+from types import SimpleNamespace
 
 import pytest
 
 from appliance import bench as module
+from appliance import overhead
 from appliance.cli import main
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
-from appliance.style import bundle, choice, store
+from appliance.style import bundle, state, store
+
+from .fake_v4l2 import Device
 
 
 def test_every_plan_is_timed_fastest_first(tiny):
@@ -35,11 +38,13 @@ def test_a_plan_that_does_not_run_comes_last_with_its_reason(tiny, monkeypatch):
 
 def test_choose_remembers_the_fastest_and_run_takes_it(styles, capsys, monkeypatch):
     order = ["lowres", "split", "fused"]
-    monkeypatch.setattr(module, "bench", lambda *a: [module.Timing(plan, "x", 1.0 + i) for i, plan in enumerate(order)])
+    monkeypatch.setattr(
+        module, "bench", lambda *a: [module.Timing(plan, "x", 1.0 + i, device="CPU") for i, plan in enumerate(order)]
+    )
     assert main(["bench", "tiny", "--choose"]) == 0
     assert "lowres is remembered" in capsys.readouterr().out
     style = store.find("tiny")
-    assert choice.read(style) == "lowres" and Stylizer(style, prefer=choice.read(style)).plan == "lowres"
+    assert state.read(styles).choice(style.digest, "CPU") == "lowres"
     assert main(["run", "--style", "tiny", "--seconds", "0.1", "--every-frame"]) == 0
     assert "plan lowres" in capsys.readouterr().out
     # Another bundle of the same name is another matter.
@@ -47,7 +52,7 @@ def test_choose_remembers_the_fastest_and_run_takes_it(styles, capsys, monkeypat
     del fields["files"]
     preview = style.files["preview.jpg"][:-2] + b"\xff\xff\xd9"
     again = bundle.write(style.path, fields, dict(style.files, **{"preview.jpg": preview}))
-    assert choice.read(again) is None
+    assert state.read(styles).choice(again.digest, "CPU") is None
 
 
 def test_a_chosen_plan_that_does_not_load_gives_way_to_the_next(tiny, monkeypatch):
@@ -58,30 +63,30 @@ def test_a_chosen_plan_that_does_not_load_gives_way_to_the_next(tiny, monkeypatc
     assert Stylizer(tiny, prefer="fused").plan == "split"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"plan": "fused"}', '{"plan": 1, "bundle": 2}', "[" * 100000])
-def test_a_damaged_choice_is_no_choice(styles, text):
-    style = store.find("tiny")
-    choice.path_of(style).write_text(text)
-    assert choice.read(style) is None
-
-
-def test_a_choice_is_a_file_of_its_own(styles):
-    style = store.find("tiny")
-    choice.write(style, "lowres").rename(styles / "elsewhere")
-    choice.path_of(style).symlink_to(styles / "elsewhere")
-    assert choice.read(style) is None
-    choice.path_of(style).unlink()
-    os.mkfifo(str(choice.path_of(style)))  # which would keep a reader waiting
-    assert choice.read(style) is None
-
-
 def test_bench_prints_a_table(styles, capsys):
     assert main(["bench", "tiny", "--frames", "2"]) == 0
     out = capsys.readouterr().out
-    assert "MEDIAN" in out and "split" in out and not choice.path_of(store.find("tiny")).exists()
+    assert "MEDIAN" in out and "split" in out and not (styles / state.NAME).exists()
 
 
-def test_a_folder_that_cannot_be_written_is_said(tiny, monkeypatch, tmp_path):
-    away = bundle.Bundle(tmp_path / "none" / "tiny.reconet", tiny.manifest, tiny.files)
+def test_bench_prints_what_a_frame_costs_outside_of_the_network(styles, capsys):
+    assert main(["bench", "tiny", "--frames", "1"]) == 0
+    out = capsys.readouterr().out
+    table = out[out.index("THREAD") :].splitlines()
+    assert table[0].split() == ["THREAD", "STEP", "MS", "MB", "IN", "MB", "OUT"]
+    for words in ("rows out of", "thin 1280x720 to 64x32", "expose", "input", "output", "enlarge 30x to"):
+        assert any(words in line for line in table), words
+
+
+def test_a_camera_and_a_card_that_are_there_are_measured(kernel, card, tiny_yuv, monkeypatch):
+    monkeypatch.setattr(overhead, "glob", SimpleNamespace(glob=card.glob))
+    device = kernel.devices["/dev/video0"] = Device(size=(128, 64))
+    names = [step.name for step in overhead.steps(Stylizer(tiny_yuv), 2)]
+    assert "rows out of /dev/video0" in names and "thin 128x64 to 64x32" in names
+    assert "copy to /dev/dri/card0, a plane enlarges" in names and not device.streaming
+    assert card.calls.count("drmModeSetCrtc") == 0  # nothing is shown
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(Problem, match="cannot be remembered"):
-        choice.write(away, "split")
+        state.choose(tmp_path / "none", "ab" * 32, "CPU", "split")

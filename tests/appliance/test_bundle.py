@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import os
@@ -201,7 +202,7 @@ def test_not_a_manifest(tmp_path, tiny, text, words):
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda m: m.update(format=2, shape="round"), "update the appliance"),
+        (lambda m: m.update(format=3, shape="round"), "update the appliance"),
         (lambda m: m.update(format=0), "format"),
         (lambda m: m.pop("format"), "format"),
         (lambda m: m.update(colour="blue"), "colour"),
@@ -331,3 +332,10 @@ def test_random_damage_to_a_signed_segment(tmp_path, tiny):
             bundle.read(put(tmp_path, signed(fields, dict(tiny.files, **{name: bytes(data)}))))
         except BundleError:
             pass
+
+
+def test_the_digest_is_computed_once_and_stays(tiny, monkeypatch):
+    made = bundle.Bundle(tiny.path, tiny.manifest, tiny.files)
+    assert made.digest == tiny.digest
+    monkeypatch.setattr(hashlib, "sha256", lambda *_: pytest.fail("hashed again"))
+    assert dataclasses.replace(made, files={}).digest == made.digest == tiny.digest

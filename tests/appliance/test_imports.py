@@ -8,8 +8,20 @@ import pytest
 import appliance
 
 ROOT = Path(appliance.__file__).parent
-SHARED = {"colour", "errors", "config", "files", "frames", "memory", "parts", "places"}
-JOINING = {"__main__", "bench", "cli", "daemon", "doctor", "film", "pipeline", "switcher", "trial"}
+SHARED = {"colour", "errors", "config", "files", "frames", "memory", "parts", "places", "snapshot"}
+JOINING = {
+    "__main__",
+    "bench",
+    "cli",
+    "daemon",
+    "doctor",
+    "film",
+    "loader",
+    "overhead",
+    "pipeline",
+    "switcher",
+    "trial",
+}
 APART = {"camera", "display", "engine", "host", "style"}
 
 

@@ -16,6 +16,7 @@ FULL = dict(
     digest="ab" * 32,
     plan="lowres",
     runtime="pycoral 2.0.0 (TPU)",
+    pinned="starry_night",
     fps=14.84,
     ms={"input": 0.4, "lowres": 61.5},
     dropped=3,
@@ -149,7 +150,7 @@ def test_a_newer_daemon_may_say_more(tmp_path):
 
 def test_lines_for_a_terminal():
     assert status.lines(status.Status(**FULL)) == [
-        "style    starry_night, plan lowres, pycoral 2.0.0 (TPU)",
+        "style    starry_night (pinned), plan lowres, pycoral 2.0.0 (TPU)",
         "picture  14.8 fps, longest gap 95 ms, 3 frames dropped",
         "camera   /dev/video0, 1280x720 at 30 fps",
         "display  HDMI-A-1 1920x1080",

@@ -1,20 +1,17 @@
 """The right style runs, whatever is put into the folder."""
 
 import os
-import queue
-import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from appliance import config, trial
+from appliance import trial
 from appliance.engine import interpreter
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import BundleError, Problem
-from appliance.style import bundle, choice, state, store
-from appliance.style.watch import signature
-from appliance.switcher import Switcher
+from appliance.style import bundle, state, store
+from appliance.style.watch import Events, signature
 
 pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
 
@@ -22,85 +19,13 @@ pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
 @pytest.fixture(autouse=True)
 def no_trial(monkeypatch):
     """A process for each style would take most of the time; test_trial.py is about it."""
-    monkeypatch.setattr(trial, "passes", lambda path, timeout: None)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "styles"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def style(tiny):
-    """Write the small style to a path, under the name of its file; `title` makes it another one."""
-
-    def write(path, name=None, title="A title", compiled=False):
-        fields = tiny.manifest.model_dump(exclude_none=True)
-        fields.update(name=name or path.stem, title=title)
-        files = dict(tiny.files)
-        if compiled:  # stands in for what Google's compiler makes
-            for plan in fields["plans"]:
-                for stage in plan["stages"]:
-                    if "segment" in stage:
-                        stage["edgetpu"] = "compiled_" + stage["segment"]
-                        files[stage["edgetpu"]] = files[stage["segment"]]
-        return bundle.write(path, fields, files)
-
-    return write
-
-
-class Running:
-    """A switcher in its thread; what it swaps in and what it tells come in queues."""
-
-    def __init__(self, folder, **engine):
-        self.swapped, self.told = queue.Queue(), queue.Queue()
-        self.stop = threading.Event()
-        self.switcher = Switcher(
-            self.settings(folder, **engine), self.swapped.put, lambda text, seconds: self.told.put(text)
-        )
-        self.thread = threading.Thread(target=self.switcher.run, args=(self.stop,), daemon=True)
-        self.thread.start()
-
-    @staticmethod
-    def settings(folder, name="newest", **engine):
-        return config.Settings.model_validate({"style": {"folder": str(folder), "name": name}, "engine": engine})
-
-    def runs(self):
-        """The name of the style that is swapped in next; None when it is taken out."""
-        stylizer = self.swapped.get(timeout=30)
-        return stylizer and stylizer.bundle.name
-
-    def tells(self, words):
-        while True:
-            text = self.told.get(timeout=30)
-            if words in text:
-                return text
-
-    def close(self):
-        self.stop.set()
-        self.thread.join(30)
-        assert not self.thread.is_alive()
-
-
-@pytest.fixture
-def start():
-    running = []
-
-    def begin(folder, **engine):
-        running.append(Running(folder, **engine))
-        return running[-1]
-
-    yield begin
-    for one in running:
-        one.close()
+    monkeypatch.setattr(trial, "passes", lambda path, *_: None)
 
 
 def test_what_is_put_into_the_folder_is_shown_however_it_comes(folder, style, start, tmp_path):
     style(folder / "first.reconet", title="The First")
     one = start(folder)
-    assert one.runs() == "first" and one.tells("The First") and one.switcher.slate is None
+    assert one.runs() == "first" and one.tells("The First") and one.now.slate is None
     style(tmp_path / "second.reconet")  # moved
     os.rename(str(tmp_path / "second.reconet"), str(folder / "second.reconet"))
     assert one.runs() == "second"
@@ -109,7 +34,7 @@ def test_what_is_put_into_the_folder_is_shown_however_it_comes(folder, style, st
         for start_at in range(0, len(data), 50000):
             file.write(data[start_at : start_at + 50000])
             file.flush()
-    assert one.runs() == "third" and one.switcher.refused == {}
+    assert one.runs() == "third" and one.now.refused == ()
     old = style(tmp_path / "fourth.reconet").path
     os.utime(str(old), (1e9, 1e9))  # an old file that is new here
     os.rename(str(old), str(folder / "fourth.reconet"))
@@ -129,13 +54,11 @@ def test_a_bad_bundle_is_refused_and_the_old_style_keeps_running(folder, style, 
     assert "folder.reconet" in one.tells("directory")
     (folder / "link.reconet").symlink_to("/etc/shadow")
     assert "link.reconet" in one.tells("symbolic link")
-    assert sorted(one.switcher.refused) == [
-        name + ".reconet" for name in ("flipped", "folder", "link", "text", "truncated")
-    ]
-    assert one.switcher.stylizer.bundle.name == "good" and one.swapped.empty()
+    assert sorted(one.now.reasons) == [name + ".reconet" for name in ("flipped", "folder", "link", "text", "truncated")]
+    assert one.now.style.name == "good" and one.swapped.empty()
     (folder / "text.reconet").unlink()
     style(folder / "flipped.reconet")
-    assert one.runs() == "flipped" and "flipped.reconet" not in one.switcher.refused
+    assert one.runs() == "flipped" and "flipped.reconet" not in one.now.reasons
 
 
 def test_a_refused_file_is_tried_again_when_its_rights_change(folder, style, start, monkeypatch):
@@ -155,7 +78,7 @@ def raised(error):
 
 def test_a_style_that_fails_its_trial_is_refused(folder, style, start, monkeypatch):
     monkeypatch.setattr(
-        trial, "passes", lambda path, timeout: f"{path}: crashed the interpreter" if path.stem == "bad" else None
+        trial, "passes", lambda path, *_: f"{path}: crashed the interpreter" if path.stem == "bad" else None
     )
     style(folder / "good.reconet")
     one = start(folder)
@@ -167,7 +90,7 @@ def test_a_style_that_fails_its_trial_is_refused(folder, style, start, monkeypat
 
 def test_a_style_is_tried_once(folder, style, start, monkeypatch):
     tried = []
-    monkeypatch.setattr(trial, "passes", lambda path, timeout: tried.append(path.stem))
+    monkeypatch.setattr(trial, "passes", lambda path, *_: tried.append(path.stem))
     style(folder / "a.reconet")
     one = start(folder)
     one.runs()
@@ -188,7 +111,7 @@ def test_without_a_style_it_says_so_until_there_is_one(folder, style, start):
     one.tells("bad.reconet")
     style(folder / "later" / "good.reconet")
     assert one.runs() == "good"
-    assert one.switcher.slate is None
+    assert one.now.slate is None
 
 
 def test_the_style_that_ran_last_runs_again_and_what_came_meanwhile_goes_first(folder, style, start):
@@ -200,8 +123,8 @@ def test_the_style_that_ran_last_runs_again_and_what_came_meanwhile_goes_first(f
     assert one.runs() == "a"
     one.close()
     os.utime(str(folder / "b.reconet"), (2e9, 2e9))
-    before = state.read(folder)
-    state.remember(folder, before._replace(seen={**before.seen, "b.reconet": signature(folder / "b.reconet")}))
+    seen = signature(folder / "b.reconet")
+    state.change(folder, lambda before: before.changed(seen={**before.seen, "b.reconet": seen}))
     two = start(folder)  # b has the later time, but it had been seen when a ran
     assert two.runs() == "a"
     two.close()
@@ -253,7 +176,7 @@ def test_a_removed_style_makes_room_for_the_next(folder, style, start):
     assert one.runs() == "a"
     (folder / "a.reconet").unlink()
     one.tells("removed")
-    assert one.switcher.stylizer is not None  # the picture never goes black
+    assert one.now.style is not None  # the picture never goes black
 
 
 @pytest.mark.parametrize("settled", [False, True])
@@ -262,9 +185,9 @@ def test_the_plan_that_bench_chose_is_taken_at_once(folder, style, start, monkey
     made = style(folder / "a.reconet")
     one = start(folder)
     assert one.swapped.get(timeout=30).plan == made.manifest.plans[0].name
-    while settled and one.switcher.bundle.files:
+    while settled and not one.now.style.settled:
         one.thread.join(0.05)
-    choice.write(made, "lowres")
+    state.choose(folder, made.digest, "CPU", "lowres")
     assert one.swapped.get(timeout=30).plan == "lowres"
 
 
@@ -283,14 +206,14 @@ def test_without_an_edge_tpu_a_compiled_style_runs_on_the_cpu_or_waits(folder, s
     monkeypatch.setattr(interpreter, "TPU_DEVICE", str(tmp_path / "apex_0"))
     assert start(folder).runs() == "a"
     waiting = start(folder, tpu_missing="slate")
-    assert waiting.runs() is None and waiting.switcher.slate[0] == "No Edge TPU"
+    assert waiting.runs() is None and waiting.now.slate.title == "No Edge TPU"
     state.pin(folder, "guernica")  # which is not there: the one that waits is what there is
     assert "guernica" in waiting.tells("guernica")
     state.pin(folder, "newest")
     style(folder / "b.reconet")  # needs none
     while waiting.runs() != "b":
         pass
-    assert waiting.switcher.bundle.name == "b" and waiting.switcher.slate is None
+    assert waiting.now.style.name == "b" and waiting.now.slate is None
 
 
 def test_a_style_that_stops_before_it_has_settled_is_not_kept(folder, style, start, monkeypatch, tmp_path):
@@ -302,39 +225,46 @@ def test_a_style_that_stops_before_it_has_settled_is_not_kept(folder, style, sta
     assert one.runs() is None
     one.close()
     monkeypatch.setattr("appliance.switcher.time", SimpleNamespace(monotonic=lambda: float("inf")))
-    one.switcher._notice(set(), set())
+    one.switcher._notice(Events())
     assert not (folder / state.LAST_GOOD).exists()
 
 
 def test_a_compiled_style_that_took_the_daemon_down_is_refused_until_it_is_copied_anew(
-    folder, style, start, monkeypatch, tmp_path
+    folder, style, start, tpu, monkeypatch, tmp_path
 ):
     style(folder / "good.reconet")
     bad = style(folder / "bad.reconet", compiled=True)
-    (tmp_path / "apex_0").write_text("")
-    monkeypatch.setattr(interpreter, "TPU_DEVICE", str(tmp_path / "apex_0"))
+    tpu.plug()
     one = start(folder, tpu_missing="cpu")
     assert one.runs() == "bad"  # it came through
     one.close()
-    fatal = state.attempt(folder, bad)
-    fatal.__enter__()  # and now it does not
+    interrupted(folder, bad)  # and now it does not
     two = start(folder)
+    assert "took the daemon down" in two.tells("bad.reconet") and two.runs() == "good"
+    two.close()
+    state.pin(folder, "bad")
+    two = start(folder)  # it is not forgotten after that start
     assert "took the daemon down" in two.tells("bad.reconet") and two.runs() == "good"
     style(folder / "bad.reconet", compiled=True)
     assert two.runs() == "bad"
     two.close()
-    fatal = state.attempt(folder, bad)
-    fatal.__enter__()
+    interrupted(folder, bad)
     monkeypatch.setattr(state, "_BOOT", tmp_path / "boot_id")
     (tmp_path / "boot_id").write_text("another one: the power was cut")
     assert start(folder).runs() == "bad"
+
+
+def interrupted(folder, style):
+    """A process was killed while it loaded the style."""
+    attempt = state.Attempt(bundle=style.digest, signature=signature(style.path), boot=state.boot_id())
+    state.change(folder, lambda before: before.changed(attempt=attempt))
 
 
 def test_a_folder_that_cannot_be_written_is_no_hindrance(folder, style, start, monkeypatch):
     def refuse(*_):
         raise Problem("the disk is full")
 
-    monkeypatch.setattr(state, "remember", refuse)
+    monkeypatch.setattr(state, "change", refuse)
     style(folder / "a.reconet")
     one = start(folder)
     assert one.runs() == "a"

@@ -1,4 +1,8 @@
+import os
+import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +80,38 @@ def test_a_network_that_crashes_tflite_runtime_takes_only_its_trial_along(tmp_pa
     reason = trial.passes(path)
     if sys.version_info < (3, 8):
         assert reason == f"{path}: its trial run crashed the interpreter (signal 11)"
+
+
+def test_another_package_in_the_current_directory_is_not_run(tmp_path, tiny, monkeypatch):
+    (tmp_path / "appliance").mkdir()
+    (tmp_path / "appliance" / "__init__.py").write_text("raise SystemExit(0)")
+    (tmp_path / "json.py").write_text("raise SystemExit(0)")
+    monkeypatch.chdir(tmp_path)
+    assert "has no plan 'none'" in trial.passes(tiny.path, plan="none")
+    assert trial.passes(tiny.path) is None
+
+
+def test_a_file_that_was_replaced_is_not_the_one_to_try(tiny):
+    assert trial.passes(tiny.path, digest=tiny.digest) is None
+    assert "was replaced meanwhile" in trial.passes(tiny.path, digest="ab" * 32)
+
+
+def test_the_runtime_is_the_one_named(tiny):
+    assert "'none' is not on this machine" in trial.passes(tiny.path, runtime="none")
+
+
+def test_a_trial_ends_with_its_parent(runtime, tiny, tmp_path):
+    """However that ends. The trial holds a pipe open as long as it lives."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(str(pipe))
+    runtime(
+        f"signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32)); self.end = open({str(pipe)!r}, 'w'); "
+        "self.end.write('here'); self.end.flush(); signal.pause()"
+    )
+    code = f"import sys; sys.path[:] = {sys.path!r}; from appliance import trial; trial.passes({str(tiny.path)!r})"
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=str(Path(__file__).parents[2]))
+    with pipe.open() as end:
+        assert end.read(4) == "here"
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        assert end.read() == ""

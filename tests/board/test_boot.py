@@ -68,7 +68,7 @@ def test_power_cut_while_styles_are_dropped_and_switched(board, number):
     for what in (
         "cat /root/plain.reconet > plain.reconet; cat /root/bright.reconet > bright.reconet",
         "cp /root/plain.reconet .x; mv .x bright.reconet; cp /root/bright.reconet .x; mv .x plain.reconet",
-        "echo plain > .use; echo bright > .use",
+        "reconet use plain; reconet use bright",
     ):
         board.run(f"cd {FOLDER} && systemd-run --quiet --same-dir bash -c 'while true; do {what}; sleep 0.1; done'")
         time.sleep(random.uniform(2, 6))  # not to wait for anything: to hit anything
@@ -82,5 +82,5 @@ def test_power_cut_while_styles_are_dropped_and_switched(board, number):
         assert status["style"] in board.files
         board.shows(status["style"])
         board.restore()
-        board.run(f"rm -f {FOLDER}/.use")
+        board.run("reconet use --newest")
     assert int(board.run("journalctl --list-boots | wc -l").out) > 3, "the journal of the boots before is lost"

@@ -10,6 +10,11 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, "/usr/lib/reconet")
+
+from appliance.style import state
 
 FOLDER = "/var/lib/reconet"
 STATUS = "/run/reconet/status.json"
@@ -36,9 +41,7 @@ def read(path):
 
 
 def switch(name):
-    with open("/root/.use", "w") as file:
-        file.write(name + "\n")
-    os.replace("/root/.use", FOLDER + "/.use")
+    state.pin(Path(FOLDER), name)
     wait_for(lambda: read(FOLDER + "/.state.json").get("active") == name + ".reconet", "a switch to " + name)
 
 

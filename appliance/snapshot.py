@@ -1,0 +1,48 @@
+"""What the switcher shows to other threads: one value, replaced as a whole and never changed."""
+
+import time
+from typing import Dict, NamedTuple, Optional, Tuple
+
+
+class Slate(NamedTuple):
+    """Why no style runs. `until`, on time.monotonic's clock, ends what stands for work under way; None: it holds."""
+
+    title: str
+    text: str
+    until: Optional[float] = None
+
+    @property
+    def holds(self) -> bool:
+        """False when the work has taken longer than it may: then it hangs."""
+        return self.until is None or time.monotonic() < self.until
+
+
+class Style(NamedTuple):
+    """A style that runs: its bundle's name, title and digest; its plan; its runtime, name and version; and the
+    device, "CPU" or "TPU". `settled`: it has run for a while.
+    """
+
+    name: str
+    title: str
+    digest: str
+    plan: str
+    runtime: str
+    device: str
+    settled: bool = False
+
+
+class Snapshot(NamedTuple):
+    """`style` is what runs; `slate` says why nothing does. `pinned` is what `reconet use` asked for. `waiting`: for an
+    Edge TPU. `refused` has (file name, reason) of each refused bundle, the latest last.
+    """
+
+    style: Optional[Style] = None
+    slate: Optional[Slate] = None
+    pinned: Optional[str] = None
+    waiting: bool = False
+    refused: Tuple[Tuple[str, str], ...] = ()
+
+    @property
+    def reasons(self) -> Dict[str, str]:
+        """Why each refused file was refused, by its name."""
+        return dict(self.refused)
