@@ -10,8 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from typing_extensions import Annotated, Literal
 
 from .errors import Problem
+from .places import CONFIG, STATUS, STYLES
 
-PATH = Path("/etc/reconet/config.toml")
+PATH = CONFIG
 # Four times what explains every key. TOML parsers take time and memory with the square of a dotted key's length.
 MAX_BYTES = 8 << 10
 
@@ -111,7 +112,7 @@ class Style(_Section):
         pattern=r"^[a-z0-9_]{1,64}$",
     )
     folder: str = _key(
-        "/var/lib/reconet",
+        str(STYLES),
         "The folder that is watched for .reconet files.",
         "a folder, from / on",
         pattern=f"^{_FILE}$",
@@ -151,7 +152,7 @@ class Host(_Section):
     """How the daemon gets on with the system."""
 
     status: str = _key(
-        "/run/reconet/status.json",
+        str(STATUS),
         "The file written once a second, which reconet status reads.",
         "a file, from / on",
         pattern=f"^{_FILE}$",
@@ -172,15 +173,17 @@ class Settings(_Section):
 
 
 def load(path: Union[str, Path] = PATH) -> Settings:
-    """The settings in the file at `path`; the defaults when there is no such file.
+    """The settings in the file at `path`. PATH may be missing: then they are the defaults. Another file must exist.
 
-    Raises Problem, one line with file, key, value and what is allowed.
+    Raises Problem: one line with file, key, value and what is allowed.
     """
     try:
         with open(str(path), "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        return Settings()
+        if Path(path) == PATH:
+            return Settings()
+        raise Problem(f"cannot read {path}: no such file: check the name after --config") from None
     except OSError as error:
         raise Problem(
             f"cannot read {path}: {(error.strerror or str(error)).lower()}: "

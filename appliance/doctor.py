@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Callable, List, Optional
 
 from .errors import Problem
 from .findings import Finding, camera, display, may, nodes, user
+from .places import CONFIG
 
 if TYPE_CHECKING:  # what needs NumPy or pydantic is imported where it is used: they may be missing
     from .style.bundle import Bundle
@@ -27,7 +28,7 @@ def examine(path: Optional[str] = None) -> List[Finding]:
     With the configuration at `path`, or where the board's is in its place, what counts is whether the appliance would
     run: camera and monitor are needed then. Else it is whether files can be stylised.
     """
-    board = path is not None or os.path.exists("/etc/reconet/config.toml")
+    board = path is not None or CONFIG.exists()
     install = _BOARD_INSTALL if board else _INSTALL
     findings = [_python()]
     findings += [
@@ -63,16 +64,14 @@ def examine(path: Optional[str] = None) -> List[Finding]:
 
 
 def _configuration(path: Optional[str]) -> Finding:
-    from . import config
-
-    path = path or config.PATH
+    path = path or str(CONFIG)
     return Finding("ok", f"configuration {path}" + ("" if os.path.exists(path) else ": not there, so the defaults"))
 
 
 def _settings(path: Optional[str]):
     from . import config
 
-    return config.load(path or config.PATH)
+    return config.load(path or CONFIG)
 
 
 def _python() -> Finding:

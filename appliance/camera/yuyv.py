@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..colour import LUMA
+
 
 class Colour(NamedTuple):
     """How Y, U and V stand for a colour: the weights of red and blue in Y, and whether Y, U and V use all of 0..255.
@@ -11,8 +13,8 @@ class Colour(NamedTuple):
     In limited range Y is 16..235, and U and V are 16..240; U and V are around 128 in both.
     """
 
-    red: float = 0.299
-    blue: float = 0.114
+    red: float = LUMA[0]
+    blue: float = LUMA[2]
     full_range: bool = False
 
 

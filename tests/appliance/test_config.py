@@ -21,7 +21,8 @@ def refusal(tmp_path, text):
     return line.replace(f"{tmp_path / 'config.toml'}: ", "")
 
 
-def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path):
+def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "PATH", tmp_path / "config.toml")
     settings = config.load(tmp_path / "config.toml")
     camera = {"device": "auto", "width": 0, "height": 0, "fps": 30, "mirror": False}
     assert settings.camera.model_dump() == camera
@@ -36,6 +37,11 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path):
         "stillness": 0.75,
     }
     assert settings.host.model_dump() == {"status": "/run/reconet/status.json", "watchdog": True}
+
+
+def test_another_file_must_exist(tmp_path):
+    with pytest.raises(Problem, match="cannot read .*other.toml: no such file: check the name after --config"):
+        config.load(tmp_path / "other.toml")
 
 
 @pytest.mark.parametrize("text", ["", "[camera]\n", "# nothing\n[host]\n"])
@@ -207,6 +213,7 @@ def test_a_folder_in_its_place_is_refused(tmp_path):
 def test_without_a_parser_only_a_file_is_a_problem(tmp_path, monkeypatch):
     for name in ("tomllib", "tomli"):
         monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(config, "PATH", tmp_path / "config.toml")
     assert config.load(tmp_path / "config.toml") == config.Settings()
     assert "no TOML parser: pip install tomli" in refusal(tmp_path, "[camera]\n")
 

@@ -8,7 +8,7 @@ import pytest
 import appliance
 
 ROOT = Path(appliance.__file__).parent
-SHARED = {"errors", "config", "files", "frames", "memory", "parts", "snapshot"}
+SHARED = {"colour", "errors", "config", "files", "frames", "memory", "parts", "places", "snapshot"}
 JOINING = {
     "__main__",
     "bench",
