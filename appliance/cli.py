@@ -14,8 +14,7 @@ from typing import List, Optional, Tuple
 
 from . import __version__
 from .errors import Problem
-
-_CONFIG = "/etc/reconet/config.toml"
+from .places import CONFIG
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.required = True
 
     run = commands.add_parser("run", help="be the appliance, or stylise a video or pictures", description=_run.__doc__)
-    run.add_argument("--config", metavar="FILE", help=f"be the appliance, as FILE says (default: {_CONFIG})")
+    run.add_argument("--config", metavar="FILE", help=f"be the appliance, as FILE says (default: {CONFIG})")
     run.add_argument(
         "--camera",
         metavar="SOURCE",
@@ -83,13 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     state = commands.add_parser("status", help="say what the appliance is doing", description=_status.__doc__)
     state.add_argument("--json", action="store_true", help="the whole document")
     state.add_argument("--watch", action="store_true", help="again and again, once a second")
-    state.add_argument("--config", metavar="FILE", help=f"default: {_CONFIG}")
+    state.add_argument("--config", metavar="FILE", help=f"default: {CONFIG}")
     state.set_defaults(function=_status)
     use = commands.add_parser("use", help="choose the style", description=_use.__doc__)
     which = use.add_mutually_exclusive_group(required=True)
     which.add_argument("style", nargs="?", metavar="NAME", help="stay with this style, whatever is put into the folder")
     which.add_argument("--newest", action="store_true", help="follow what is put into the folder")
-    use.add_argument("--config", metavar="FILE", help=f"default: {_CONFIG}")
+    use.add_argument("--config", metavar="FILE", help=f"default: {CONFIG}")
     use.set_defaults(function=_use)
     styles = commands.add_parser("styles", help="list the styles found", description=_styles.__doc__)
     styles.set_defaults(function=_styles)
@@ -100,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--choose", action="store_true", help="remember the fastest: run takes it from now on")
     bench.set_defaults(function=_bench)
     doctor = commands.add_parser("doctor", help="say what this machine has and lacks", description=_doctor.__doc__)
-    doctor.add_argument("--config", metavar="FILE", help=f"that of the appliance (default: {_CONFIG}, if it is there)")
+    doctor.add_argument("--config", metavar="FILE", help=f"that of the appliance (default: {CONFIG}, if it is there)")
     doctor.set_defaults(function=_doctor)
     return parser
 
