@@ -10,12 +10,11 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from . import __version__
 from .errors import Problem
-
-_CONFIG = "/etc/reconet/config.toml"
+from .places import CONFIG
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,6 +38,13 @@ def _threads(text: str) -> int:
     return int(text)
 
 
+def _size(text: str) -> Tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and 0 < int(side) <= 4096 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: give WIDTHxHEIGHT, such as 640x360")
+    return int(sides[0]), int(sides[1])
+
+
 def _frames(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) <= 1000000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames: give 1 or more")
@@ -52,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.required = True
 
     run = commands.add_parser("run", help="be the appliance, or stylise a video or pictures", description=_run.__doc__)
-    run.add_argument("--config", metavar="FILE", help=f"be the appliance, as FILE says (default: {_CONFIG})")
+    run.add_argument("--config", metavar="FILE", help=f"be the appliance, as FILE says (default: {CONFIG})")
     run.add_argument(
         "--camera",
         metavar="SOURCE",
@@ -62,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--style", metavar="NAME|BUNDLE", help="default: the newest one found")
     run.add_argument(
         "--plan", metavar="NAME", help="default: the one that bench --choose found, or the first that runs here"
+    )
+    run.add_argument(
+        "--size", type=_size, metavar="WxH", help="of the picture that is stylised (default: as the style is stored)"
     )
     run.add_argument("--seconds", type=_seconds, metavar="N", help="stop after so long")
     run.add_argument("--every-frame", action="store_true", help="do not play in real time: show every frame")
@@ -73,13 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     state = commands.add_parser("status", help="say what the appliance is doing", description=_status.__doc__)
     state.add_argument("--json", action="store_true", help="the whole document")
     state.add_argument("--watch", action="store_true", help="again and again, once a second")
-    state.add_argument("--config", metavar="FILE", help=f"default: {_CONFIG}")
+    state.add_argument("--config", metavar="FILE", help=f"default: {CONFIG}")
     state.set_defaults(function=_status)
     use = commands.add_parser("use", help="choose the style", description=_use.__doc__)
     which = use.add_mutually_exclusive_group(required=True)
     which.add_argument("style", nargs="?", metavar="NAME", help="stay with this style, whatever is put into the folder")
     which.add_argument("--newest", action="store_true", help="follow what is put into the folder")
-    use.add_argument("--config", metavar="FILE", help=f"default: {_CONFIG}")
+    use.add_argument("--config", metavar="FILE", help=f"default: {CONFIG}")
     use.set_defaults(function=_use)
     styles = commands.add_parser("styles", help="list the styles found", description=_styles.__doc__)
     styles.set_defaults(function=_styles)
@@ -90,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--choose", action="store_true", help="remember the fastest: run takes it from now on")
     bench.set_defaults(function=_bench)
     doctor = commands.add_parser("doctor", help="say what this machine has and lacks", description=_doctor.__doc__)
-    doctor.add_argument("--config", metavar="FILE", help=f"that of the appliance (default: {_CONFIG}, if it is there)")
+    doctor.add_argument("--config", metavar="FILE", help=f"that of the appliance (default: {CONFIG}, if it is there)")
     doctor.set_defaults(function=_doctor)
     return parser
 
@@ -221,8 +230,12 @@ def _styles(arguments) -> int:
 
 
 def _bench(arguments) -> int:
-    """Time every plan of a style on this machine: medians in milliseconds, and the 99th percentile of whole frames."""
+    """Time every plan of a style on this machine: medians in milliseconds, and the 99th percentile of whole frames; and
+    what a frame costs outside of the network, step by step.
+    """
+    from . import overhead
     from .bench import bench
+    from .engine.stylizer import Stylizer
     from .style import state, store
 
     bundle = store.find(arguments.style)
@@ -240,6 +253,8 @@ def _bench(arguments) -> int:
             print(f"{one.plan}: {one.fault}")
     if timings[0].fault:
         raise Problem(f"style {bundle.name}: none of its plans runs here")
+    stylizer = Stylizer(bundle, timings[0].plan, threads=arguments.threads)
+    print("", *overhead.lines(overhead.steps(stylizer, min(30, arguments.frames))), sep="\n")
     if arguments.choose:
         best, folder = timings[0], bundle.path.parent
         state.choose(folder, bundle.digest, best.device, best.plan)

@@ -6,12 +6,13 @@ import textwrap
 from pathlib import Path
 from typing import Any, List, Optional, Tuple, Union
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import Literal
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import Annotated, Literal
 
 from .errors import Problem
+from .places import CONFIG, STATUS, STYLES
 
-PATH = Path("/etc/reconet/config.toml")
+PATH = CONFIG
 # Four times what explains every key. TOML parsers take time and memory with the square of a dotted key's length.
 MAX_BYTES = 8 << 10
 
@@ -30,8 +31,19 @@ def _number(default: int, low: int, high: int, description: str) -> Any:
     return _key(default, description, f"a whole number from {low} to {high}", ge=low, le=high)
 
 
-def _even(default: int, low: int, high: int, description: str) -> Any:
-    return _key(default, description, f"an even number from {low} to {high}", ge=low, le=high, multiple_of=2)
+def _length(low: int, high: int, description: str) -> Any:
+    return _key(0, description, f"0, or an even number from {low} to {high}", ge=0, le=high, multiple_of=2)
+
+
+def _no_less(low: int) -> AfterValidator:
+    """Refuses numbers from 1 to `low`."""
+
+    def check(value: int) -> int:
+        if 0 < value < low:
+            raise ValueError(f"less than {low}")
+        return value
+
+    return AfterValidator(check)
 
 
 class _Section(BaseModel):
@@ -47,10 +59,13 @@ class Camera(_Section):
         '"auto" or a device, such as "/dev/video1"',
         pattern=rf"^(auto|/dev{_FILE})$",
     )
-    # YUYV pairs pixels in a row, and every second row is used: hence even.
-    width: int = _even(1280, 160, 4096, "Width asked of the camera, in pixels.")
-    height: int = _even(720, 120, 4096, "Height asked of the camera, in pixels.")
+    # YUYV pairs pixels in a row, and mostly pairs of rows are averaged: hence even.
+    width: Annotated[int, _no_less(160)] = _length(
+        160, 4096, "Width asked of the camera, in pixels; 0 takes the size that suits the style best."
+    )
+    height: Annotated[int, _no_less(120)] = _length(120, 4096, "Height asked of the camera, in pixels; 0 as for width.")
     fps: int = _number(30, 1, 120, "Frames per second asked of the camera.")
+    mirror: bool = _key(False, "Whether left and right are swapped, as in a mirror.", "true or false")
 
 
 class Display(_Section):
@@ -67,6 +82,15 @@ class Display(_Section):
         "The monitor's mode, in pixels; preferred is the one that it asks for.",
         '"preferred" or a size, such as "1920x1080"',
         pattern=r"^(preferred|[1-9][0-9]{2,3}x[1-9][0-9]{2,3})$",
+    )
+
+    rotate: Literal[0, 90, 180, 270] = _key(
+        0, "By how many degrees the picture is turned clockwise, for a monitor that stands turned.", "0, 90, 180 or 270"
+    )
+    fit: Literal["contain", "cover"] = _key(
+        "contain",
+        "Where their shapes differ: contain shows the whole picture, with bars; cover fills the monitor, and cuts.",
+        '"contain" or "cover"',
     )
 
     @property
@@ -88,7 +112,7 @@ class Style(_Section):
         pattern=r"^[a-z0-9_]{1,64}$",
     )
     folder: str = _key(
-        "/var/lib/reconet",
+        str(STYLES),
         "The folder that is watched for .reconet files.",
         "a folder, from / on",
         pattern=f"^{_FILE}$",
@@ -128,7 +152,7 @@ class Host(_Section):
     """How the daemon gets on with the system."""
 
     status: str = _key(
-        "/run/reconet/status.json",
+        str(STATUS),
         "The file written once a second, which reconet status reads.",
         "a file, from / on",
         pattern=f"^{_FILE}$",
@@ -149,15 +173,17 @@ class Settings(_Section):
 
 
 def load(path: Union[str, Path] = PATH) -> Settings:
-    """The settings in the file at `path`; the defaults when there is no such file.
+    """The settings in the file at `path`. PATH may be missing: then they are the defaults. Another file must exist.
 
-    Raises Problem, one line with file, key, value and what is allowed.
+    Raises Problem: one line with file, key, value and what is allowed.
     """
     try:
         with open(str(path), "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        return Settings()
+        if Path(path) == PATH:
+            return Settings()
+        raise Problem(f"cannot read {path}: no such file: check the name after --config") from None
     except OSError as error:
         raise Problem(
             f"cannot read {path}: {(error.strerror or str(error)).lower()}: "

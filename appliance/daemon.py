@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from . import config
-from .camera.v4l2 import V4l2Camera
+from .camera.v4l2 import V4l2Camera, as_configured
 from .display.announcer import Announcer
 from .display.kms import KmsDisplay
+from .display.placing import Showing
 from .errors import Problem
 from .host import signals, status, systemd, tpu
 from .memory import return_large_blocks
@@ -45,10 +46,11 @@ class Daemon:
         self._error: Optional[BaseException] = None
         self._status_fault: Optional[str] = None
         self._faults: Dict[str, Optional[str]] = {}
+        self._uses: Dict[str, str] = {}
         self._tpu = tpu.read()
         settings = self._settings
         self.screen = Announcer(_monitor(settings), self._shown)
-        self.camera = V4l2Camera(*_camera(settings))
+        self.camera = V4l2Camera(as_configured(settings.camera))
         self.switcher = Switcher(settings, self._swap, self.screen.caption)
         self.pipeline = Pipeline(self.camera, None, self.screen)
 
@@ -160,7 +162,7 @@ class Daemon:
                 os.unlink(before.host.status)
         if self._settings.display != before.display:
             self.screen.swap(_monitor(self._settings))
-        self.camera.configure(*_camera(self._settings))
+        self.camera.configure(as_configured(self._settings.camera))
         if self._settings != before:
             self.switcher.configure(self._settings)
         if self._config_fault:
@@ -207,7 +209,7 @@ class Daemon:
             )
 
     def _report_changes(self) -> None:
-        """A line in the journal whenever camera, monitor or Edge TPU stop or go on."""
+        """A line in the journal whenever camera, monitor or Edge TPU stop or go on, or are used in another way."""
         for name, fault in (
             ("camera", self.camera.fault),
             ("display", self.screen.fault),
@@ -217,10 +219,16 @@ class Daemon:
             if fault != before:
                 self._faults[name] = fault
                 systemd.log(fault or f"{name} is fine again", systemd.WARNING if fault else systemd.NOTICE)
+        camera = self.camera.state
+        for name, use in (("camera", camera.path and f"{camera.path}, {camera.given}"), ("display", self.screen.mode)):
+            if use and use != self._uses.get(name):
+                self._uses[name] = use
+                systemd.log(f"{name}: {use}", systemd.NOTICE)
 
     def _state(self) -> status.Status:
         counters, styles = self.pipeline.counters, self.switcher.snapshot
-        style, heat, said, camera = styles.style, self._tpu, self.screen.said, self.camera.state
+        style = styles.style
+        heat, said, camera = self._tpu, self.screen.said, self.camera.state
         return status.Status(
             style=style.name if style else None,
             digest=style.digest if style else None,
@@ -246,13 +254,9 @@ class Daemon:
         return status.summary(self._state())
 
 
-def _camera(settings: config.Settings) -> Tuple[Optional[str], Tuple[int, int], int]:
-    wanted = settings.camera
-    return None if wanted.device == "auto" else wanted.device, (wanted.width, wanted.height), wanted.fps
-
-
 def _monitor(settings: config.Settings) -> KmsDisplay:
-    return KmsDisplay(settings.display.connector, settings.display.size)
+    wanted = settings.display
+    return KmsDisplay(wanted.connector, wanted.size, showing=Showing(wanted.rotate, wanted.fit == "cover"))
 
 
 def serve(path: Optional[Union[str, Path]] = None) -> int:

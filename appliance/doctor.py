@@ -1,43 +1,25 @@
 """What this machine has and lacks for `reconet run`."""
 
-import contextlib
 import ctypes.util
-import glob
-import grp
 import importlib
 import os
-import pwd
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import TYPE_CHECKING, Callable, List, Optional
 
 from .errors import Problem
+from .findings import Finding, camera, display, may, nodes, user
+from .places import CONFIG
+
+if TYPE_CHECKING:  # what needs NumPy or pydantic is imported where it is used: they may be missing
+    from .style.bundle import Bundle
 
 _INSTALL = "pip install 'reconet-edgetpu[workstation]'"
 _BOARD_INSTALL = "install the package reconet again"
-_SERVICE_USER = "reconet"
 _ROOM = 64 << 20  # bytes: the largest bundle
 # The runtime that the compiler's files need, by its version (coral.ai/docs/edgetpu/compiler).
 _NEEDS_RUNTIME = {"16.": 14, "15.": 13, "14.": 13}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: `state` is ok, missing or problem. `needed`: without it `reconet run` does not work."""
-
-    state: str
-    what: str
-    advice: str = ""
-    needed: bool = True
-
-    @property
-    def fine(self) -> bool:
-        return self.state == "ok" or not self.needed
-
-    def __str__(self) -> str:
-        return f"{self.state:<8} {self.what}" + (f"  -  {self.advice}" if self.advice else "")
 
 
 def examine(path: Optional[str] = None) -> List[Finding]:
@@ -46,7 +28,7 @@ def examine(path: Optional[str] = None) -> List[Finding]:
     With the configuration at `path`, or where the board's is in its place, what counts is whether the appliance would
     run: camera and monitor are needed then. Else it is whether files can be stylised.
     """
-    board = path is not None or os.path.exists("/etc/reconet/config.toml")
+    board = path is not None or CONFIG.exists()
     install = _BOARD_INSTALL if board else _INSTALL
     findings = [_python()]
     findings += [
@@ -72,7 +54,7 @@ def examine(path: Optional[str] = None) -> List[Finding]:
         return findings + [Finding("problem", "configuration", str(problem))]
     looks += [lambda: _styles(settings if board else None)]
     looks += [lambda: _folders(settings)] if board and settings else []
-    looks += [lambda: _camera(settings, board), lambda: _display(settings, board)]
+    looks += [lambda: camera(settings, board), lambda: display(settings, board)]
     for look in looks:
         try:
             findings += look()
@@ -82,16 +64,14 @@ def examine(path: Optional[str] = None) -> List[Finding]:
 
 
 def _configuration(path: Optional[str]) -> Finding:
-    from . import config
-
-    path = path or config.PATH
+    path = path or str(CONFIG)
     return Finding("ok", f"configuration {path}" + ("" if os.path.exists(path) else ": not there, so the defaults"))
 
 
 def _settings(path: Optional[str]):
     from . import config
 
-    return config.load(path or config.PATH)
+    return config.load(path or CONFIG)
 
 
 def _python() -> Finding:
@@ -123,7 +103,7 @@ def _edge_tpu() -> List[Finding]:
 
     library, heat = ctypes.util.find_library("edgetpu"), tpu.read()
     findings = [
-        _nodes(
+        nodes(
             "Edge TPU",
             [TPU_DEVICE] if os.path.exists(TPU_DEVICE) else [],
             f"no {TPU_DEVICE}: styles run on the CPU",
@@ -183,22 +163,18 @@ def _styles(settings) -> List[Finding]:
                 needed=False,
             )
         )
-    return findings + [_trial(wanted[0])] + _compiled(valid)
+    plan = settings.engine.plan if settings and settings.engine.plan != "auto" else None
+    return findings + [_trial(wanted[0], plan)] + _compiled(valid)
 
 
-def _trial(bundle) -> Finding:
-    from .engine.stylizer import Stylizer
+def _trial(bundle: "Bundle", plan: Optional[str]) -> Finding:
+    """The style's first run in a process of its own: what its network does to the runtime must not end this one."""
+    from .trial import passes
 
-    try:
-        stylizer = Stylizer(bundle)
-    except Problem as problem:
-        return Finding("problem", f"running style {bundle.name}", str(problem))
-    total = sum(milliseconds for _, milliseconds in stylizer.stage_ms)
-    return Finding(
-        "ok",
-        f"style {bundle.name} ran a frame in {total:.1f} ms: plan {stylizer.plan}, "
-        f"{stylizer.runtime} ({stylizer.runtime.device})",
-    )
+    reason = passes(bundle.path, plan=plan)
+    if reason:
+        return Finding("problem", f"running style {bundle.name}", reason)
+    return Finding("ok", f"style {bundle.name} runs on the CPU")
 
 
 def _compiled(bundles) -> List[Finding]:
@@ -232,17 +208,17 @@ def _compiled(bundles) -> List[Finding]:
 def _folders(settings) -> List[Finding]:
     findings = []
     for name, folder in (("styles", settings.style.folder), ("status", os.path.dirname(settings.host.status))):
-        there, user = os.path.isdir(folder), _user()
+        there, me = os.path.isdir(folder), user()
         if not there and name == "status":
             findings.append(
                 Finding("missing", f"{name} folder {folder}", "systemd makes it when the service starts", needed=False)
             )
-        elif not there or not _may(folder, user):
+        elif not there or not may(folder):
             findings.append(
                 Finding(
                     "problem",
                     f"{name} folder {folder}",
-                    f"{user} may not write there: what ran last is not remembered" if there else f"mkdir -p {folder}",
+                    f"{me} may not write there: what ran last is not remembered" if there else f"mkdir -p {folder}",
                     needed=not there,
                 )
             )
@@ -257,99 +233,3 @@ def _folders(settings) -> List[Finding]:
             )
         )
     return findings
-
-
-def _camera(settings, needed: bool) -> List[Finding]:
-    nodes = sorted(glob.glob("/dev/video*"))
-    finding = _nodes(
-        "camera",
-        nodes,
-        "no /dev/video*: plug one in" if needed else "no /dev/video*: use a file or --camera virtual",
-        needed,
-    )
-    if not needed or finding.state != "ok":
-        return [finding]
-    from .camera.v4l2 import open_first
-
-    wanted = settings.camera
-    try:
-        stream = open_first(
-            None if wanted.device == "auto" else wanted.device, (wanted.width, wanted.height), wanted.fps
-        )
-    except Problem as problem:
-        if _running(settings):
-            return [Finding("ok", "camera, in use by the daemon")]
-        return [Finding("problem", "camera", str(problem))]
-    stream.close()
-    return [Finding("ok", "camera {} gives {}x{} at {:g} fps".format(stream.path, *stream.size, stream.fps))]
-
-
-def _display(settings, needed: bool) -> List[Finding]:
-    findings = [
-        _nodes(
-            "display",
-            sorted(glob.glob("/dev/dri/card*")),
-            "no /dev/dri/card*" if needed else "no /dev/dri/card*: write to a file",
-            needed,
-        )
-    ]
-    if not needed:
-        return findings
-    if not ctypes.util.find_library("drm"):
-        findings.append(Finding("missing", "libdrm", "apt install libdrm2"))
-    if findings[0].state == "ok":
-        connected = [
-            path.split("/")[-2]
-            for path in glob.glob("/sys/class/drm/card*-*/status")
-            if Path(path).read_text().strip() == "connected"
-        ]
-        findings.append(
-            Finding("ok", f"monitor on {', '.join(connected)}")
-            if connected
-            else Finding("missing", "monitor", "plug one in: the picture comes by itself")
-        )
-    return findings
-
-
-def _running(settings) -> bool:
-    from .host import status
-
-    try:
-        return bool(status.read(settings.host.status))
-    except Problem:
-        return False
-
-
-def _nodes(name: str, nodes: List[str], advice: str, needed: bool) -> Finding:
-    if not nodes:
-        return Finding("missing", name, advice, needed)
-    user = _user()
-    closed = [node for node in nodes if not _may(node, user)]
-    if closed:
-        group = grp.getgrgid(os.stat(closed[0]).st_gid).gr_name
-        return Finding("problem", f"{name} {closed[0]}", f"{user} may not use it: usermod -aG {group} {user}", needed)
-    return Finding("ok", f"{name} {', '.join(nodes)}", needed=needed)
-
-
-def _user() -> str:
-    """Who the daemon is: its own user where there is one and we may ask for it, else ours."""
-    for ask in ([lambda: pwd.getpwnam(_SERVICE_USER)] if os.geteuid() == 0 else []) + [
-        lambda: pwd.getpwuid(os.geteuid())
-    ]:
-        with contextlib.suppress(KeyError):
-            return ask().pw_name
-    return str(os.geteuid())
-
-
-def _may(path: str, user: str) -> bool:
-    """Whether the user may read and write there, by mode, owner and groups."""
-    status = os.stat(path)
-    if user == "root":
-        return True
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        return os.access(path, os.R_OK | os.W_OK)
-    groups = os.getgrouplist(user, entry.pw_gid)
-    shift = 6 if status.st_uid == entry.pw_uid else 3 if status.st_gid in groups else 0
-    return status.st_mode >> shift & 0o6 == 0o6

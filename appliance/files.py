@@ -89,10 +89,10 @@ class Pending:
             self.discard()
             raise cannot_write(self.target, error) from error
         self._done = True
-        os.close(self._descriptor)
         # It is in place, and whole. A folder that may not be read, and some file systems, cannot be flushed by name.
         with contextlib.suppress(OSError):
             _fsync(self.target.parent)
+        os.close(self._descriptor)
 
     def discard(self) -> None:
         """Remove what was written so far."""

@@ -27,7 +27,9 @@ def stylise(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments)
     bundle = store.find(arguments.style)
     camera = open_camera(arguments.camera, arguments.every_frame)
-    stylizer = Stylizer(bundle, arguments.plan, threads=arguments.threads, prefer=_preferred(bundle))
+    stylizer = Stylizer(
+        bundle, arguments.plan, threads=arguments.threads, prefer=_preferred(bundle), size=arguments.size
+    )
     sheet = ContactSheet() if arguments.sheet else None
     if sheet:
         Pending(arguments.sheet).discard()  # better to learn now that it cannot be written

@@ -11,14 +11,14 @@ from typing import Generic, Optional, Tuple, TypeVar
 import numpy as np
 from PIL import Image
 
+from .colour import TO_YUV
+
 Size = Tuple[int, int]  # width, height
 Item = TypeVar("Item")
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of R, G, B in Y
 YUV_BLACK, YUV_STEPS = (16, 128, 128), (219, 224, 224)  # the bytes of black, and from black to white
 BLACK = {"rgb": (0, 0, 0), "yuv": YUV_BLACK}
-_DIFFERENCES = np.array([LUMA, ([0, 0, 1] - LUMA) / 1.772, ([1, 0, 0] - LUMA) / 1.402])  # R, G, B to Y, U, V
-RGB_TO_YUV = _DIFFERENCES * np.array(YUV_STEPS)[:, None] / 255
+RGB_TO_YUV = TO_YUV * np.array(YUV_STEPS)[:, None] / 255
 YUV_TO_RGB = np.linalg.inv(RGB_TO_YUV)
 _ROWS = 24
 

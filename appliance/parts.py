@@ -1,7 +1,7 @@
 """The parts that a pipeline joins, and what it needs of each. Whatever has these attributes fits in."""
 
 import threading
-from typing import Any, Generator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Generator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from typing_extensions import Protocol
@@ -16,8 +16,8 @@ class Camera(Protocol):
     second. `monotonic`: whether timestamps are on the clock of time.monotonic, so that latencies can be measured.
 
     `yuv_size`, (width, height) in pixels, is set by the pipeline, at any time and from any thread: the camera may then
-    reduce its frames to YUV of that size, with `Frame.made_for` set to it. None asks for whole frames. A camera that
-    gives whole frames only needs not look at it.
+    reduce its frames to YUV of that size, with `Frame.made_for` set to it. None asks for whole frames, (0, 0) for none
+    in particular: they are dropped. A camera that gives whole frames only needs not look at it.
     """
 
     yuv_size: Optional[Size]
@@ -63,8 +63,11 @@ class Stylizer(Protocol):
     @property
     def stage_ms(self) -> Sequence[Tuple[str, float]]: ...
 
-    def stylize(self, frame: np.ndarray, out: np.ndarray) -> None:
-        """Stylise `frame`, uint8 (H, W, 3), into `out`, uint8 (H', W', channels)."""
+    def prepare(self, frame: np.ndarray) -> Any:
+        """What `run` takes for `frame`, uint8 (H, W, 3). Called for frames in their order, while `run` may be busy."""
+
+    def run(self, prepared: Any, out: np.ndarray) -> None:
+        """Stylise what `prepare` returned into `out`, uint8 (H', W', channels)."""
 
 
 class Display(Protocol):
@@ -118,18 +121,27 @@ class Interpreter(Protocol):
 
 
 class Style(Protocol):
-    """A style's bundle, as far as the engine needs it.
+    """A style's bundle, as far as the engine needs it. `manifest`: a style.manifest.Manifest; plans are those in it.
 
-    `manifest`: a style.manifest.Manifest. `files`: name to content, a .tflite file's bytes for each segment.
+    Sizes are those of pictures, (width, height) in pixels.
     """
 
     @property
     def manifest(self) -> Any: ...
 
-    @property
-    def files(self) -> Mapping[str, bytes]: ...
+    def check_size(self, size: Size) -> None:
+        """Raise Problem unless the style can be built for `size`."""
 
-    def reach(self, name: str) -> Optional[int]:
+    def stored_size(self, plan: Any, device: str) -> Size:
+        """The size for which the plan's segments for `device`, "CPU" or "TPU", are stored."""
+
+    def build(self, plan: Any, size: Size) -> Sequence[bytes]:
+        """The plan's segments for the CPU, .tflite files, in order, for `size`."""
+
+    def compiled(self, plan: Any, size: Size) -> Sequence[bytes]:
+        """The plan's segments for the Edge TPU, in order; none where it is not compiled for `size`."""
+
+    def reach(self, segment: str) -> Optional[int]:
         """From how many rows above and below it the segment makes a row; None where that cannot be said."""
 
 

@@ -1,10 +1,13 @@
-"""The pipeline: camera -> stylizer -> display, three threads on single-slot mailboxes."""
+"""The pipeline: camera -> stylizer -> display, three threads on single-slot mailboxes.
+
+The one that captures also prepares frames for the network, so that the one that stylises does nothing else.
+"""
 
 import statistics
 import threading
 import time
 from collections import OrderedDict, deque
-from typing import Callable, Deque, Dict, Optional
+from typing import Any, Callable, Deque, Dict, NamedTuple, Optional
 
 import numpy as np
 
@@ -16,7 +19,7 @@ from .parts import Camera, Display, Stylizer
 _REMEMBER = 600
 _LATELY = 5.0  # seconds that `recent_fps` looks back
 _MINUTE = 60.0
-_UNSEEN = (16, 16)  # pixels of frames that are dropped: converting whole ones would hold up the loading of a style
+_UNSEEN = (0, 0)  # of frames that are dropped: making whole ones would hold up the loading of a style
 
 
 class Counters:
@@ -65,6 +68,15 @@ class Counters:
         return OrderedDict((stage, statistics.median(times)) for stage, times in list(self._milliseconds.items()))
 
 
+class Prepared(NamedTuple):
+    """A frame on its way to the network: as it came, the Stylizer that prepared it, and its pixels before and after."""
+
+    frame: Frame
+    stylizer: Stylizer
+    source: np.ndarray
+    pixels: Any
+
+
 class Pipeline:
     """Shows what `camera` sees, stylised by `stylizer`, on `display`, until the camera ends, `seconds` are over,
     or `stop` is called.
@@ -86,7 +98,7 @@ class Pipeline:
         self.counters = Counters()
         self._camera, self._display, self._seconds, self._watch = camera, display, seconds, watch
         self.stylizer = stylizer
-        self._captured: Mailbox[Frame] = Mailbox()
+        self._captured: Mailbox[Prepared] = Mailbox()
         self._stylised: Mailbox[Frame] = Mailbox()
         self._stop = threading.Event()
         self._error: Optional[BaseException] = None
@@ -152,40 +164,52 @@ class Pipeline:
                 if keep and self._seconds and frame.timestamp - start >= self._seconds:
                     break
                 self.counters.captured += 1
-                if not self._captured.put(frame, block=keep):
+                prepared = self._prepared(frame)
+                if prepared and not self._captured.put(prepared, block=keep):
                     break
         finally:
             frames.close()
             self._captured.close()
 
+    def _prepared(self, frame: Frame) -> Optional[Prepared]:
+        """`frame` as the network takes it. None when there is no style to see it, or when it was made for another one:
+        then it may be too small for this one, or cropped otherwise."""
+        stylizer = self.stylizer
+        if stylizer is None or frame.made_for not in (None, _wanted(stylizer)):
+            return None
+        begin = time.perf_counter()
+        source = converted(cover(frame.pixels, stylizer.input_size), frame.format, stylizer.input_format)
+        prepared = Prepared(frame, stylizer, source, stylizer.prepare(source))
+        self.counters.took("prepare", 1000 * (time.perf_counter() - begin))
+        return prepared
+
     def _stylise(self) -> None:
         keep, memory = not self._camera.live, Memory()
         while True:
-            frame = self._captured.get()
-            if frame is None:
+            prepared = self._captured.get()
+            if prepared is None:
                 break
-            stylizer = self.stylizer
-            if stylizer is None or frame.made_for not in (None, _wanted(stylizer)):
-                continue  # nobody to see it, or what another style wanted: too small for this one, or cropped otherwise
-            begin = time.perf_counter()
-            source = converted(cover(frame.pixels, stylizer.input_size), frame.format, stylizer.input_format)
-            self.counters.took("crop", 1000 * (time.perf_counter() - begin))
+            if prepared.stylizer is not self.stylizer:
+                prepared = self._prepared(prepared.frame)
+            if prepared is None:
+                continue
+            frame, stylizer, source, pixels = prepared
             width, height = stylizer.output_size
             # Never the memory of a frame that the display may still be busy with.
-            pixels = memory.array((height, width, stylizer.channels))
-            stylizer.stylize(source, pixels)
+            drawn = memory.array((height, width, stylizer.channels))
+            stylizer.run(pixels, drawn)
             for stage, milliseconds in stylizer.stage_ms:
                 self.counters.took(stage, milliseconds)
             if self._watch:
                 self._watch(
-                    converted(source, stylizer.input_format, "rgb"), converted(pixels, stylizer.output_format, "rgb")
+                    converted(source, stylizer.input_format, "rgb"), converted(drawn, stylizer.output_format, "rgb")
                 )
             if stylizer.output_format not in self._display.formats:
-                pixels, shown = converted(pixels, stylizer.output_format, "rgb"), "rgb"
+                drawn, shown = converted(drawn, stylizer.output_format, "rgb"), "rgb"
             else:
                 shown = stylizer.output_format
             self.counters.stylised += 1
-            if not self._stylised.put(Frame(pixels, frame.timestamp, frame.index, shown), block=keep):
+            if not self._stylised.put(Frame(drawn, frame.timestamp, frame.index, shown), block=keep):
                 break
             self.counters.dropped = self._captured.dropped + self._stylised.dropped
         self._stylised.close()

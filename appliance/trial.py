@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO, List, Optional, Union
+from typing import IO, List, Optional, Tuple, Union
 
 from .errors import Problem
 
@@ -47,17 +47,19 @@ def passes(
     plan: Optional[str] = None,
     runtime: Optional[str] = None,
     digest: Optional[str] = None,
+    size: Optional[Tuple[int, int]] = None,
 ) -> Optional[str]:
     """None when the style at `path` comes through its trial, else why not, in one line that names the file.
 
-    Blocks, for `timeout` seconds at most. `plan` and `runtime` are those of the Stylizer that is to follow; by default
-    the first plan that runs, on the best runtime for the CPU. With `digest`, it has to be that bundle still.
+    Blocks, for `timeout` seconds at most. `plan`, `runtime` and `size` are those of the Stylizer that is to follow; by
+    default the first plan that runs, on the best runtime for the CPU. With `digest`, it has to be that bundle still.
     """
     package = str(Path(__file__).resolve().parents[1])
     command = [sys.executable, "-I", "-c", _CHILD, json.dumps([package] + [place for place in sys.path if place])]
     command += [os.path.abspath(str(path)), f"--parent={os.getpid()}"]
     options = (("plan", plan), ("runtime", runtime), ("digest", digest))
     command += [f"--{name}={value}" for name, value in options if value]
+    command += [f"--size={size[0]}x{size[1]}"] if size else []
     deadline = time.monotonic() + timeout
     child = subprocess.Popen(
         command,
@@ -86,6 +88,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("--runtime")
     parser.add_argument("--digest")
     parser.add_argument("--parent", type=int)
+    parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))))
     arguments = parser.parse_args(argv)
     _die_with(arguments.parent)
     _stand_back()
@@ -100,7 +103,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         bundle = read(arguments.bundle)
         if arguments.digest not in (None, bundle.digest):
             raise Problem("the file was replaced meanwhile")
-        Stylizer(bundle, arguments.plan, arguments.runtime or here[0], min(_THREADS, os.cpu_count() or 1))
+        threads = min(_THREADS, os.cpu_count() or 1)
+        Stylizer(bundle, arguments.plan, arguments.runtime or here[0], threads, size=arguments.size)
     except Problem as problem:
         print(problem, flush=True)
         return 1

@@ -34,6 +34,8 @@ def main(argv=None) -> int:
     if arguments.plan:
         return time_plan(arguments.bundle, arguments.plan, arguments.repeats)
     upsampling(arguments.repeats)
+    thinning(arguments.repeats)
+    enlarging(arguments.repeats)
     exposing(arguments.repeats)
     end_to_end(arguments.repeats)
     return 0
@@ -86,6 +88,72 @@ def upsampling(repeats: int) -> None:
         ).reshape(216, 512, 3),
     }
     rows("shuffle of the image in lowres, 54x128x48", {n: median_ms(w, repeats) for n, w in ways.items()}, "ours")
+
+
+def thinning(repeats: int) -> None:
+    """The network's input out of a camera's picture: ours, every second pixel, and OpenCV; and how far each is from the
+    mean of the pixels that it stands for, on a sharp picture."""
+    from appliance.camera.thin import Thinner
+
+    for camera, network in (((1280, 720), (640, 360)), ((1024, 576), (512, 288)), ((1920, 1080), (640, 360))):
+        factor, (width, height) = camera[0] // network[0], network
+        yuyv = np.random.default_rng(0).integers(16, 236, (camera[1], camera[0], 2), np.uint8)
+        out, thinner = np.empty((height, width, 3), np.uint8), Thinner(camera, network)
+        whole = yuyv[..., 0].reshape(height, factor, width, factor).mean((1, 3))
+        ways = {"ours": lambda: thinner(yuyv, out)}  # noqa: B023  (called before the next turn)
+        if factor == 2:
+            pairs = yuyv.reshape(camera[1], width, 4)[::2]
+            ways["every second pixel, [::2]"] = lambda: [
+                out.__setitem__((..., channel), pairs[..., byte])  # noqa: B023
+                for channel, byte in enumerate((0, 1, 3))
+            ]
+        try:
+            import cv2
+
+            cv2.setNumThreads(1)
+            ways["OpenCV cvtColor to RGB + INTER_AREA"] = lambda: cv2.resize(
+                cv2.cvtColor(yuyv, cv2.COLOR_YUV2RGB_YUYV),  # noqa: B023
+                network,  # noqa: B023
+                interpolation=cv2.INTER_AREA,
+            )
+        except ImportError:
+            print("OpenCV left out: pip install opencv-python-headless", file=sys.stderr)
+        measured = {name: median_ms(way, repeats) for name, way in ways.items()}
+        rows("{}x{} YUYV to {}x{}".format(*camera, *network), measured, "ours")
+        for name in list(ways)[: 2 if factor == 2 else 1]:
+            ways[name]()
+            error = out[..., 0] - whole
+            print(f"  luma against the mean, {name}: RMS {np.sqrt(np.square(error).mean()):.2f}, of 255")
+
+
+def enlarging(repeats: int) -> None:
+    """A network's picture on a screen without a plane that scales."""
+    from fractions import Fraction
+
+    from appliance.display.enlarge import Enlarger
+
+    for size, zoom in (((640, 360), Fraction(3)), ((640, 360), Fraction(2)), ((512, 216), Fraction(15, 4))):
+        picture = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 4), "uint8")
+        words, enlarger = picture.view(np.uint32)[..., 0], Enlarger(size, zoom)
+        out = np.zeros(enlarger.out_size[::-1], np.uint32)
+        ways = {"ours": lambda: enlarger(words, out)}  # noqa: B023  (called before the next turn)
+        if zoom.denominator == 1:
+            ways["squares: np.repeat, twice"] = lambda: np.copyto(
+                out,  # noqa: B023
+                words.repeat(int(zoom), 0).repeat(int(zoom), 1),  # noqa: B023
+            )
+        try:
+            import cv2
+
+            cv2.setNumThreads(1)
+            ways["OpenCV resize + copy"] = lambda: np.copyto(
+                out.view(np.uint8).reshape(out.shape + (4,)),  # noqa: B023
+                cv2.resize(picture, enlarger.out_size, interpolation=cv2.INTER_LINEAR),  # noqa: B023
+            )
+        except ImportError:
+            pass
+        title = "{}x{} BGRX to {}x{}".format(*size, *enlarger.out_size)
+        rows(title, {name: median_ms(way, repeats) for name, way in ways.items()}, "ours")
 
 
 def exposing(repeats: int) -> None:

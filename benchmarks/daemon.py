@@ -1,6 +1,6 @@
 """What the daemon costs on this machine, but for the network itself. `make bench` runs it.
 
-A camera of 1280x720 YUYV and a screen of 1280x720 are stood in for by memory; styles, engine and daemon are real.
+A camera of 1280x720 YUYV and a screen of 1920x1080 are stood in for by memory; styles, engine and daemon are real.
 Everything is measured in one run; nothing here is about the Edge TPU.
 """
 
@@ -18,19 +18,22 @@ from pathlib import Path
 import numpy as np
 
 from appliance import daemon as daemon_module
+from appliance.camera.sizes import described
+from appliance.camera.thin import Thinner
 from appliance.camera.v4l2 import State
-from appliance.camera.yuyv import yuyv_to_yuv
-from appliance.display.screen import Place, enlarge
+from appliance.display.enlarge import Enlarger
+from appliance.display.placing import centred, enlargement
+from appliance.engine.exposure import ExposureMeter, expose
 from appliance.frames import Frame
-from appliance.memory import Memory
+from appliance.memory import Memory, return_large_blocks
 from appliance.style import bundle
 
 ROOT = Path(__file__).parents[1]
 STYLES = ROOT / "firmware_overlay/var/lib/reconet"
 BOARD_PYTHON = ROOT / ".venv-py37/bin/python"
-CAMERA = SCREEN = (1280, 720)
+CAMERA, NETWORK, SCREEN = (1280, 720), (640, 360), (1920, 1080)
 FPS = 30
-MOST_MB = 150
+MOST_MB = 180
 PARTS = ("outside_inference", "latency", "rss", "switches")
 
 
@@ -49,7 +52,7 @@ def main(argv=None) -> int:
         parser.error(f"the parts are {', '.join(PARTS)}")
     style = bundle.read(STYLES / "starry_night.reconet")
     if "outside_inference" in wanted:
-        outside_inference(style, arguments.repeats)
+        outside_inference(arguments.repeats)
     if "latency" in wanted:
         latency(style, arguments.repeats)
     if "rss" in wanted:
@@ -62,118 +65,77 @@ def main(argv=None) -> int:
 # Camera bytes to scan-out bytes
 
 
-def outside_inference(style, repeats: int) -> None:
+def outside_inference(repeats: int) -> None:
     """Milliseconds of one core for each frame, from the camera's bytes to the screen's, without the network."""
+    ways = {
+        "ours, a plane enlarges": lambda: ours(plane=True),
+        "ours, a plane enlarges, without exposure": lambda: ours(plane=True, exposure=False),
+        "ours, the CPU enlarges": lambda: ours(plane=False),
+        "ours, the CPU enlarges, without exposure": lambda: ours(plane=False, exposure=False),
+    }
     try:
         import cv2
 
         cv2.setNumThreads(1)
+        baseline = "OpenCV cvtColor + INTER_AREA + resize + copy"
+        ways = {baseline: opencv, "the same with its LUT for exposure": lambda: opencv(exposure=True), **ways}
     except ImportError:  # on the board's Python
-        cv2 = None
-    size = style.manifest.input.width, style.manifest.input.height
+        baseline = "ours, the CPU enlarges"
+    return_large_blocks()  # as the daemon does
     yuyv = np.random.default_rng(0).integers(0, 256, (CAMERA[1], CAMERA[0], 2), np.uint8)
-    measured = {}
-    for name, make in (
-        ("plain NumPy conversion", plain_numpy),
-        ("OpenCV cvtColor + resize + copy", opencv),
-        ("ours, copies alone", ours),
-        ("ours, with exposure and chroma", lambda size: exposed(style)),
-    ):
-        if make is opencv and cv2 is None:
-            continue
-        work = make(size)
-        work(yuyv)
-        times = []
-        for _ in range(repeats):
+    works, times = {name: make() for name, make in ways.items()}, {name: [] for name in ways}
+    for _ in range(repeats + 3):
+        for name, work in works.items():  # in turns, so that a busy moment strikes all of them
             began = time.process_time()
             work(yuyv)
-            times.append(time.process_time() - began)
-        measured[name] = 1000 * statistics.median(times)
-    print("\nCPU a frame outside inference: {}x{} YUYV to {}x{} to {}x{} BGRX".format(*CAMERA, *size, *SCREEN))
-    baseline = measured["plain NumPy conversion"]
-    for name, milliseconds in measured.items():
-        print(f"  {name:36} {milliseconds:8.3f} ms  {baseline / milliseconds:6.1f}x less")
+            times[name].append(time.process_time() - began)
+    title = "\nCPU a frame outside inference: {}x{} YUYV to {}x{} to {}x{} BGRX, one core, medians"
+    print(title.format(*CAMERA, *NETWORK, *SCREEN))
+    medians = {name: 1000 * statistics.median(each[3:]) for name, each in times.items()}
+    for name, milliseconds in medians.items():
+        print(f"  {name:46} {milliseconds:8.3f} ms  {milliseconds / medians[baseline]:6.2f}x")
+    print(f"  share of the camera's view that is seen: {described(CAMERA, NETWORK)}")
 
 
-def _screen(size):
-    zoom = min(SCREEN[0] // size[0], SCREEN[1] // size[1])
-    width, height = zoom * size[0], zoom * size[1]
-    place = Place((SCREEN[0] - width) // 2, (SCREEN[1] - height) // 2, width, height)
-    return np.zeros((SCREEN[1], SCREEN[0]), np.uint32), zoom, place
-
-
-def ours(size):
-    frame = np.empty((size[1], size[0], 3), np.uint8)
-    tensor, output = np.empty_like(frame), np.zeros((size[1], size[0], 4), np.uint8)
-    shown = np.empty_like(output)
-    screen, zoom, place = _screen(size)
+def ours(plane: bool, exposure: bool = True):
+    """Averaged, exposed, copied to the network's uint8 tensor; its BGRX output to a buffer, by a plane's or by us."""
+    thinner, meter = Thinner(CAMERA, NETWORK), ExposureMeter(0.45, 0.25, 0.1, "yuv")
+    frame, exposed, tensor = np.empty((3, NETWORK[1], NETWORK[0], 3), np.uint8)
+    output = np.random.default_rng(0).integers(0, 256, (NETWORK[1], NETWORK[0], 4), np.uint8)
+    shown, screen = np.empty_like(output), np.zeros((SCREEN[1], SCREEN[0]), np.uint32)
+    enlarger = Enlarger(NETWORK, enlargement(NETWORK, SCREEN))
+    scanned = np.zeros(NETWORK[::-1], np.uint32)
 
     def work(yuyv):
-        yuyv_to_yuv(yuyv, frame)
-        np.bitwise_xor(frame, np.uint8(0x80), out=tensor)
-        np.bitwise_xor(output, np.uint8(0x80), out=shown)
-        enlarge(shown.view(np.uint32)[..., 0], zoom, screen, place)
+        thinner(yuyv, frame)
+        if exposure:
+            expose(frame, meter.update(frame), exposed, "yuv")
+        np.copyto(tensor, exposed if exposure else frame)
+        np.copyto(shown, output)
+        picture = shown.view(np.uint32)[..., 0]
+        if plane:
+            scanned[:] = picture
+        else:
+            enlarger(picture, screen)
 
     return work
 
 
-def exposed(style):
-    """The stylizer's own input and output, around a network that does nothing."""
-    from appliance.engine.stylizer import Stylizer
-
-    stylizer = Stylizer(style, "fused")
-    for step in stylizer._steps:
-        step.interpreter = type("Nothing", (), {"invoke": staticmethod(lambda: None)})
-    size = stylizer.input_size
-    frame, shown = np.empty((size[1], size[0], 3), np.uint8), np.empty((size[1], size[0], 4), np.uint8)
-    screen, zoom, place = _screen(size)
-
-    def work(yuyv):
-        yuyv_to_yuv(yuyv, frame)
-        stylizer.stylize(frame, shown)
-        enlarge(shown.view(np.uint32)[..., 0], zoom, screen, place)
-
-    return work
-
-
-def _region(yuyv, size):
-    """The part of the camera's picture that a network of this size sees."""
-    width, height = 2 * size[0], 2 * size[1]
-    top, left = (CAMERA[1] - height) // 2, (CAMERA[0] - width) // 2
-    return yuyv[top : top + height, left : left + width]
-
-
-def opencv(size):
+def opencv(exposure: bool = False):
     import cv2
 
-    tensor, output = np.empty((size[1], size[0], 3), np.int8), np.zeros((size[1], size[0], 3), np.int8)
-    screen, zoom, place = _screen(size)
-    there = screen.view(np.uint8).reshape(SCREEN[1], SCREEN[0], 4)
-    there = there[place.top : place.top + place.height, place.left : place.left + place.width]
+    tensor, output = np.empty((NETWORK[1], NETWORK[0], 3), np.uint8), np.zeros((NETWORK[1], NETWORK[0], 3), np.uint8)
+    rgb, small, exposed = np.empty((CAMERA[1], CAMERA[0], 3), np.uint8), np.empty_like(tensor), np.empty_like(tensor)
+    shown, table = np.empty((NETWORK[1], NETWORK[0], 4), np.uint8), np.arange(256, dtype=np.uint8)
+    screen, large = np.zeros((2, SCREEN[1], SCREEN[0], 4), np.uint8)
 
     def work(yuyv):
-        rgb = cv2.cvtColor(np.ascontiguousarray(_region(yuyv, size)), cv2.COLOR_YUV2RGB_YUYV)
-        small = cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR)
-        np.bitwise_xor(small, 0x80, out=tensor.view(np.uint8))
-        shown = cv2.cvtColor(np.bitwise_xor(output.view(np.uint8), 0x80), cv2.COLOR_RGB2BGRA)
-        there[:] = cv2.resize(shown, (place.width, place.height), interpolation=cv2.INTER_NEAREST)
-
-    return work
-
-
-def plain_numpy(size):
-    tensor, output = np.empty((size[1], size[0], 3), np.int8), np.zeros((size[1], size[0], 3), np.int8)
-    screen, zoom, place = _screen(size)
-    there = screen.view(np.uint8).reshape(SCREEN[1], SCREEN[0], 4)
-    there = there[place.top : place.top + place.height, place.left : place.left + place.width]
-
-    def work(yuyv):
-        part = _region(yuyv, size)[::2].astype(np.float32)
-        y, u, v = 1.164 * (part[:, ::2, 0] - 16), part[:, ::2, 1] - 128, part[:, 1::2, 1] - 128
-        rgb = np.stack([y + 1.596 * v, y - 0.392 * u - 0.813 * v, y + 2.017 * u], axis=-1)
-        tensor[:] = np.clip(np.rint(rgb), 0, 255).astype(np.int16) - 128
-        shown = (output.astype(np.int16) + 128).astype(np.uint8)
-        there[..., :3] = np.repeat(np.repeat(shown[..., ::-1], zoom, axis=0), zoom, axis=1)
+        cv2.cvtColor(yuyv, cv2.COLOR_YUV2RGB_YUYV, dst=rgb)
+        cv2.resize(rgb, NETWORK, dst=small, interpolation=cv2.INTER_AREA)
+        np.copyto(tensor, cv2.LUT(small, table, dst=exposed) if exposure else small)
+        cv2.cvtColor(output, cv2.COLOR_RGB2BGRA, dst=shown)
+        cv2.resize(shown, SCREEN, dst=large, interpolation=cv2.INTER_LINEAR)
+        np.copyto(screen, large)
 
     return work
 
@@ -188,7 +150,7 @@ class Camera:
     state = State(None, "memory", "1280x720 at 30 fps")
 
     def __init__(self, *_):
-        self.yuv_size = None
+        self.yuv_size, self._thinner = None, None
         self._yuyv = np.random.default_rng(0).integers(60, 200, (CAMERA[1], CAMERA[0], 2), np.uint8)
         self._memory = Memory()
 
@@ -199,10 +161,13 @@ class Camera:
         index, due = 0, time.monotonic()
         while not stop.wait(max(0.0, due - time.monotonic())):
             taken = time.monotonic()
-            if self.yuv_size:
-                pixels = self._memory.array((self.yuv_size[1], self.yuv_size[0], 3))
-                yuyv_to_yuv(self._yuyv, pixels)
-                yield Frame(pixels, taken, index, "yuv", self.yuv_size)
+            size = self.yuv_size
+            if size and size[0]:
+                pixels = self._memory.array((size[1], size[0], 3))
+                if self._thinner is None or self._thinner.network != size:
+                    self._thinner = Thinner(CAMERA, size)
+                self._thinner(self._yuyv, pixels)
+                yield Frame(pixels, taken, index, "yuv", size)
             index, due = index + 1, due + 1 / FPS
 
 
@@ -211,8 +176,8 @@ class Monitor:
 
     fault, size, mode = None, SCREEN, "memory"
 
-    def __init__(self, *_):
-        self._screen = np.zeros((SCREEN[1], SCREEN[0]), np.uint32)
+    def __init__(self, *_, **__):
+        self._screen, self._enlarger = np.zeros((SCREEN[1], SCREEN[0]), np.uint32), None
         self.times = []
 
     def connect(self):
@@ -220,8 +185,12 @@ class Monitor:
 
     def show(self, frame):
         if frame.pixels.shape[2] == 4:
-            _, zoom, place = _screen((frame.pixels.shape[1], frame.pixels.shape[0]))
-            enlarge(np.ascontiguousarray(frame.pixels).view(np.uint32)[..., 0], zoom, self._screen, place)
+            size = frame.pixels.shape[1], frame.pixels.shape[0]
+            if self._enlarger is None or self._enlarger.size != size:
+                self._enlarger = Enlarger(size, enlargement(size, SCREEN), SCREEN)
+            place = centred(self._enlarger.out_size, SCREEN)
+            picture = np.ascontiguousarray(frame.pixels).view(np.uint32)[..., 0]
+            self._enlarger(picture, self._screen[place.top :, place.left :][: place.height, : place.width])
         self.times.append(time.monotonic())
         return True
 

@@ -58,8 +58,8 @@ def cost(stillness: float, repeats: int = 300) -> None:
             frame = frames[number % 8].copy()
             frame[columns] = np.roll(frame[columns], 20 * number, axis=0) // 2 + number % 3 * 40
             began = time.process_time()
-            still.before(frame)
-            still.behind(pictures[number % 8])
+            _, judged = still.before(frame)
+            still.behind(pictures[number % 8], judged)
             times.append(1000 * (time.process_time() - began))
         times = sorted(times[30:])
         print(f"stillness, {name}: {times[0]:.2f} ms of CPU a frame at the best, {times[len(times) // 2]:.2f} median")

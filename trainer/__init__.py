@@ -1,3 +1,5 @@
 """Turns a painting into a style bundle for the appliance: train, distil, export."""
 
-__version__ = "0.1.0"
+from appliance import __version__
+
+__all__ = ["__version__"]

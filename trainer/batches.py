@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from keras import ops
 
+from appliance.colour import BLUE, RED
 from appliance.engine.exposure import CHROMA_GAINS, COLOUR, CONTRAST, GAINS
 from trainer import losses, perceptual
 from trainer.data import augment, flat, moving_photos, pictures, sintel, video
@@ -98,7 +99,7 @@ def expose(frames, frame: Frame, pixels: str = "rgb"):
         return ops.clip(y + differences, 0, 1)
     red, blue = (
         ops.clip(difference, -most / 2, most / 2)
-        for difference, most in ((differences[..., :1], losses.RED), (differences[..., 2:], losses.BLUE))
+        for difference, most in ((differences[..., :1], RED), (differences[..., 2:], BLUE))
     )
     return losses.coloured(ops.clip(y, 0, 1), red, blue)
 

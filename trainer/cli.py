@@ -7,6 +7,7 @@ from pathlib import Path
 
 from appliance.errors import Problem
 from appliance.files import replacing
+from appliance.style.manifest import parse_size
 
 HOSTS = ("dev-board", "usb3-max", "usb3-std", "usb2")
 PIXELS = ("rgb:rgb", "rgb:bgrx", "yuv:rgb", "yuv:bgrx")
@@ -96,11 +97,11 @@ def parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("compile", help="compile a bundle for the Edge TPU", description=_compile.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE")
     sub.add_argument("--timeout", type=_positive, default=180, metavar="S", help="seconds a plan (default: 180)")
-    sub.add_argument("--sweep", action="store_true", help="go on with smaller frames; needs its run and its data")
-    sub.add_argument(
-        "--data", type=Path, default=Path("data"), help="folder of the painting and photos (default: data)"
+    sizes = sub.add_mutually_exclusive_group()
+    sizes.add_argument(
+        "--sizes", type=_sizes, default=(), metavar="WxH,...", help="of the picture (default: the one that is stored)"
     )
-    sub.add_argument("--run", type=Path, metavar="DIR", help="folder of teacher and student (default: found)")
+    sizes.add_argument("--sweep", action="store_true", help="go on with smaller pictures until one is mapped whole")
     sub.set_defaults(command=_compile)
     sub = commands.add_parser("evaluate", help="measure a bundle or a network", description=_evaluate.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE|CHECKPOINT", help="NAME.reconet, or student.keras and the like")
@@ -155,6 +156,13 @@ def _plans(text):
     if wrong or len(set(plans)) != len(plans):
         raise argparse.ArgumentTypeError(f"{wrong[0] if wrong else text!r}: choose from {', '.join(known)}, each once")
     return plans
+
+
+def _sizes(text):
+    try:
+        return [parse_size(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write WIDTHxHEIGHT,..., such as 640x360,512x288") from None
 
 
 def _size(text):
@@ -241,26 +249,12 @@ def _predict(arguments):
 
 
 def _compile(arguments):
-    """Compile all segments of a plan together with Google's edgetpu_compiler and put them into the bundle; when a plan
-    is refused or not mapped whole, go on with the next.
+    """Compile all segments of a plan together with Google's edgetpu_compiler and put them into the bundle: with --sizes
+    every plan for each size, else for the stored size the first plan that is mapped whole.
     """
     from trainer.compilation import compile_bundle
-    from trainer.edgetpu import compiler
 
-    compiler.find()
-    if not arguments.sweep:
-        compile_bundle(arguments.path, arguments.timeout)
-        return
-    import tempfile
-
-    from trainer.quiet import import_tensorflow
-
-    import_tensorflow()
-    from trainer import judge
-
-    with tempfile.TemporaryDirectory(prefix="reconet-sweep-") as folder:
-        smaller = judge.smaller_bundles(arguments.path, arguments.data, arguments.run, Path(folder))
-        compile_bundle(arguments.path, arguments.timeout, smaller)
+    compile_bundle(arguments.path, arguments.timeout, arguments.sizes, arguments.sweep)
 
 
 def _evaluate(arguments):

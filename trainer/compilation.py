@@ -1,61 +1,113 @@
-"""reconet-train compile: puts compiled segments into a bundle, of the best plan that the compiler takes."""
+"""reconet-train compile: puts sets of compiled segments into a bundle, each for a plan and a size of picture."""
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from appliance.style import bundle
+from appliance.style.manifest import Plan, Size, size_name
+from appliance.style.sizes import check
 from trainer.edgetpu import compiler
 from trainer.edgetpu.compiler import CompilationFailed, NoCompiler, Report
+from trainer.edgetpu.sizes import with_sizes
 
 PREFERRED = ("fused", "lowres", "split")  # the fewer bytes over the TPU's boundary the better
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The segments of a plan, compiled together for one size: `files` are in their order."""
+
+    plan: Plan
+    size: Size
+    files: dict[str, bytes]
+    reports: list[Report]
+
+    @property
+    def share(self) -> float:
+        """Of its operations on the TPU, in 0..1."""
+        return sum(report.on_tpu for report in self.reports) / max(1, sum(map(_operations, self.reports)))
+
+    def __str__(self) -> str:
+        whole = "all of it on the TPU" if self.share == 1 else f"{self.share:.0%} of its operations on the TPU"
+        return f"plan {self.plan.name} compiled for {size_name(self.size)}, {whole}"
 
 
 def compile_bundle(
     path: Path,
     timeout: int = 180,
-    smaller: Iterable[tuple[str, Callable[[], Path]]] = (),
+    sizes: Sequence[Size] = (),
+    smaller: bool = False,
     console: Console | None = None,
-) -> str:
-    """Compiles the bundle at path in place and returns the plan that it ends with.
+) -> list[Compiled]:
+    """Compiles the bundle at path in place, and returns the sets that were put into it.
 
-    Plans are tried in the order of PREFERRED until one is mapped whole; then those of smaller bundles, pairs of (what
-    it is called, a function that makes one). When none is mapped whole, the one with most of its operations on the TPU
-    is taken. The bundle is untouched unless this succeeds. Raises NoCompiler, CompilationFailed when nothing compiled,
-    or Problem.
+    With sizes (width, height), every plan is compiled for each. Without, plans are tried in the order of PREFERRED, for
+    the stored size, until one is mapped whole; with `smaller`, for smaller and smaller ones until then. A set that is
+    not mapped whole is taken only where there is no other, the one with most of its operations on the TPU. What the
+    bundle held for the same sizes is replaced. It is untouched unless something compiled. Raises NoCompiler,
+    CompilationFailed when nothing did, or Problem.
     """
     console = console or Console()
     compiler.find()
-    best = None
-    for title, make in [("", lambda: path), *smaller]:
-        style = bundle.read(make())
-        for plan in sorted(style.manifest.plans, key=_preference):
-            name = f"{plan.name} {title}".strip()
-            try:
-                files, reports = _compile_plan(style, plan, timeout)
-            except NoCompiler:
-                raise
-            except CompilationFailed as problem:
-                console.print(f"{name}: {problem}", highlight=False)
-                continue
-            _show(console, name, reports)
-            share = sum(report.on_tpu for report in reports) / max(1, sum(_operations(report) for report in reports))
-            if best is None or share > best[0]:
-                best = share, style, plan, files, reports
-            if share == 1:
+    style = _in_newest_format(bundle.read(path))
+    for size in sizes:
+        check(style.manifest, size)
+    if sizes:
+        found = [_best(_all_plans(style, size, timeout, console)) for size in sizes]
+    else:
+        tried: list[Compiled] = []
+        for size in [style.manifest.size, *(_smaller(style) if smaller else [])]:
+            tried += _all_plans(style, size, timeout, console, until_whole=True)
+            if any(one.share == 1 for one in tried):
                 break
-        if best and best[0] == 1:
-            break
-    if best is None:
+        found = [_best(tried)[:1]]
+    sets = [one for some in found for one in some]
+    if not sets:
         raise CompilationFailed(f"{path}: no plan compiled; nothing was changed; try --sweep, or another [network]")
-    share, style, plan, files, reports = best
-    _write(path, style, plan, files, reports)
-    whole = "all of it on the TPU" if share == 1 else f"{share:.0%} of its operations on the TPU"
-    console.print(f"{path}: plan {plan.name} compiled, {whole}", highlight=False)
-    return plan.name
+    _write(path, style, sets)
+    for one in sets:
+        console.print(f"{path}: {one}", highlight=False, soft_wrap=True)
+    return sets
+
+
+def _best(sets: list[Compiled]) -> list[Compiled]:
+    """Those that are mapped whole, or else the one that comes closest."""
+    return [one for one in sets if one.share == 1] or sorted(sets, key=lambda one: -one.share)[:1]
+
+
+def _all_plans(style, size: Size, timeout: int, console: Console, until_whole: bool = False) -> list[Compiled]:
+    """The plans that compile for `size`, in the order of PREFERRED; with `until_whole` none behind one mapped whole."""
+    sets = []
+    for plan in sorted(style.manifest.plans, key=_preference):
+        name = f"{plan.name} at {size_name(size)}"
+        try:
+            one = _compile_plan(style, plan, size, timeout)
+        except NoCompiler:
+            raise
+        except CompilationFailed as problem:
+            console.print(f"{name}: {problem}", highlight=False, soft_wrap=True)
+            continue
+        _show(console, name, one.reports)
+        sets.append(one)
+        if until_whole and one.share == 1:
+            break
+    return sets
+
+
+def _in_newest_format(style: bundle.Bundle) -> bundle.Bundle:
+    fields = style.manifest.model_dump(mode="json", exclude_none=True)
+    return bundle.Bundle(style.path, bundle.build(with_sizes(fields, style.files)), style.files)
+
+
+def _smaller(style) -> list[Size]:
+    width, height = style.manifest.size
+    sizes = [(w, h) for h, w in smaller_sizes((height, width))]
+    return [size for size in sizes if style.manifest.has(size)]
 
 
 def smaller_sizes(size: tuple[int, int], count: int = 4) -> list[tuple[int, int]]:
@@ -73,10 +125,19 @@ def _preference(plan):
     return PREFERRED.index(plan.name) if plan.name in PREFERRED else len(PREFERRED)
 
 
-def _compile_plan(style, plan, timeout):
-    segments = {stage.segment: style.files[stage.segment] for stage in plan.segments}
+def _compile_plan(style, plan: Plan, size: Size, timeout: int) -> Compiled:
+    segments = {
+        _named(plan, segment.segment, size): data
+        for segment, data in zip(plan.segments, style.build(plan, size), strict=True)
+    }
     with tempfile.TemporaryDirectory(prefix="reconet-compile-") as folder:
-        return compiler.compile_segments(segments, Path(folder), timeout)
+        return Compiled(plan, size, *compiler.compile_segments(segments, Path(folder), timeout))
+
+
+def _named(plan: Plan, segment: str, size: Size) -> str:
+    """fused_640x360.tflite, split_encoder_640x360.tflite."""
+    stem = segment.removesuffix(".tflite")
+    return f"{stem if stem == plan.name else f'{plan.name}_{stem}'}_{size_name(size)}.tflite"
 
 
 def _show(console, name: str, reports: list[Report]) -> None:
@@ -92,24 +153,33 @@ def _show(console, name: str, reports: list[Report]) -> None:
                 console.print(line, highlight=False, soft_wrap=True)
 
 
-def _write(path, style, plan, compiled, reports):
+def _write(path: Path, style, sets: list[Compiled]) -> None:
     fields = style.manifest.model_dump(mode="json", exclude_none=True)
-    old = {stage.pop("edgetpu", None) for other in fields["plans"] for stage in other["stages"]}
-    files = {name: data for name, data in style.files.items() if name not in old} | compiled
-    chosen = next(other for other in fields["plans"] if other["name"] == plan.name)
-    for stage in chosen["stages"]:
-        if "segment" in stage:
-            stage["edgetpu"] = compiler.compiled_name(stage["segment"])
-    fields["plans"].sort(key=lambda other: other["name"] != plan.name)
+    replaced = {size_name(one.size) for one in sets}
+    for plan in fields["plans"]:
+        kept = {size: names for size, names in plan.pop("edgetpu", {}).items() if size not in replaced}
+        made = {size_name(one.size): list(one.files) for one in sets if one.plan.name == plan["name"]}
+        if kept or made:
+            plan["edgetpu"] = {**kept, **made}
+    order = [plan.name for plan in sorted(style.manifest.plans, key=_preference)]
+    fields["plans"].sort(key=lambda plan: (0, order.index(plan["name"])) if "edgetpu" in plan else (1, 0))
+    compiled = {name for plan in fields["plans"] for names in plan.get("edgetpu", {}).values() for name in names}
+    before = {
+        name for plan in style.manifest.plans for names in style.manifest.compiled(plan).values() for name in names
+    }
+    files = {name: data for name, data in style.files.items() if name not in before or name in compiled}
+    for one in sets:
+        files |= one.files
     del fields["files"]
-    fields["provenance"]["compiled"] = {
-        report.segment: {
+    said = fields["provenance"].get("compiled", {})
+    said = {name: one for name, one in said.items() if compiler.compiled_name(name) in compiled}
+    for report in (report for one in sets for report in one.reports):
+        said[report.segment] = {
             "compiler": report.compiler,
             "tpu": report.on_tpu,
             "cpu": report.on_cpu,
             "cached_bytes": report.cached,
             "streamed_bytes": report.streamed,
         }
-        for report in reports
-    }
+    fields["provenance"]["compiled"] = said
     bundle.write(path, fields, files)

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from appliance.errors import Problem
 from appliance.host import status
+from appliance.places import STYLES
 from appliance.style import bundle
-from appliance.style.store import BOARD
 
 _ADDRESS = re.compile(r"\d+(\.\d+){3}")
 _PACKAGE = re.compile(r"reconet_[^_+]+_arm64\.deb")
@@ -147,7 +147,7 @@ def _put(board: Board, path: Path, made: bundle.Bundle, say) -> None:
     pushed, new, old = f"{_PUSHED}/.reconet-{digest[:12]}", f".{name}.new", f".{name}.old"
     before = board.status()
     shown = before if isinstance(before, status.Status) else status.Status()
-    if board.run(f"sha256sum {BOARD}/{name}")[1].startswith(digest) and shown.style == made.name:
+    if board.run(f"sha256sum {STYLES}/{name}")[1].startswith(digest) and shown.style == made.name:
         say(f"{name} is on the board already, and shown")
         return
     say(f"pushing {name}, {len(content) / 1e6:.1f} MB")
@@ -155,18 +155,18 @@ def _put(board: Board, path: Path, made: bundle.Bundle, say) -> None:
         copy = Path(folder) / Path(pushed).name
         copy.write_bytes(content)
         said = board.mdt("push", copy)
-    arrived = board.run(f"cd {BOARD} && mv -fT {pushed} {new} && chmod 664 {new} && sha256sum {new}")[1]
+    arrived = board.run(f"cd {STYLES} && mv -fT {pushed} {new} && chmod 664 {new} && sha256sum {new}")[1]
     if not arrived.startswith(digest):
-        board.run(f"rm -f {pushed} {BOARD}/{new}")
+        board.run(f"rm -f {pushed} {STYLES}/{new}")
         raise Problem(f"{name} did not arrive whole: {_last_line(arrived) or _last_line(said)}")
-    board.do(f"cd {BOARD} && rm -f {old} && {{ test ! -e {name} || cp -p {name} {old}; }} && mv -fT {new} {name}")
+    board.do(f"cd {STYLES} && rm -f {old} && {{ test ! -e {name} || cp -p {name} {old}; }} && mv -fT {new} {name}")
     fault = _watch(board, made.name, shown, say)
     if fault is None:
-        board.do(f"rm -f {BOARD}/{old}")
+        board.do(f"rm -f {STYLES}/{old}")
         return
-    board.do(f"cd {BOARD} && if test -e {old}; then mv -fT {old} {name}; else rm -f {name}; fi")
+    board.do(f"cd {STYLES} && if test -e {old}; then mv -fT {old} {name}; else rm -f {name}; fi")
     if shown.style not in (None, made.name):  # putting the old file back has made the daemon show that
-        board.run(f"touch -c {BOARD}/{shown.style}{bundle.SUFFIX}")
+        board.run(f"touch -c {STYLES}/{shown.style}{bundle.SUFFIX}")
     raise Problem(f"{name} is taken back from the board: {fault}")
 
 

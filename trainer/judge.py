@@ -176,33 +176,6 @@ def evaluate(
     return {**report, "missing": work.missing}
 
 
-def smaller_bundles(path: Path, data: Path, run: Path | None, folder: Path):
-    """Pairs (size in words, a function that exports the style at path at that size and returns the new bundle's path).
-
-    New bundles go to folders in folder. Raises Problem when the style's networks are not found.
-    """
-    from trainer.compilation import smaller_sizes
-    from trainer.edgetpu.export import export
-
-    style = bundle.read(path)
-    recipe = recipe_told(path, style.manifest.provenance.get("recipe"))
-    for place in places(path, recipe, run):
-        try:
-            for name in trained_networks(recipe):
-                load_model(network_run(recipe, name, place), 0)
-            break
-        except Problem:
-            continue
-    else:
-        raise Problem(f"{path}: its teacher and student were not found, so it cannot be made smaller; see --run")
-
-    def make(size):
-        return lambda: export(recipe, data, place, size=size, to=folder / f"{size[1]}x{size[0]}", pixels=pixels)
-
-    shape, pixels = style.manifest.input, (style.manifest.input.pixels, style.manifest.output.pixels)
-    return [(f"at {w}x{h}", make((h, w))) for h, w in smaller_sizes((shape.height, shape.width))]
-
-
 def _evenly(items, most):
     chosen = (
         [round(i * (len(items) - 1) / max(1, most - 1)) for i in range(most)]

@@ -6,10 +6,8 @@ sizes. Images are (B, H, W, 3) in 0..1; feature maps are (B, h, w, C).
 
 from keras import ops
 
+from appliance.colour import BLUE, LUMA, RED
 from trainer.flow import downscale
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as all of these
-RED, BLUE = 1.402, 1.772  # R - Y and B - Y over V and U
 
 
 def luma(images):

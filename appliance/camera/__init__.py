@@ -19,9 +19,9 @@ def open_camera(spec: str, every_frame: bool = False) -> Camera:
 
         return VirtualCamera(paced=not every_frame)
     if spec.startswith("/dev/"):
-        from .v4l2 import V4l2Camera
+        from .v4l2 import V4l2Camera, Wanted
 
-        return V4l2Camera(spec)
+        return V4l2Camera(Wanted(spec))
     if not os.path.exists(spec):
         raise Problem(f"no video or folder of pictures at {spec}: check the path, or use --camera virtual")
     from .pictures import PictureCamera, is_picture

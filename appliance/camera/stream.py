@@ -12,16 +12,18 @@ import os
 import select
 import threading
 import time
-from typing import Any, Iterator, List
+from typing import Any, Callable, Iterator, List, Optional
 
 import numpy as np
 
 from ..errors import Problem
 from ..frames import Size
+from .sizes import Offer, choose_size, steps
 from .yuyv import BT601, BT709, Colour
 
-SIZE = (1280, 720)
+NETWORK = (640, 360)  # the input that a camera's size is chosen for as long as no network wants another
 FPS = 30
+_MANY = 64  # sizes and rates of a driver that never ends its list
 _LOOK_MS = 100  # between looks at the stop event
 _BUFFERS = 4
 # From videodev2.h, where the package is older. The first three are 32-bit words of struct v4l2_pix_format.
@@ -41,25 +43,35 @@ _WHY = {
 
 class Stream:
     """The camera at `path`, running. It is asked for `size` (width, height) and `fps`, and these say what it gives;
-    `colour` how its YUV is meant, `pictures` are its buffers, YUYV (H, W, 2) each.
+    `colour` how its YUV is meant, `pictures` are its buffers, YUYV (H, W, 2) each. Without a `size` it is asked for the
+    one of those it offers that suits `network`, the size of a network's input.
 
     Raises Problem for a camera that cannot be used, and OSError.
     """
 
-    def __init__(self, path: str, size: Size = SIZE, fps: int = FPS):
+    def __init__(self, path: str, size: Optional[Size] = None, fps: int = FPS, network: Size = NETWORK):
         self._api = import_v4l2()
-        self.path, self.size, self.fps, self.colour = path, size, float(fps), BT601
+        self.path, self.fps, self.colour = path, float(fps), BT601
+        self._given, self._wanted_fps = size, fps
         self.pictures: List[np.ndarray] = []
         self._maps: List[mmap.mmap] = []
         self._running = False
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         try:
             self._check()
+            self.size = self.asked = self.choice(network)
             self._map(self._configure())
             self._start()
         except BaseException:
             self.close()
             raise
+
+    def choice(self, network: Size) -> Size:
+        """The size to ask this camera for, for a network's input of size `network`. `asked` is what was asked for."""
+        offered = [] if self._given else self._offers(network)
+        if offered:
+            return choose_size(offered, network, self._wanted_fps)
+        return self._given or (2 * NETWORK[0], 2 * NETWORK[1])
 
     def newest(self, stop: threading.Event, seconds: float) -> Any:
         """Wait for a picture: the newest filled v4l2_buffer, ours until `queue`. None after `seconds`, or once `stop`
@@ -112,15 +124,53 @@ class Stream:
             )
 
     def _formats(self) -> List[int]:
-        offered: List[int] = []
-        while True:
-            entry = self._api.v4l2_fmtdesc(index=len(offered), type=self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE)
+        kind = self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE
+        entries = self._listed("ENUM_FMT", lambda index: self._api.v4l2_fmtdesc(index=index, type=kind))
+        return [entry.pixelformat for entry in entries]
+
+    def _offers(self, network: Size) -> List[Offer]:
+        """The sizes of YUYV that the camera has; none where it does not say. Where it has all, those for `network`."""
+        api, yuyv = self._api, self._api.V4L2_PIX_FMT_YUYV
+        found: List[Size] = []
+        with contextlib.suppress(OSError):  # an older driver
+            for entry in self._listed(
+                "ENUM_FRAMESIZES", lambda index: api.v4l2_frmsizeenum(index=index, pixel_format=yuyv)
+            ):
+                if entry.type == api.V4L2_FRMSIZE_TYPE_DISCRETE:
+                    found.append((entry.discrete.width, entry.discrete.height))
+                else:  # the package's fields of these are in another order than the kernel's
+                    across, down = np.array((ctypes.c_uint32 * 9).from_buffer(entry)[3:]).reshape(2, 3).tolist()
+                    least, most, step = zip(across, down)
+                    found += steps(least, most, step, network)
+        return [Offer(size, self._rate(size)) for size in found if min(size) > 1]
+
+    def _rate(self, size: Size) -> Optional[float]:
+        """The highest rate at `size`, in frames per second. None where the camera does not say."""
+        api, yuyv = self._api, self._api.V4L2_PIX_FMT_YUYV
+
+        def entry(index: int) -> Any:
+            return api.v4l2_frmivalenum(index=index, pixel_format=yuyv, width=size[0], height=size[1])
+
+        rates = []
+        with contextlib.suppress(OSError):
+            for found in self._listed("ENUM_FRAMEINTERVALS", entry):
+                discrete = found.type == api.V4L2_FRMIVAL_TYPE_DISCRETE
+                interval = found.discrete if discrete else found.stepwise.min
+                if interval.numerator:
+                    rates.append(interval.denominator / interval.numerator)
+                if not discrete:
+                    break
+        return max(rates, default=None)
+
+    def _listed(self, name: str, entry: Callable[[int], Any]) -> Iterator[Any]:
+        """What the driver says to entry(0), entry(1), ... until it says that there is no more."""
+        for index in range(_MANY):
             try:
-                offered.append(self._ioctl("ENUM_FMT", entry).pixelformat)
+                yield self._ioctl(name, entry(index))
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
-                return offered
+                return
 
     def _configure(self) -> int:
         """Ask for YUYV, the size and the rate, and take what comes. Returns the bytes of a row."""

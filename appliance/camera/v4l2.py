@@ -7,12 +7,15 @@ import threading
 import time
 from typing import Any, Dict, Generator, List, NamedTuple, Optional
 
+from .. import config
 from ..errors import Problem
 from ..frames import Frame, Size
 from ..memory import Memory
 from .pictures import natural_key
-from .stream import FPS, SIZE, NotACamera, Stream, explained, import_v4l2
-from .yuyv import yuyv_to_rgb, yuyv_to_yuv
+from .sizes import described
+from .stream import FPS, NETWORK, NotACamera, Stream, explained, import_v4l2
+from .thin import Thinner
+from .yuyv import yuyv_to_rgb
 
 ALIAS = "/dev/reconet-camera"
 STALLED = 2.0  # seconds without a picture
@@ -28,34 +31,40 @@ class State(NamedTuple):
     given: str = ""
 
 
-class V4l2Camera:
-    """The first that works of `device`, /dev/reconet-camera and /dev/video*, asked for `size` (width, height) and fps.
+class Wanted(NamedTuple):
+    """What a camera is asked for: a device, None for the first; a size, None for the one that suits the network; frames
+    per second; and whether left and right are swapped."""
 
-    Frames are RGB of the camera's size, or, while `yuv_size` (width, height) is set and the camera gives at least twice
-    that, YUV of that size (yuyv_to_yuv), with `made_for` set to it. It may be set at any time. `state` may be read from
-    any thread; `fault` and `path` are those of `state`. A frame's memory is used again once nobody holds its pixels.
+    device: Optional[str] = None
+    size: Optional[Size] = None
+    fps: int = FPS
+    mirror: bool = False
+
+
+class V4l2Camera:
+    """The first that works of the device wanted, /dev/reconet-camera and /dev/video*.
+
+    Frames are YUV of `yuv_size` (width, height), the size of a network's input (thin.Thinner), with `made_for` set to
+    it; or, where that is None, RGB of the camera's size. Of (0, 0) they are empty: nobody looks at them. It may be set
+    at any time. `state` may be read from any thread; `fault` and `path` are those of `state`. A frame's memory is used
+    again once nobody holds its pixels.
     """
 
     live = True
     monotonic = True  # timestamps: when the light fell
 
-    def __init__(
-        self,
-        device: Optional[str] = None,
-        size: Size = SIZE,
-        fps: int = FPS,
-        yuv_size: Optional[Size] = None,
-    ):
+    def __init__(self, wanted: Optional[Wanted] = None, yuv_size: Optional[Size] = None):
         import_v4l2()
         self.yuv_size = yuv_size
         self.state = State()
         self._memory = Memory()
-        self.configure(device, size, fps)
+        self._thinner: Optional[Thinner] = None
+        self.configure(wanted or Wanted())
 
-    def configure(self, device: Optional[str], size: Size = SIZE, fps: int = FPS) -> None:
-        """Ask for another device, size or rate. Safe from any thread: the camera is opened again if they differ."""
-        self.fps = float(fps)
-        self._wanted = (device, size, fps)
+    def configure(self, wanted: Wanted) -> None:
+        """Ask for something else. Safe from any thread: the camera is opened again if it differs."""
+        self.fps = float(wanted.fps)
+        self._wanted = wanted
 
     @property
     def fault(self) -> Optional[str]:
@@ -69,12 +78,16 @@ class V4l2Camera:
         index, last, wait = 0, 0.0, BACKOFF[0]
         while not stop.is_set():
             wanted, devices = self._wanted, _devices()
+            network = self.yuv_size or NETWORK
             try:
-                with contextlib.closing(open_first(*wanted)) as stream, explained(stream.path):
-                    self.fps = stream.fps
-                    running = State(None, stream.path, "{}x{} at {:g} fps".format(*stream.size, stream.fps))
-                    self.state = running._replace(fault=self.state.fault)  # until there is a picture
+                with contextlib.closing(open_first(wanted, network)) as stream, explained(stream.path):
+                    self.fps, self._thinner = stream.fps, None
+                    self.state = State(self.state.fault, stream.path, given(stream))  # the fault, until a picture comes
                     while wanted == self._wanted:
+                        if self.yuv_size and self.yuv_size[0] and self.yuv_size != network:
+                            network = self.yuv_size
+                            if stream.choice(network) != stream.asked:
+                                break
                         buffer = self._newest(stream, stop, wait, devices)
                         if buffer is None:
                             wait = min(2 * wait, BACKOFF[1])
@@ -82,7 +95,7 @@ class V4l2Camera:
                         last = max(stream.timestamp(buffer), last + 1e-6)
                         frame = self._frame(stream, buffer.index, last, index)
                         stream.queue(buffer)
-                        self.state, wait = running, BACKOFF[0]
+                        self.state, wait = State(None, stream.path, given(stream, frame.made_for)), BACKOFF[0]
                         yield frame
                         index += 1
             except Problem as problem:
@@ -104,14 +117,35 @@ class V4l2Camera:
         return buffer
 
     def _frame(self, stream: Stream, buffer: int, timestamp: float, index: int) -> Frame:
-        size = self.yuv_size
-        if size and 2 * size[0] <= stream.size[0] and 2 * size[1] <= stream.size[1]:
-            pixels = self._memory.array((size[1], size[0], 3))
-            yuyv_to_yuv(stream.pictures[buffer], pixels, stream.colour.full_range)
-            return Frame(pixels, timestamp, index, "yuv", made_for=size)
-        pixels = self._memory.array((stream.size[1], stream.size[0], 3))
-        yuyv_to_rgb(stream.pictures[buffer], pixels, stream.colour)
-        return Frame(pixels, timestamp, index)
+        size, mirror = self.yuv_size, self._wanted.mirror
+        if size is None:
+            pixels = self._memory.array((stream.size[1], stream.size[0], 3))
+            yuyv_to_rgb(stream.pictures[buffer], pixels, stream.colour)
+            if mirror:
+                pixels[:] = pixels[:, ::-1].copy()
+            return Frame(pixels, timestamp, index)
+        pixels = self._memory.array((size[1], size[0], 3))
+        if pixels.size:
+            if self._thinner is None or self._thinner.network != size:
+                self._thinner = Thinner(stream.size, size, mirror, stream.colour.full_range)
+            self._thinner(stream.pictures[buffer], pixels)
+        return Frame(pixels, timestamp, index, "yuv", made_for=size)
+
+
+def as_configured(settings: config.Camera) -> Wanted:
+    """What the configuration's section [camera] asks for."""
+    return Wanted(
+        None if settings.device == "auto" else settings.device,
+        (settings.width, settings.height) if settings.width and settings.height else None,
+        settings.fps,
+        settings.mirror,
+    )
+
+
+def given(stream: Stream, network: Optional[Size] = None) -> str:
+    """What the camera gives, in words, and what `network` sees of it."""
+    text = "{}x{} at {:g} fps".format(*stream.size, stream.fps)
+    return f"{text}, {described(stream.size, network)}" if network and network[0] else text
 
 
 def _devices() -> List[str]:
@@ -127,8 +161,10 @@ def _rest(stop: threading.Event, seconds: float, devices: List[str]) -> bool:
     return False
 
 
-def open_first(device: Optional[str], size: Size = SIZE, fps: int = FPS) -> Stream:
-    """The first that works of `device`, the alias and all video devices. Raises Problem: why the first one does not."""
+def open_first(wanted: Wanted, network: Size = NETWORK) -> Stream:
+    """The first that works of the device wanted, the alias and all video devices. Raises Problem: why the first one
+    does not."""
+    device = wanted.device
     paths = ([device] if device else []) + glob.glob(ALIAS) + sorted(_devices(), key=natural_key)
     once: Dict[str, str] = {}
     problems: List[Problem] = []
@@ -137,7 +173,7 @@ def open_first(device: Optional[str], size: Size = SIZE, fps: int = FPS) -> Stre
     for path in once.values():
         try:
             with explained(path):
-                return Stream(path, size, fps)
+                return Stream(path, wanted.size, wanted.fps, network)
         except NotACamera as problem:
             problems += [problem] if path == device else []
         except Problem as problem:

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..colour import LUMA
+
 
 class Colour(NamedTuple):
     """How Y, U and V stand for a colour: the weights of red and blue in Y, and whether Y, U and V use all of 0..255.
@@ -11,16 +13,13 @@ class Colour(NamedTuple):
     In limited range Y is 16..235, and U and V are 16..240; U and V are around 128 in both.
     """
 
-    red: float = 0.299
-    blue: float = 0.114
+    red: float = LUMA[0]
+    blue: float = LUMA[2]
     full_range: bool = False
 
 
 BT601 = Colour()
 BT709 = Colour(0.2126, 0.0722)
-
-_LUMA = bytes(round(16 + y * 219 / 255) for y in range(256))
-_CHROMA = bytes(round(128 + (c - 128) * 224 / 255) for c in range(256))
 
 _BITS = 16  # behind the binary point
 _BAND = 16  # rows at a time, whose intermediate values stay in the processor's cache
@@ -33,7 +32,8 @@ def yuyv_to_rgb(yuyv: np.ndarray, out: np.ndarray, colour: Colour = BT601) -> No
     3.5), solved for R, G, B, in fixed point, rounded to nearest and clipped.
     """
     for top in range(0, len(yuyv), _BAND):
-        _convert(yuyv[top : top + _BAND], out[top : top + _BAND], colour)
+        # A copy first: of rows, in a driver's memory, which is probably not cached.
+        _convert(yuyv[top : top + _BAND].copy(), out[top : top + _BAND], colour)
 
 
 def _convert(yuyv: np.ndarray, out: np.ndarray, colour: Colour) -> None:
@@ -57,28 +57,6 @@ def _convert(yuyv: np.ndarray, out: np.ndarray, colour: Colour) -> None:
         value >>= _BITS
         np.clip(value, 0, 255, out=value)
         pairs[..., channel] = value
-
-
-def yuyv_to_yuv(yuyv: np.ndarray, out: np.ndarray, full_range: bool = False) -> None:
-    """Copy the centre of `yuyv` (H, W, 2), as small as `out` (h, w, 3) allows, to it as Y U V of limited range.
-
-    Every 2nd, 4th, 6th ... row and pixel is taken, the most that leaves h rows and w columns; 2 h <= H and 2 w <= W.
-    Strided copies of Y0 U V of a pair: no arithmetic, no memory, values as they were; but those of a `full_range`
-    camera go through a table.
-    """
-    height, width = yuyv.shape[:2]
-    rows, columns = out.shape[:2]
-    step = min(height // rows, width // columns) // 2 * 2
-    top, left = (height // step - rows) // 2 * step, (width // step - columns) // 2 * (step // 2)
-    cells = yuyv.reshape(height, width // 2, 4)[
-        top : top + rows * step : step, left : left + columns * (step // 2) : step // 2
-    ]
-    for channel, byte in enumerate((0, 1, 3)):
-        plane = cells[..., byte]
-        if full_range:
-            plane = np.frombuffer(plane.tobytes().translate(_LUMA if byte == 0 else _CHROMA), np.uint8)
-            plane = plane.reshape(rows, columns)
-        out[..., channel] = plane
 
 
 def _fixed(value: float) -> int:

@@ -15,6 +15,7 @@ from . import libdrm
 from .drm import INTERLACED, PREFERRED, Card, Connector
 from .holders import holders
 from .libdrm import Mode
+from .placing import UPRIGHT, Showing
 from .screen import PATIENCE, Screen
 
 BACKOFF = (0.5, 5.0)  # seconds between tries: the first, doubling to the last
@@ -29,18 +30,24 @@ class KmsDisplay:
 
     Without a monitor or a card, or while another program holds the card, it retries indefinitely. `fault` says in one
     line what is wrong and is None while all is well. It may also say that there is no mode of that size and another
-    one is used. A frame larger than the mode is cropped to its middle, a smaller one fills the screen as far as it can.
+    one is used. Frames fill the screen as `showing` says. `size` is that of the screen as it stands.
     One thread at a time may call the methods; `fault`, `size` and `mode` may be read from any thread.
     Raises Problem when libdrm is not installed.
     """
 
     formats = ("rgb", "bgrx")
 
-    def __init__(self, connector: str = "auto", size: Optional[Tuple[int, int]] = None, card: Optional[str] = None):
+    def __init__(
+        self,
+        connector: str = "auto",
+        size: Optional[Tuple[int, int]] = None,
+        card: Optional[str] = None,
+        showing: Showing = UPRIGHT,
+    ):
         libdrm.load()
         self.fault: Optional[str] = None
         self.flipped_at = 0.0  # when the latest frame came on the screen, on the clock of time.monotonic
-        self._wanted = (connector, size, card)
+        self._wanted, self._showing = (connector, size, card), showing
         self._screen: Optional[Screen] = None
         self._warning: Optional[str] = None
         self._wait, self._again, self._look = BACKOFF[0], 0.0, 0.0
@@ -48,9 +55,9 @@ class KmsDisplay:
 
     @property
     def size(self) -> Optional[Tuple[int, int]]:
-        """(width, height) of the mode in use; None while there is no display."""
+        """(width, height) of the screen as it stands; None while there is no display."""
         screen = self._screen  # read once: the thread that shows may close it at any time
-        return screen.mode.size if screen else None
+        return screen.size if screen else None
 
     @property
     def mode(self) -> Optional[str]:
@@ -125,7 +132,7 @@ class KmsDisplay:
 
     def _open(self) -> Screen:
         connector, size, card = self._wanted
-        screen, self._warning = open_first(connector, size, card)
+        screen, self._warning = open_first(connector, size, card, self._showing)
         self._screen, self._look = screen, time.monotonic() + _LOOK
         return screen
 
@@ -174,7 +181,9 @@ class Hotplug:
             self._socket = None
 
 
-def open_first(connector: str, size: Optional[Tuple[int, int]], card: Optional[str]) -> Tuple[Screen, Optional[str]]:
+def open_first(
+    connector: str, size: Optional[Tuple[int, int]], card: Optional[str], showing: Showing
+) -> Tuple[Screen, Optional[str]]:
     """The first screen that works, and what is not as wished. Raises Problem: why the first card does not."""
     paths = [card] if card else sorted(glob.glob("/dev/dri/card[0-9]*"), key=lambda path: (len(path), path))
     problems: List[Problem] = []
@@ -183,14 +192,16 @@ def open_first(connector: str, size: Optional[Tuple[int, int]], card: Optional[s
             with explained(path):
                 opened = Card(path)
             with explained(path, connector):
-                return open_screen(opened, connector, size)
+                return open_screen(opened, connector, size, showing)
         except Problem as problem:
             problems.append(problem)
     problems.sort(key=lambda problem: isinstance(problem, NotADisplay))
     raise problems[0] if problems else Problem("no display: there is no /dev/dri/card*: is its driver loaded?")
 
 
-def open_screen(card: Card, name: str, size: Optional[Tuple[int, int]]) -> Tuple[Screen, Optional[str]]:
+def open_screen(
+    card: Card, name: str, size: Optional[Tuple[int, int]], showing: Showing
+) -> Tuple[Screen, Optional[str]]:
     """The screen on the connector `name` of `card`, and what is not as wished. The card is closed on failure."""
     try:
         if not card.shows():
@@ -202,7 +213,7 @@ def open_screen(card: Card, name: str, size: Optional[Tuple[int, int]]) -> Tuple
     except BaseException:
         card.close()
         raise
-    return Screen(card, connector, mode), warning
+    return Screen(card, connector, mode, showing), warning
 
 
 def choose_connector(connectors: List[Connector], name: str, path: str) -> Connector:

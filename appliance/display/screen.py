@@ -2,56 +2,69 @@
 
 import contextlib
 import errno
-from functools import lru_cache
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from ..frames import Size
 from .drm import OVERLAY, PRIMARY, Buffer, Card, Connector, Plane
+from .enlarge import Enlarger
 from .libdrm import Crtc, Mode
+from .placing import UPRIGHT, Place, Placing, Showing, centred, enlargement, reduced
 
 PATIENCE = 1.0  # seconds that a flip may take
 _REFUSED = (errno.EINVAL, errno.ERANGE, errno.ENOSPC, errno.EOPNOTSUPP)
 
-Size = Tuple[int, int]
-
-
-class Place(NamedTuple):
-    """A part of the screen, in pixels."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
 
 class Layout(NamedTuple):
-    """How pictures of `size` get to their `place`: drawn into one of two buffers in turn, the first of `pair`, and
-    scaled by `plane`, or, without one, drawn `zoom` times as large into buffers as large as the screen. An overlay
-    lies on `black`."""
+    """How pictures of `size` get to their `place`. They are drawn into the first of the two buffers of `pair` and
+    scaled by `plane`, an overlay of which lies on `black`. Without a plane the buffers are as large as the screen, and
+    pictures are enlarged by `enlarger`, or averaged down where that is None.
+    """
 
     size: Size
+    placing: Placing
     place: Place
-    zoom: int
-    plane: Optional[Plane]
     pair: List[Buffer]
+    plane: Optional[Plane] = None
     black: Optional[Buffer] = None
+    enlarger: Optional[Enlarger] = None
+
+    def draw(self, picture: np.ndarray) -> None:
+        picture, pixels, place = self.placing.prepared(picture), self.pair[0].pixels, self.place
+        if self.plane:
+            pixels[:] = picture
+            return
+        out = pixels[place.top : place.top + place.height, place.left : place.left + place.width]
+        if self.enlarger:
+            self.enlarger(picture, out)
+        else:
+            out[:] = reduced(picture, (place.width, place.height))
+
+    @property
+    def scaling(self) -> str:
+        """What is done to pictures, in words."""
+        if self.plane:
+            return f"scaled by plane {self.plane.id}"
+        if self.enlarger:
+            return f"enlarged {float(self.enlarger.zoom):.3g}x"
+        return "reduced from {}x{} to {}x{}".format(*self.size, self.place.width, self.place.height)
 
 
 class Screen:
     """`connector` of `card`, driven with `mode`.
 
-    A picture fills the screen as far as its aspect ratio lets it, black around it. Where the card changes several
-    things at once (atomic commits) and a plane scales, the picture is drawn as it is and the plane does the rest; else
-    it is enlarged by whole numbers. Either way it is drawn into the one of two buffers that is not on the screen, a
-    flip shows that from the next refresh on, and nothing more is drawn until the kernel says that it does: so nothing
-    tears. (drmModeSetPlane scales on older cards too, but never says when it did.)
+    A picture fills the screen as `showing` says. Where the card changes several things at once (atomic commits) and a
+    plane scales, the picture is drawn as it is and the plane does the rest; else the CPU enlarges it. Either way it is
+    drawn into the one of two buffers that is not on the screen, a flip shows that from the next refresh on, and nothing
+    more is drawn until the kernel says that it does: so nothing tears. (drmModeSetPlane scales on older cards too, but
+    never says when it did.)
 
     Everything raises OSError; after that `close` is all that is left to do.
     """
 
-    def __init__(self, card: Card, connector: Connector, mode: Mode):
-        self.card, self.connector, self.mode = card, connector, mode
+    def __init__(self, card: Card, connector: Connector, mode: Mode, showing: Showing = UPRIGHT):
+        self.card, self.connector, self.mode, self.showing = card, connector, mode, showing
         self._crtc = connector.crtcs[0]
         self._saved: Optional[Crtc] = None
         self._buffers: List[Buffer] = []
@@ -71,21 +84,22 @@ class Screen:
     @property
     def scaling(self) -> str:
         """How pictures are scaled to the screen, in words. Safe from any thread."""
-        layout = self._layout
-        return f"scaled by plane {layout.plane.id}" if layout.plane else f"enlarged {layout.zoom}x"
+        turned = f", turned {self.showing.rotate} degrees" if self.showing.rotate else ""
+        return self._layout.scaling + turned
+
+    @property
+    def size(self) -> Size:
+        """(width, height) of the screen as it stands."""
+        return self.showing.upright(self.mode.size)
 
     def show(self, picture: np.ndarray) -> float:
-        """Put `picture`, uint32 (H, W) of 0x00RRGGBB, on the screen: its middle, if it is larger than the screen.
+        """Put `picture`, uint32 (H, W) of 0x00RRGGBB, on the screen.
 
-        Gives the time from which it is seen, on the clock of time.monotonic. Raises TimeoutError after `PATIENCE`.
+        Returns the time from which it is seen, on the clock of time.monotonic. Raises TimeoutError after `PATIENCE`.
         """
-        picture = middle(picture, self.mode.size)
-        size = picture.shape[::-1]
+        size = picture.shape[1], picture.shape[0]
         layout = self._layout if self._layout.size == size else self._arrange(size)
-        if layout.plane:
-            layout.pair[0].pixels[:] = picture
-        else:
-            enlarge(picture, layout.zoom, layout.pair[0].pixels, layout.place)
+        layout.draw(picture)
         try:
             ticket = self._flip(layout)
         except OSError as error:
@@ -120,17 +134,19 @@ class Screen:
 
     def _light(self) -> Layout:
         """Set the mode. The screen is black then."""
-        layout = self._enlarging(self.mode.size)
+        layout = self._by_cpu(self.size)
         self.card.set_crtc(self._crtc, layout.pair[1].id, self.connector.id, self.mode)
         return layout
 
     def _arrange(self, size: Size) -> Layout:
         """How to show pictures of `size`: by the first plane that does it."""
-        if size != self.mode.size and self._primary:
+        placing = Placing(size, self.mode.size, self.showing)
+        if placing.size != self.mode.size and self._primary:
             overlays = [plane for plane in self._planes if plane.kind == OVERLAY and above(plane, self._primary)]
-            pair, black = [self._buffer(size), self._buffer(size)], self._buffer(self.mode.size)
+            pair = [self._buffer(placing.size), self._buffer(placing.size)]
+            black = self._buffer(self.mode.size)
             for plane in overlays + [self._primary]:
-                layout = Layout(size, fitted(size, self.mode.size), 0, plane, pair, black)
+                layout = Layout(size, placing, placing.place, pair, plane, black)
                 try:
                     self.card.commit(self._state(layout, self._primary), test=True)
                     return layout
@@ -138,13 +154,16 @@ class Screen:
                     if error.errno not in _REFUSED:
                         raise
             self._free(pair + [black])
-        return self._enlarging(size)
+        return self._by_cpu(size)
 
-    def _enlarging(self, size: Size) -> Layout:
-        width, height = self.mode.size
-        zoom = min(width // size[0], height // size[1])
-        place = centred((zoom * size[0], zoom * size[1]), self.mode.size)
-        return Layout(size, place, zoom, None, [self._buffer(self.mode.size), self._buffer(self.mode.size)])
+    def _by_cpu(self, size: Size) -> Layout:
+        screen = self.mode.size
+        placing, pair = Placing(size, screen, self.showing), [self._buffer(screen), self._buffer(screen)]
+        zoom = enlargement(placing.size, screen, self.showing.cover)
+        if zoom < 1:
+            return Layout(size, placing, placing.place, pair)
+        enlarger = Enlarger(placing.size, zoom, screen)
+        return Layout(size, placing, centred(enlarger.out_size, screen), pair, enlarger=enlarger)
 
     def _flip(self, layout: Layout) -> int:
         if not self._primary:
@@ -157,7 +176,7 @@ class Screen:
         """The properties that show `layout`."""
         shown = layout.plane or primary
         place = layout.place if layout.plane else Place(0, 0, *self.mode.size)
-        state = self._on(shown, layout.pair[0], layout.size if layout.plane else self.mode.size, place)
+        state = self._on(shown, layout.pair[0], layout.placing.size if layout.plane else self.mode.size, place)
         if layout.black and shown is not primary:
             state.update(self._on(primary, layout.black, self.mode.size, Place(0, 0, *self.mode.size)))
         before = self._layout.plane
@@ -205,42 +224,3 @@ def above(plane: Plane, other: Plane) -> bool:
     unknown = (0, None)
     mine, its = plane.properties.get("zpos", unknown)[1], other.properties.get("zpos", unknown)[1]
     return mine is None or its is None or mine > its
-
-
-def centred(size: Size, screen: Size) -> Place:
-    return Place((screen[0] - size[0]) // 2, (screen[1] - size[1]) // 2, *size)
-
-
-def fitted(size: Size, screen: Size) -> Place:
-    """The largest place for a picture of `size`, in even numbers of pixels: not every card does others."""
-    (width, height), (across, down) = size, screen
-    if across * height <= down * width:
-        down = max(2, across * height // width)
-    else:
-        across = max(2, down * width // height)
-    return centred((across // 2 * 2, down // 2 * 2), screen)
-
-
-def middle(picture: np.ndarray, screen: Size) -> np.ndarray:
-    """As much of the middle of `picture` (H, W) as there is room for on `screen` (width, height)."""
-    top, left = max(0, picture.shape[0] - screen[1]) // 2, max(0, picture.shape[1] - screen[0]) // 2
-    return picture[top : top + screen[1], left : left + screen[0]]
-
-
-def enlarge(picture: np.ndarray, zoom: int, out: np.ndarray, place: Place) -> None:
-    """Write `picture` (H, W), every pixel as a square of `zoom` by `zoom`, to `place` of `out`."""
-    out = out[place.top : place.top + place.height, place.left : place.left + place.width]
-    wide = picture
-    if zoom > 1:
-        # Rows are put together in ordinary memory: a card's is quick only when written from left to right.
-        wide = _rows(picture.shape[0], place.width)
-        for column in range(zoom):
-            wide[:, column::zoom] = picture
-    for row in range(zoom):
-        out[row::zoom] = wide
-
-
-@lru_cache(maxsize=1)
-def _rows(height: int, width: int) -> np.ndarray:
-    """Memory for a picture, the same each time: one screen shows one picture at a time."""
-    return np.empty((height, width), np.uint32)

@@ -1,7 +1,7 @@
 """Exposure normalisation: bring every frame to the same brightness, contrast and colourfulness before the network.
 
 It gives back, outside the network, much of what instance normalisation did inside it. All values are in [0, 1]
-unless they are called bytes; Y is luma, U = (B - Y) / 1.772 and V = (R - Y) / 1.402, within -0.5..0.5 (BT.601).
+unless they are called bytes; Y, U and V are those of colour.py.
 """
 
 import math
@@ -10,7 +10,8 @@ from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..frames import LUMA, RGB_TO_YUV, YUV_BLACK, YUV_STEPS, mix
+from ..colour import LUMA
+from ..frames import RGB_TO_YUV, YUV_BLACK, YUV_STEPS, mix
 
 GAINS, CHROMA_GAINS = (0.5, 3.0), (0.2, 4.0)
 # Below the first standard deviation of luma, or RMS of chroma, a frame is not brought to the target; from the second on
@@ -71,7 +72,7 @@ def _statistics(samples: np.ndarray) -> Statistics:
     for channel in samples.reshape(3, -1):
         channel = channel.astype(np.float64)  # exact for whole numbers, sums and squares too
         sums.append(channel.sum().item())
-        squares.append(channel.dot(channel).item())
+        squares.append(np.einsum("i,i", channel, channel).item())  # not dot: BLAS would take threads for it
     variance = max(count * squares[0] - sums[0] ** 2, 0) / count**2
     chroma = (squares[1] / steps[1] ** 2 + squares[2] / steps[2] ** 2) / 2 / count
     noise = _noise(samples)
@@ -152,7 +153,7 @@ def expose(
     elif curve.chroma_gain == curve.gain:
         _apply_table(frame, _table(curve.gain, 0, 255 * curve.offset, 0, 255, flip), out)
     else:
-        matrix = curve.chroma_gain * np.eye(3) + (curve.gain - curve.chroma_gain) * LUMA
+        matrix = curve.chroma_gain * np.eye(3) + (curve.gain - curve.chroma_gain) * np.array(LUMA)
         mix(frame, matrix, np.full(3, 255 * curve.offset), out)
         if flip:
             out ^= np.uint8(flip)

@@ -9,7 +9,7 @@ The averages work in place, on words of eight bytes: with the lowest bit of ever
 """
 
 from functools import lru_cache
-from typing import List, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ _BAND = 3  # rows of blocks that are averaged in one go
 _WORDS = [np.dtype(word) for word in (np.uint8, np.uint64)]
 _EVEN = {word: word.type(0xFEFEFEFEFEFEFEFE & np.iinfo(word).max) for word in _WORDS}
 _ONE = {word: word.type(1) for word in _WORDS}
+_FORGOTTEN = 30  # frames in a row that nobody drew: then nothing is left of the one before them
 _KEPT = (0.0, 0.5, 0.75, 0.875)
 
 
@@ -135,35 +136,57 @@ class Average:
                 old ^= difference
 
 
+class Judged(NamedTuple):
+    """The number of a frame, its (width, height), and what moved (Motion.judge) since the frame that was drawn last;
+    None: all of it."""
+
+    number: int
+    size: Tuple[int, int]
+    blocks: Optional[np.ndarray]
+
+
 class Stillness:
-    """Both averages of a film, of what the network sees and of what it draws."""
+    """Both averages of a film, of what the network sees and of what it draws.
+
+    One thread may call `before` while another calls `behind`. A frame that is never drawn is not lost: what moved in it
+    counts as having moved in the next one that is.
+    """
 
     def __init__(self, stillness: float, channel: int = 0):
         """See Motion and Average."""
         self._motion = Motion(channel)
         # More of what is seen would take more time than it takes flicker away.
         self._seen, self._drawn = Average(min(stillness, 0.5)), Average(stillness)
-        self._blocks: Optional[np.ndarray] = None
-        self._size = (0, 0)
+        self._number, self._latest_drawn = 0, 0
+        self._since: List[Judged] = []  # frames that came after the one that was drawn last
 
-    def before(self, frame: np.ndarray, jumped: bool = False) -> np.ndarray:
-        """What the network should see of a frame, uint8 (H, W, 3). `jumped`: the ones before it say nothing of it."""
-        average, self._size = self._seen.picture, (frame.shape[1], frame.shape[0])
-        if jumped or average is None or average.shape != frame.shape:
-            self._blocks = None
-        else:
-            self._blocks = self._motion.judge(frame, average)
-        return self._seen.update(frame, self._blocks, self._size)
+    def before(self, frame: np.ndarray, jumped: bool = False) -> Tuple[np.ndarray, Judged]:
+        """What the network should see of a frame, uint8 (H, W, 3), until the next call, and what `behind` takes.
 
-    def behind(self, picture: np.ndarray) -> np.ndarray:
-        """What to show of the picture that was drawn of the latest frame."""
-        return self._drawn.update(picture, self._blocks, self._size)
+        `jumped`: the frames before it say nothing of it.
+        """
+        average, size, blocks = self._seen.picture, (frame.shape[1], frame.shape[0]), None
+        if not jumped and average is not None and average.shape == frame.shape:
+            blocks = self._motion.judge(frame, average)
+        self._number += 1
+        self._since = [judged for judged in self._since if judged.number > self._latest_drawn]
+        self._since = self._since[-_FORGOTTEN:] + [Judged(self._number, size, blocks)]
+        every = [judged.blocks for judged in self._since]
+        known = [each for each in every if each is not None]
+        moved = np.max(known, axis=0) if len(known) == len(every) <= _FORGOTTEN else None
+        return self._seen.update(frame, blocks, size), Judged(self._number, size, moved)
+
+    def behind(self, picture: np.ndarray, judged: Judged) -> np.ndarray:
+        """What to show of the picture that was drawn of a frame."""
+        self._latest_drawn = judged.number
+        return self._drawn.update(picture, judged.blocks, judged.size)
 
     def reset(self) -> None:
-        """Forget the past: the next frame counts whole."""
+        """Forget the past: the next frame counts whole. Neither thread may be at work."""
         self._motion.reset()
         self._seen.reset()
         self._drawn.reset()
+        self._since = []
 
 
 @lru_cache(maxsize=4)

@@ -1,26 +1,36 @@
 """A style at work: frame in, stylised frame out, on buffers that are allocated once."""
 
 import time
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import Problem
 from ..frames import BLACK, converted, cover
+from ..memory import Memory
 from ..parts import Interpreter, Style
 from .exposure import ExposureMeter, expose, grain
 from .interpreter import Runtime, runtimes
 from .stages import NearestUpsampling, PixelShuffle
-from .stillness import Stillness
+from .stillness import Judged, Stillness
 from .strips import Strip, strips_of
 
 _SIGN_BIT = np.uint8(0x80)
+
+
+class Prepared(NamedTuple):
+    """A frame as the network takes it, byte for byte: uint8 (h, w, 3), with its border; and what moves in it."""
+
+    pixels: np.ndarray
+    judged: Optional[Judged]
 
 
 class Stylizer:
     """Runs the first plan of `bundle` that works here (or the one named `plan`), on the best runtime or the one named.
 
     `prefer` names a plan to try before the others.
+    `size` (width, height) is the picture's, for which the networks are built. Without it they are taken as they are
+    stored or, on an Edge TPU, compiled.
     `stillness` is how much of a picture stays where nothing moves, see stillness.py; 0 leaves every frame to itself.
     `threads` is for the CPU, 0 means one per CPU. `reference` asks for the plain kernels, the same bits everywhere.
     Every candidate proves itself with a trial run. Raises Problem when none passes.
@@ -38,6 +48,7 @@ class Stylizer:
         threads: int = 0,
         reference: bool = False,
         prefer: Optional[str] = None,
+        size: Optional[Tuple[int, int]] = None,
         stillness: float = 0.0,
     ):
         manifest = bundle.manifest
@@ -49,28 +60,34 @@ class Stylizer:
         here = [r for r in runtimes(threads, reference) if runtime in (None, r.name)]
         if not here:
             raise Problem(f"the runtime {runtime!r} is not on this machine: leave it out to take the best one")
+        if size is not None:
+            bundle.check_size(size)
         self.bundle = bundle
-        self.input_size = (manifest.input.width, manifest.input.height)
-        self.output_size = (manifest.output.width, manifest.output.height)
         self.input_format, self.output_format = manifest.input.pixels, manifest.output.pixels
         self.channels = manifest.output.channels
         self.stage_ms: List[Tuple[str, float]] = []
+        self._memory = Memory()
         self._border, exposure = manifest.input.border, manifest.input.exposure
         self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
         # In RGB, green comes closest to luma.
         self._stillness = Stillness(stillness, int(self.input_format == "rgb")) if stillness else None
         self._grained = 1.0
-        self._exposed = np.empty(self.input_size[::-1] + (3,) if stillness else 0, np.uint8)
-        self._choose(plans, here)
+        self._choose(plans, here, size)
 
-    def _choose(self, plans: Sequence[Any], here: List[Runtime]) -> None:
+    def _choose(self, plans: Sequence[Any], here: List[Runtime], size: Optional[Tuple[int, int]]) -> None:
         failures = []
         for runtime in here:
             for plan in plans:
-                if runtime.device == "TPU" and not plan.compiled:
+                at = size or self.bundle.stored_size(plan, runtime.device)
+                if runtime.device == "TPU" and not self.bundle.compiled(plan, at):
                     continue
                 try:
-                    self._steps, self._shuffle = _load(plan, runtime, self.bundle)
+                    self.input_size, self.output_size = at, self.bundle.manifest.output_size(at)
+                    self._exposed = np.empty(at[::-1] + (3,) if self._stillness else 0, np.uint8)
+                    segments = (self.bundle.compiled if runtime.device == "TPU" else self.bundle.build)(plan, at)
+                    self._steps, self._shuffle = _load(plan, runtime, segments, self.bundle.reach)
+                    # Remembered: a view of the tensor must not exist while the network runs.
+                    self._input = _end_of(self._steps[0].input())
                     self._trial_run()
                 except Exception as error:  # whatever a runtime raises on a model that it cannot run
                     failures.append(f"plan {plan.name} on {runtime}: {str(error) or repr(error)}")
@@ -97,18 +114,54 @@ class Stylizer:
 
     def stylize(self, frame: np.ndarray, out: np.ndarray) -> None:
         """Stylise `frame`, uint8 (H, W, 3) of `input_size` and `input_format`, into `out`, uint8 (H, W, channels) of
-        `output_size` and `output_format`.
+        `output_size` and `output_format`: `prepare` and `run`.
         """
         clock = _Laps()
-        self._fill(frame, self._steps[0].input())
+        prepared = self.prepare(frame)
+        clock.lap("input")
+        self._run(prepared, out, clock)
+
+    def prepare(self, frame: np.ndarray) -> "Prepared":
+        """What `run` takes for `frame` (see `stylize`).
+
+        For frames in their order. One thread may prepare them while another one runs the network; of those prepared
+        some may never be run.
+        """
+        shape, flip = self._input
+        pixels = self._memory.array(shape)
+        inside, judged = pixels, None
+        if self._border:
+            inside = _inside(pixels, self._border, np.array(BLACK[self.input_format], np.uint8) ^ flip)
+        if self._stillness:
+            jumped = False
+            if self._meter:
+                curve = self._meter.update(frame)
+                if abs(curve.gain - self._grained) > 0.4:  # not at every breath: another grain is another picture
+                    self._grained = curve.gain
+                expose(frame, curve, self._exposed, self.input_format, 0, grain(frame.shape[:2], self._grained))
+                frame, jumped = self._exposed, self._meter.jumped
+            frame, judged = self._stillness.before(frame, jumped)
+            np.bitwise_xor(frame, flip, out=inside)
+        elif self._meter is None:
+            np.bitwise_xor(frame, flip, out=inside)
+        else:
+            expose(frame, self._meter.update(frame), inside, self.input_format, int(flip))
+        return Prepared(pixels, judged)
+
+    def run(self, prepared: "Prepared", out: np.ndarray) -> None:
+        """Draw what `prepare` returned into `out`, uint8 (H, W, channels) of `output_size` and `output_format`."""
+        self._run(prepared, out, _Laps())
+
+    def _run(self, prepared: "Prepared", out: np.ndarray, clock: "_Laps") -> None:
+        np.copyto(self._steps[0].input().view(np.uint8), prepared.pixels)
         clock.lap("input")
         before = None
         for step in self._steps:
             step.run(before, clock)
             before = step
         drawn = self._steps[-1].output()
-        if self._stillness:
-            drawn = self._stillness.behind(_as_bytes(drawn))
+        if self._stillness and prepared.judged:
+            drawn = self._stillness.behind(_as_bytes(drawn), prepared.judged)
         if self._shuffle:
             last, shuffle = self._shuffle
             if drawn.dtype == np.int8:
@@ -127,25 +180,6 @@ class Stylizer:
         out = np.empty((height, width, self.channels), np.uint8)
         self.stylize(converted(cover(picture, self.input_size), "rgb", self.input_format), out)
         return converted(out, self.output_format, "rgb")
-
-    def _fill(self, frame: np.ndarray, tensor: np.ndarray) -> None:
-        flip = _SIGN_BIT if tensor.dtype == np.int8 else np.uint8(0)
-        if self._border:
-            tensor = _inside(tensor, self._border, np.array(BLACK[self.input_format], np.uint8) ^ flip)
-        if self._stillness:
-            jumped = False
-            if self._meter:
-                curve = self._meter.update(frame)
-                if abs(curve.gain - self._grained) > 0.4:  # not at every breath: another grain is another picture
-                    self._grained = curve.gain
-                expose(frame, curve, self._exposed, self.input_format, 0, grain(frame.shape[:2], self._grained))
-                frame, jumped = self._exposed, self._meter.jumped
-            frame = self._stillness.before(frame, jumped)
-            np.bitwise_xor(frame, flip, out=tensor.view(np.uint8))
-        elif self._meter is None:
-            _copy_bytes(frame, tensor)
-        else:
-            expose(frame, self._meter.update(frame), tensor.view(np.uint8), self.input_format, flip)
 
 
 class _Step:
@@ -193,12 +227,12 @@ class _Step:
 
 
 def _load(
-    plan: Any, runtime: Runtime, bundle: Style
+    plan: Any, runtime: Runtime, segments: Sequence[bytes], reach_of: Callable[[str], Optional[int]]
 ) -> "Tuple[List[_Step], Optional[Tuple[np.ndarray, PixelShuffle]]]":
     """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, the shuffle)."""
     steps: List[_Step] = []
     shuffle: Optional[Tuple[np.ndarray, PixelShuffle]] = None
-    factor = 1
+    factor, networks = 1, iter(segments)
     for stage in plan.stages:
         if hasattr(stage, "shuffle"):
             shape = steps[-1].output().shape
@@ -207,24 +241,28 @@ def _load(
         if hasattr(stage, "factor"):
             factor *= stage.factor
             continue
-        name = stage.edgetpu if runtime.device == "TPU" else stage.segment
-        reach = bundle.reach(name) if steps and runtime.unrolls else None
+        network = next(networks)
+        reach = reach_of(stage.segment) if steps and runtime.unrolls else None
         height, width = steps[-1].output().shape[:2] if steps else (0, 0)
         upsample = NearestUpsampling(height, width, factor) if steps else None
         height *= factor
         rows, strips = (0, ()) if reach is None else strips_of(height, reach)
-        interpreter = runtime.load(bundle.files[name], rows) if strips else runtime.load(bundle.files[name])
-        steps.append(_Step(name, interpreter, upsample, strips, height))
+        interpreter = runtime.load(network, rows) if strips else runtime.load(network)
+        steps.append(_Step(stage.segment, interpreter, upsample, strips, height))
         factor = 1
     return steps, shuffle
 
 
-def _inside(tensor: np.ndarray, border: int, colour: np.ndarray) -> np.ndarray:
-    """What is inside the border of a tensor (H, W, C), after the border got its colour (C,), uint8."""
-    pixels = tensor.view(np.uint8)
+def _end_of(tensor: np.ndarray) -> Tuple[Tuple[int, ...], np.uint8]:
+    """The shape of an end of the network, and what its bytes are XORed with to be those of pixels."""
+    return tensor.shape, _SIGN_BIT if tensor.dtype == np.int8 else np.uint8(0)
+
+
+def _inside(pixels: np.ndarray, border: int, colour: np.ndarray) -> np.ndarray:
+    """What is inside the border of uint8 `pixels` (H, W, C), after the border got its colour (C,)."""
     for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
         pixels[edge] = colour
-    return tensor[border:-border, border:-border]
+    return pixels[border:-border, border:-border]
 
 
 def _as_bytes(tensor: np.ndarray) -> np.ndarray:

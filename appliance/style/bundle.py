@@ -9,13 +9,13 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Optional, Union
+from typing import Any, BinaryIO, Dict, List, Optional, Tuple, Union
 
 from ..errors import BundleError
 from ..files import replacing
-from . import archive, tflite
+from . import archive, sizes, tflite
 from .check import check_files
-from .manifest import Manifest, build, parse
+from .manifest import Manifest, Plan, Size, build, parse
 
 SUFFIX = ".reconet"
 MAX_BYTES = 64 << 20
@@ -43,8 +43,35 @@ class Bundle:
         return self.manifest.name
 
     def reach(self, segment: str) -> Optional[int]:
-        """From how many rows above and below it a row of the segment's output is made, see tflite.reach."""
+        """From how many rows above and below it a row of the segment's output is made; see tflite.reach."""
         return tflite.reach(self.files[segment])
+
+    def check_size(self, size: Size) -> None:
+        """Raise Problem, which names the nearest sizes, unless the style can be built for `size`."""
+        sizes.check(self.manifest, size)
+
+    def build(self, plan: Plan, size: Optional[Size] = None) -> List[bytes]:
+        """The plan's segments for the CPU, in order, for pictures of `size` (default: as they are stored).
+
+        Raises Problem as check_size does.
+        """
+        return sizes.build(self.manifest, self.files, plan, size)
+
+    def compiled(self, plan: Plan, size: Size) -> List[bytes]:
+        """The plan's segments for the Edge TPU, in order; [] where it is not compiled for pictures of `size`."""
+        return [self.files[name] for name in self.manifest.compiled(plan).get(size, [])]
+
+    def stored_size(self, plan: Plan, device: str) -> Size:
+        """The size of picture for which the plan's segments for `device` are stored.
+
+        Where they are compiled for others only, it is the widest of those.
+        """
+        compiled = self.manifest.compiled(plan) if device == "TPU" else {}
+        return self.manifest.size if self.manifest.size in compiled else max(compiled, default=self.manifest.size)
+
+    def candidates(self, aspect: Tuple[int, int], least: Size = (160, 90), most: Size = (1920, 1080)) -> List[Size]:
+        """Sizes worth a try for a view of `aspect`, the largest first; see sizes.candidates."""
+        return sizes.candidates(self.manifest, aspect, least, most)
 
 
 def read(path: Union[str, Path]) -> Bundle:

@@ -1,37 +1,82 @@
 """Whether the segments of a bundle fit together and fit what the manifest promises."""
 
-from typing import Dict, Tuple, Union
+from dataclasses import replace
+from functools import lru_cache
+from typing import Callable, Dict, List, Tuple
 
 from ..errors import BundleError
 from . import tflite
-from .manifest import Input, Manifest, Output, Plan, Shuffle, Upsample
+from .manifest import Manifest, Plan, Shuffle, Size, Upsample, size_name
+from .resize import Plane, Resizable
+from .sizes import segment_planes
 
 # Real value of a pixel: byte / 255 on the way in; tanh, so (byte - 128) / 128, on the way out.
 # As int8 both are the byte with its top bit flipped.
 _INPUT_QUANTIZATION = {"int8": (1 / 255, -128), "uint8": (1 / 255, 0)}
 _OUTPUT_QUANTIZATION = {"int8": (1 / 128, 0), "uint8": (1 / 128, 128)}
 
+Quantization = Dict[str, Tuple[float, int]]  # scale and zero-point by type
 Ends = Tuple[tflite.Tensor, tflite.Tensor]
 
 
 def check_files(manifest: Manifest, files: Dict[str, bytes]) -> None:
-    """Raise BundleError unless every plan is a chain that runs from the manifest's input to its output."""
+    """Raise BundleError unless every plan is a chain that runs from the manifest's input to output, for each size."""
     preview = files.get("preview.jpg")
     if preview is None:
         raise BundleError("preview.jpg is missing: export the style again")
     if not (preview.startswith(b"\xff\xd8\xff") and preview.endswith(b"\xff\xd9")):
         raise BundleError("preview.jpg is not a JPEG picture")
-    segments: Dict[str, Ends] = {}
+
+    @lru_cache(maxsize=None)
+    def ends(name: str) -> Ends:
+        return _ends(name, files[name])
+
+    network = lru_cache(maxsize=None)(lambda name: Resizable(files[name]))
+
+    @lru_cache(maxsize=None)
+    def output(name: str, plane: Plane) -> Plane:
+        try:
+            return network(name).output(plane)
+        except BundleError as error:
+            raise BundleError(f"{name}: {error}") from None
+
     for plan in manifest.plans:
+        compiled = manifest.compiled(plan)
+        for name in [name for stage in plan.segments for name in (stage.segment, stage.edgetpu) if name] + [
+            name for names in compiled.values() for name in names
+        ]:
+            if name not in files:
+                raise BundleError(f"plan {plan.name} needs {name}, which is not in the bundle")
+        stored = [ends(stage.segment) for stage in plan.segments]
+        _check_chain(plan, stored, manifest, manifest.size)
         for stage in plan.segments:
-            for name in filter(None, (stage.segment, stage.edgetpu)):
-                if name not in files:
-                    raise BundleError(f"plan {plan.name} needs {name}, which is not in the bundle")
-                if name not in segments:
-                    segments[name] = _ends(name, files[name])
-            if stage.edgetpu and segments[stage.edgetpu] != segments[stage.segment]:
+            if stage.edgetpu and ends(stage.edgetpu) != ends(stage.segment):
                 raise BundleError(f"{stage.edgetpu} and {stage.segment} have different ends: compile it again")
-        _check_chain(plan, segments, manifest)
+        sizes = dict(compiled) if manifest.format > 1 else {}
+        if manifest.sizes:
+            # Sides grow in proportion at multiples of the stride, so one more proves the rest.
+            stride = manifest.sizes.stride
+            sizes.setdefault((manifest.size[0] + stride, manifest.size[1] + stride), [])
+        for size, names in sizes.items():
+            built = stored if size == manifest.size else _built(plan, stored, manifest, size, output)
+            _check_chain(plan, built, manifest, size)
+            for name, segment, wanted in zip(names, plan.segments, built):
+                if ends(name) != wanted:
+                    raise BundleError(
+                        f"{name} and {segment.segment} for {size_name(size)} have different ends: compile it again"
+                    )
+
+
+def _built(
+    plan: Plan, stored: List[Ends], manifest: Manifest, size: Size, output: Callable[[str, Plane], Plane]
+) -> List[Ends]:
+    """The ends that the plan's segments have when they are built for `size`."""
+
+    def resized(tensor: tflite.Tensor, plane: Plane) -> tflite.Tensor:
+        return replace(tensor, shape=(1,) + plane + tensor.shape[3:])
+
+    planes = segment_planes(manifest, plan, size, output)
+    return [(resized(takes, before), resized(gives, after)) for (takes, gives), (before, after) in zip(stored, planes)]
 
 
 def _ends(name: str, data: bytes) -> Ends:
@@ -59,24 +104,27 @@ def _ends(name: str, data: bytes) -> Ends:
     return model.inputs[0], model.outputs[0]
 
 
-def _check_chain(plan: Plan, segments: Dict[str, Ends], manifest: Manifest) -> None:
-    first, _ = segments[plan.stages[0].segment]
-    _check_end(plan.name, "input", first, manifest.input, _INPUT_QUANTIZATION, manifest.input.border)
+def _check_chain(plan: Plan, segments: List[Ends], manifest: Manifest, size: Size) -> None:
+    """Raise BundleError unless segments of these ends run from a picture of `size` to its output."""
+    first, rest, border = segments[0][0], iter(segments), manifest.input.border
+    width, height = size
+    shape = (1, height + 2 * border, width + 2 * border, manifest.input.channels)
+    _check_end(plan.name, "input", first, shape, manifest.input.pixels, _INPUT_QUANTIZATION)
     tensor, before = first, "input"
     for number, stage in enumerate(plan.stages, 1):
         if isinstance(stage, Upsample):
             _, height, width, channels = tensor.shape
             shape = (1, height * stage.factor, width * stage.factor, channels)
-            tensor, before = tflite.Tensor(shape, tensor.dtype, tensor.scale, tensor.zero_point), f"stage {number}"
+            tensor, before = replace(tensor, shape=shape), f"stage {number}"
             continue
         if isinstance(stage, Shuffle):
             _, height, width, channels = tensor.shape
             shape = (1, height * stage.factor, width * stage.factor, channels // stage.factor**2)
             if channels % stage.factor**2:
                 raise BundleError(f"plan {plan.name}: {channels} channels cannot be shuffled by {stage.factor}")
-            tensor = tflite.Tensor(shape, tensor.dtype, tensor.scale, tensor.zero_point)
+            tensor = replace(tensor, shape=shape)
             continue
-        takes_tensor, gives_tensor = segments[stage.segment]
+        takes_tensor, gives_tensor = next(rest)
         for what in ("shape", "dtype", "scale", "zero_point"):
             gives, takes = getattr(tensor, what), getattr(takes_tensor, what)
             if gives != takes:
@@ -86,17 +134,18 @@ def _check_chain(plan: Plan, segments: Dict[str, Ends], manifest: Manifest) -> N
                     f"{stage.segment} takes {takes}: cut the segments from one network"
                 )
         tensor, before = gives_tensor, stage.segment
-    _check_end(plan.name, "output", tensor, manifest.output, _OUTPUT_QUANTIZATION)
+    width, height = manifest.output_size(size)
+    shape = (1, height, width, manifest.output.channels)
+    _check_end(plan.name, "output", tensor, shape, manifest.output.pixels, _OUTPUT_QUANTIZATION)
 
 
 def _check_end(
-    plan: str, end: str, tensor: tflite.Tensor, promised: Union[Input, Output], quantization, border: int = 0
+    plan: str, end: str, tensor: tflite.Tensor, shape: Tuple[int, ...], pixels: str, quantization: Quantization
 ) -> None:
-    shape = (1, promised.height + 2 * border, promised.width + 2 * border, promised.channels)
     if tensor.shape != shape:
         raise BundleError(
             f"plan {plan}: the network's {end} is {_shape(tensor.shape)} but the manifest says "
-            f"{_shape(shape)} ({promised.pixels})"
+            f"{_shape(shape)} ({pixels})"
         )
     scale, zero_point = quantization[tensor.dtype]
     if abs(tensor.scale - scale) > 1e-4 * scale or tensor.zero_point != zero_point:
@@ -106,5 +155,5 @@ def _check_end(
         )
 
 
-def _shape(shape) -> str:
+def _shape(shape: Tuple[int, ...]) -> str:
     return "x".join(str(size) for size in shape)

@@ -1,19 +1,23 @@
 """manifest.json: what a style bundle says about itself."""
 
-from typing import Any, Dict, List, Optional, Union
+from collections import Counter
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 from typing_extensions import Annotated, Literal
 
 from ..errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
 # Thirty times what the trainer writes. Each fault in it costs a kilobyte before the first is told.
 MAX_BYTES = 128 << 10
 
+Size = Tuple[int, int]  # width, height
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
-Size = Annotated[int, Field(ge=8, le=4096)]
+Side = Annotated[int, Field(ge=8, le=4096)]
+SizeName = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}x[1-9][0-9]{0,3}$")]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -32,12 +36,12 @@ class Exposure(_Section):
 
 
 class Input(_Section):
-    """What the network sees: width and height in pixels; real value = byte / 255. It reads `border` more pixels on all
+    """What the network takes: width and height in pixels; real value = byte / 255. It reads `border` more pixels on all
     four sides, which are black.
     """
 
-    width: Size
-    height: Size
+    width: Side
+    height: Side
     pixels: Literal["rgb", "yuv"]
     border: Annotated[int, Field(ge=0, le=16)] = 0
     exposure: Optional[Exposure] = None
@@ -50,8 +54,8 @@ class Input(_Section):
 class Output(_Section):
     """What the network gives: width and height in pixels; a tanh, byte = 128 * (1 + real value)."""
 
-    width: Size
-    height: Size
+    width: Side
+    height: Side
     pixels: Literal["rgb", "bgrx"]
 
     @property
@@ -59,8 +63,16 @@ class Output(_Section):
         return 4 if self.pixels == "bgrx" else 3
 
 
+class Sizes(_Section):
+    """For which pictures the networks can be built: width and height are multiples of `stride` from `min` to `max`."""
+
+    stride: Annotated[int, Field(ge=1, le=64)]
+    min: Side
+    max: Side
+
+
 class Segment(_Section):
-    """A piece of the network: `segment` for the CPU and, where compiled, `edgetpu` for the Edge TPU."""
+    """A piece of the network: `segment` for the CPU and, in format 1 and where compiled, `edgetpu` for the Edge TPU."""
 
     segment: FileName
     edgetpu: Optional[FileName] = None
@@ -96,10 +108,13 @@ Stage = Annotated[
 
 
 class Plan(_Section):
-    """One way to run the network: its stages in order."""
+    """One way to run the network: its stages in order. `edgetpu` has, by the size of picture, the files that were
+    compiled together, one a segment (format 2).
+    """
 
     name: Name
     stages: Annotated[List[Stage], Field(min_length=1, max_length=64)]
+    edgetpu: Optional[Dict[SizeName, Annotated[List[FileName], Field(min_length=1)]]] = None
 
     @property
     def segments(self) -> List[Segment]:
@@ -107,8 +122,8 @@ class Plan(_Section):
 
     @property
     def compiled(self) -> bool:
-        """Whether every segment has a file for the Edge TPU."""
-        return all(segment.edgetpu for segment in self.segments)
+        """Whether every segment has a file for the Edge TPU, for one size or more."""
+        return bool(self.edgetpu) or all(segment.edgetpu for segment in self.segments)
 
 
 class File(_Section):
@@ -119,35 +134,39 @@ class File(_Section):
 
 
 class Manifest(_Section):
-    """All of manifest.json. Plans come in order of preference; `provenance` is free."""
+    """All of manifest.json. Plans come in order of preference; `provenance` is free.
 
-    format: Literal[1]
+    `input` and `output` have the size for which the segments are stored. Without `sizes` it is the only one.
+    """
+
+    format: Literal[1, 2]
     name: Name
     title: Annotated[str, Field(min_length=1, max_length=100)]
     created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     input: Input
     output: Output
+    sizes: Optional[Sizes] = None
     plans: Annotated[List[Plan], Field(min_length=1, max_length=16)]
     files: Dict[FileName, File]
     provenance: Dict[str, Any]
 
     @field_validator("format", mode="before")
     @classmethod
-    def _known_format(cls, value):
+    def _known_format(cls, value: Any) -> Any:
         if isinstance(value, int) and value > FORMAT:
             raise ValueError(f"format {value} is newer than this appliance knows ({FORMAT}): update the appliance")
         return value
 
     @field_validator("title")
     @classmethod
-    def _printable(cls, value):
+    def _printable(cls, value: str) -> str:
         if not value.isprintable():
             raise ValueError("title has unprintable characters")
         return value
 
     @field_validator("plans")
     @classmethod
-    def _sound_plans(cls, plans):
+    def _sound_plans(cls, plans: List[Plan]) -> List[Plan]:
         names = [plan.name for plan in plans]
         if len(set(names)) != len(names):
             raise ValueError("two plans have the same name")
@@ -158,6 +177,63 @@ class Manifest(_Section):
             if any(isinstance(stage, Shuffle) for stage in ends):
                 raise ValueError(f"plan {plan.name} has a shuffle that is not its last stage")
         return plans
+
+    @model_validator(mode="after")
+    def _as_its_format_has_it(self) -> "Manifest":
+        new = [name for name, value in [("sizes", self.sizes)] + [("edgetpu", p.edgetpu) for p in self.plans] if value]
+        old = any(segment.edgetpu for plan in self.plans for segment in plan.segments)
+        if self.format == 1 and new:
+            raise ValueError(f"format 1 has no {new[0]} there: write format 2")
+        if self.format == 2 and old:
+            raise ValueError("format 2 has no edgetpu in a stage: it belongs to the plan, by size")
+        if self.sizes and not self.has(self.size):
+            raise ValueError(f"the size {size_name(self.size)} of input is not one of its own sizes")
+        seen: "Counter[str]" = Counter()
+        for plan in self.plans:
+            for name, files in (plan.edgetpu or {}).items():
+                if not self.has(parse_size(name)):
+                    raise ValueError(f"plan {plan.name} is compiled for {name}, which is not one of its sizes")
+                seen.update(files)
+                if len(files) != len(plan.segments):
+                    raise ValueError(f"plan {plan.name} has {len(files)} compiled files for {name}: one a segment")
+        shared = [name for name, times in seen.items() if times > 1]
+        if shared:
+            raise ValueError(f"{shared[0]} is in two places: a compiled file belongs to one plan, size and segment")
+        return self
+
+    @property
+    def size(self) -> Size:
+        """The size of picture for which the segments are stored."""
+        return self.input.width, self.input.height
+
+    def has(self, size: Size) -> bool:
+        """Whether the networks can be built for pictures of `size`."""
+        if self.sizes is None:
+            return size == self.size
+        return all(self.sizes.min <= side <= self.sizes.max and side % self.sizes.stride == 0 for side in size)
+
+    def output_size(self, size: Size) -> Size:
+        """The size of what the networks make of a picture of `size`."""
+        return size[0] * self.output.width // self.input.width, size[1] * self.output.height // self.input.height
+
+    def compiled(self, plan: Plan) -> Dict[Size, List[str]]:
+        """The plan's files for the Edge TPU, one a segment, by the size for which they were compiled."""
+        if self.format == 1:
+            return (
+                {self.size: [segment.edgetpu for segment in plan.segments if segment.edgetpu]} if plan.compiled else {}
+            )
+        return {parse_size(name): files for name, files in (plan.edgetpu or {}).items()}
+
+
+def size_name(size: Size) -> str:
+    """(640, 360) as "640x360"."""
+    return f"{size[0]}x{size[1]}"
+
+
+def parse_size(text: str) -> Size:
+    """The (width, height) of a text such as 640x360. Raises ValueError."""
+    width, height = text.lower().split("x")
+    return int(width), int(height)
 
 
 def parse(data: bytes) -> Manifest:
@@ -172,7 +248,7 @@ def build(fields: Dict[str, Any]) -> Manifest:
     return _first_error_only(Manifest.model_validate, fields)
 
 
-def _first_error_only(validate, source) -> Manifest:
+def _first_error_only(validate: Callable[[Any], Manifest], source: Any) -> Manifest:
     try:
         return validate(source)
     except ValidationError as error:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Iterable, List, Optional, Tuple, Union
 
 from ..errors import BundleError, Problem
+from ..places import STYLES
 from .bundle import SUFFIX, Bundle, read, write
 from .state import LAST_GOOD, State
 from .watch import signatures
 
-BOARD = Path("/var/lib/reconet")
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -32,7 +32,7 @@ def directories() -> List[Path]:
     if named:
         return [Path(part) for part in named.split(os.pathsep) if part]
     overlay = _CHECKOUT / "firmware_overlay" / "var" / "lib" / "reconet"
-    return [BOARD] + ([overlay] if (_CHECKOUT / "pyproject.toml").is_file() else [])
+    return [STYLES] + ([overlay] if (_CHECKOUT / "pyproject.toml").is_file() else [])
 
 
 def paths(folders: Optional[Iterable[Path]] = None) -> List[Path]:

@@ -1,14 +1,14 @@
 """What a .tflite file says about its ends, read without an interpreter and without trust.
 
-A flatbuffer is a tree of tables; a table starts with a signed offset back to its vtable, which holds
-the place of each field. Field numbers are those of TensorFlow's schema.fbs.
+Field numbers are those of TensorFlow's schema.fbs.
 """
 
-import struct
 from dataclasses import dataclass
-from typing import FrozenSet, List, Optional, Tuple
+from enum import IntEnum
+from typing import FrozenSet, Optional, Tuple
 
 from ..errors import BundleError
+from .flatbuffer import MOST_TABLES, Table, malformed, u32
 
 IDENTIFIER = b"TFL3"
 DTYPES = (
@@ -32,12 +32,43 @@ DTYPES = (
     "int4",
 )
 FLOATS = frozenset(("float32", "float16", "float64", "complex64", "complex128"))
-# Real segments have at most a few hundred tensors of rank 4; a hostile file must not cost seconds.
-_MOST_TENSORS = 512
-_MOST_ENDS = 16
-_HIGHEST_RANK = 8
-_CONV_2D = 3
-_POINTWISE = (14, 19, 21, 28, 114)  # LOGISTIC, RELU, RELU6, TANH, QUANTIZE
+MOST_ENDS = 16
+HIGHEST_RANK = 8
+
+
+class Op(IntEnum):
+    """BuiltinOperator of TensorFlow's schema.fbs: those whose output's size is known to follow from their input's."""
+
+    ADD = 0
+    AVERAGE_POOL_2D = 1
+    CONCATENATION = 2
+    CONV_2D = 3
+    DEPTHWISE_CONV_2D = 4
+    DEPTH_TO_SPACE = 5
+    LOGISTIC = 14
+    MAX_POOL_2D = 17
+    MUL = 18
+    RELU = 19
+    RELU_N1_TO_1 = 20
+    RELU6 = 21
+    RESIZE_BILINEAR = 23
+    SPACE_TO_DEPTH = 26
+    TANH = 28
+    PAD = 34
+    SUB = 41
+    PRELU = 54
+    MAXIMUM = 55
+    MINIMUM = 57
+    PADV2 = 60
+    TRANSPOSE_CONV = 67
+    RESIZE_NEAREST = 97
+    LEAKY_RELU = 98
+    MIRROR_PAD = 100
+    QUANTIZE = 114
+    HARD_SWISH = 117
+
+
+_POINTWISE = (Op.LOGISTIC, Op.RELU, Op.RELU6, Op.TANH, Op.QUANTIZE)
 
 
 @dataclass(frozen=True)
@@ -66,7 +97,7 @@ def read(data: bytes) -> Model:
     """The ends of the network in `data`, the bytes of a .tflite file. Raises BundleError when malformed."""
     if data[4:8] != IDENTIFIER:
         raise BundleError("not a TensorFlow Lite file (no TFL3 identifier)")
-    model = _Table(data, _u32(data, 0))
+    model = Table(data, u32(data, 0))
     subgraphs = model.tables(2)
     if len(subgraphs) != 1:
         raise BundleError(f"a TensorFlow Lite file with {len(subgraphs)} subgraphs: a network has one")
@@ -76,7 +107,7 @@ def read(data: bytes) -> Model:
     graph = subgraphs[0]
     _check_graph(graph, len(buffers), len(model.tables(1)))
     tensors = [_tensor(table) for table in graph.tables(0)]
-    ends = [tuple(tensors[number] for number in graph.numbers(field, "i", _MOST_TENSORS)) for field in (1, 2)]
+    ends = [tuple(tensors[number] for number in graph.numbers(field, "i", MOST_TABLES)) for field in (1, 2)]
     return Model(ends[0], ends[1], frozenset(tensor.dtype for tensor in tensors))
 
 
@@ -86,14 +117,14 @@ def reach(data: bytes) -> Optional[int]:
     None unless it is made of convolutions that keep the size, with zeros around the picture, and of what acts on each
     value alone: only such a network makes the same of a part of a picture as of the whole, but near the part's edges.
     """
-    model = _Table(data, _u32(data, 0))
+    model = Table(data, u32(data, 0))
     graph = model.tables(2)[0]
     codes = [max(code.scalar(0, "b", 0), code.scalar(3, "i", 0)) for code in model.tables(1)]
     tensors = graph.tables(0)
     rows = 0
     for operator in graph.tables(3):
         code = codes[operator.scalar(0, "I", 0)]
-        if code == _CONV_2D:
+        if code == Op.CONV_2D:
             # padding (0 is SAME), strides, and a dilation that is 1 where it is left out
             options = operator.table(4)
             kept = options and (
@@ -101,7 +132,7 @@ def reach(data: bytes) -> Optional[int]:
                 *(options.scalar(n, "i", 0) for n in (1, 2)),
                 *(options.scalar(n, "i", 1) for n in (4, 5)),
             ) == (0, 1, 1, 1, 1)
-            taken = [tensors[number].numbers(0, "i", _HIGHEST_RANK) for number in operator.numbers(1, "i", _MOST_ENDS)]
+            taken = [tensors[number].numbers(0, "i", HIGHEST_RANK) for number in operator.numbers(1, "i", MOST_ENDS)]
             if not kept or len(taken) < 2 or len(taken[1]) != 4:
                 return None
             rows += taken[1][1] // 2  # the kernel's height
@@ -110,13 +141,13 @@ def reach(data: bytes) -> Optional[int]:
     return rows
 
 
-def _check_graph(graph: "_Table", buffers: int, codes: int) -> None:
+def _check_graph(graph: Table, buffers: int, codes: int) -> None:
     """Raise BundleError where something in `graph` leads out of the file or to nothing: old runtimes go there."""
     tensors = graph.tables(0)
-    _check_references(graph, range(len(tensors)), _MOST_TENSORS)
+    _check_references(graph, range(len(tensors)), MOST_TABLES)
     for tensor in tensors:
         if tensor.scalar(2, "I", 0) >= buffers:
-            raise _malformed()
+            raise malformed()
         tensor.hold(3, "B")
         quantization = tensor.table(4)
         if quantization:
@@ -124,102 +155,30 @@ def _check_graph(graph: "_Table", buffers: int, codes: int) -> None:
             quantization.hold(3, "q")
     for operator in graph.tables(3):
         if operator.scalar(0, "I", 0) >= codes:
-            raise _malformed()
-        _check_references(operator, range(-1, len(tensors)), _MOST_ENDS)
+            raise malformed()
+        _check_references(operator, range(-1, len(tensors)), MOST_ENDS)
         operator.table(4)
         operator.hold(5, "B")
 
 
-def _check_references(table: "_Table", allowed: range, most: int) -> None:
+def _check_references(table: Table, allowed: range, most: int) -> None:
     """What goes into a graph or an operator, and what comes out, are numbers of tensors; -1 is none."""
     for field in (1, 2):
         if not all(number in allowed for number in table.numbers(field, "i", most)):
-            raise _malformed()
+            raise malformed()
 
 
-def _tensor(table: "_Table") -> Tensor:
-    shape = table.numbers(0, "i", _HIGHEST_RANK)
-    signature = table.numbers(7, "i", _HIGHEST_RANK)
+def _tensor(table: Table) -> Tensor:
+    shape = table.numbers(0, "i", HIGHEST_RANK)
+    signature = table.numbers(7, "i", HIGHEST_RANK)
     kind = table.scalar(1, "b", 0)
     if not 0 <= kind < len(DTYPES) or signature and len(signature) != len(shape):
-        raise _malformed()
+        raise malformed()
     # A dynamic size is stored as 1 in the shape and as -1 in the signature.
     shape = tuple(-1 if -1 in pair else pair[0] for pair in zip(shape, signature or shape))
     quantization = table.table(4)
     scale = quantization.only(2, "f") if quantization else None
     zero_point = quantization.only(3, "q") if quantization else None
-    per_tensor = scale is not None and zero_point is not None
-    return Tensor(shape, DTYPES[kind], scale if per_tensor else 0.0, zero_point if per_tensor else 0)
-
-
-class _Table:
-    """A bounds-checked view of one flatbuffer table."""
-
-    def __init__(self, data: bytes, place: int):
-        self._data = data
-        self._place = place
-        self._vtable = place - _unpack(data, "i", place)
-        self._vtable_size = _unpack(data, "H", self._vtable)
-
-    def _field(self, number: int) -> Optional[int]:
-        entry = 4 + 2 * number
-        if entry + 2 > self._vtable_size:
-            return None
-        offset = _unpack(self._data, "H", self._vtable + entry)
-        return self._place + offset if offset else None
-
-    def scalar(self, number: int, code: str, default: int) -> int:
-        place = self._field(number)
-        return default if place is None else _unpack(self._data, code, place)
-
-    def table(self, number: int) -> "Optional[_Table]":
-        place = self._field(number)
-        return None if place is None else _Table(self._data, place + _u32(self._data, place))
-
-    def _vector(self, number: int) -> Tuple[int, int]:
-        """(length, place of the first element) of the vector in field `number`; length 0 when absent."""
-        place = self._field(number)
-        if place is None:
-            return 0, 0
-        start = place + _u32(self._data, place)
-        return _u32(self._data, start), start + 4
-
-    def numbers(self, number: int, code: str, most: int) -> tuple:
-        """The vector in field `number`; () when absent."""
-        count, first = self._vector(number)
-        if count > most or first + count * struct.calcsize("<" + code) > len(self._data):
-            raise _malformed()
-        return struct.unpack_from("<%d%s" % (count, code), self._data, first)
-
-    def hold(self, number: int, code: str) -> None:
-        """Raise BundleError unless the vector in field `number` lies in the file."""
-        count, first = self._vector(number)
-        if first + count * struct.calcsize("<" + code) > len(self._data):
-            raise _malformed()
-
-    def only(self, number: int, code: str):
-        """The element of a vector that has exactly one; else None."""
-        count, first = self._vector(number)
-        return _unpack(self._data, code, first) if count == 1 else None
-
-    def tables(self, number: int) -> "List[_Table]":
-        _, first = self._vector(number)
-        return [
-            _Table(self._data, first + 4 * i + offset)
-            for i, offset in enumerate(self.numbers(number, "I", _MOST_TENSORS))
-        ]
-
-
-def _u32(data: bytes, place: int) -> int:
-    return _unpack(data, "I", place)
-
-
-def _unpack(data: bytes, code: str, place: int):
-    # unpack_from counts a negative offset from the end, so it has to be checked here.
-    if not 0 <= place <= len(data) - struct.calcsize("<" + code):
-        raise _malformed()
-    return struct.unpack_from("<" + code, data, place)[0]
-
-
-def _malformed() -> BundleError:
-    return BundleError("a damaged TensorFlow Lite file")
+    if scale is None or zero_point is None:  # not quantised, or by channel
+        scale, zero_point = 0.0, 0
+    return Tensor(shape, DTYPES[kind], scale, zero_point)

@@ -26,6 +26,12 @@ def tiny_yuv():
 
 
 @pytest.fixture(scope="session")
+def sized(tmp_path_factory, tiny_yuv):
+    """The style tiny_yuv in format 2, which can be built for other sizes."""
+    return bundle.write(tmp_path_factory.mktemp("sized") / "tiny.reconet", sized_fields(tiny_yuv), tiny_yuv.files)
+
+
+@pytest.fixture(scope="session")
 def tiny_uint8():
     """The same networks as tiny's, with uint8 at both ends."""
     return bundle.read(DATA / "tiny_uint8.reconet")
@@ -76,6 +82,11 @@ def manifest_fields(tiny):
     fields = json.loads(tiny.manifest.model_dump_json(exclude_none=True))
     del fields["files"]
     return fields
+
+
+def sized_fields(tiny):
+    """The manifest of a style of format 1, in format 2."""
+    return dict(manifest_fields(tiny), format=2, sizes={"stride": 4, "min": 16, "max": 2048})
 
 
 def raw_members(path):

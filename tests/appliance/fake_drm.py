@@ -5,11 +5,13 @@ import ctypes
 import errno
 import os
 import struct
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
 
 from appliance.display import drm, holders, kms, libdrm
+from appliance.display.enlarge import Enlarger
 from appliance.display.kms import KmsDisplay
 from appliance.frames import Frame
 
@@ -105,10 +107,9 @@ class FakeDrm:
                 assert pixels.shape == (plane["SRC_H"] >> 16, plane["SRC_W"] >> 16)
                 rows = np.arange(plane["CRTC_H"]) * pixels.shape[0] // plane["CRTC_H"]
                 columns = np.arange(plane["CRTC_W"]) * pixels.shape[1] // plane["CRTC_W"]
-                out[
-                    plane["CRTC_Y"] : plane["CRTC_Y"] + plane["CRTC_H"],
-                    plane["CRTC_X"] : plane["CRTC_X"] + plane["CRTC_W"],
-                ] = pixels[np.ix_(rows, columns)]
+                there = out[plane["CRTC_Y"] :, plane["CRTC_X"] :]
+                there = there[: plane["CRTC_H"], : plane["CRTC_W"]]
+                there[:] = pixels[np.ix_(rows, columns)][: there.shape[0], : there.shape[1]]
         return out & 0xFFFFFF
 
     def flipped(self):
@@ -358,6 +359,15 @@ def as_shown(shown, zoom=1):
     """The pixels of a frame as 0x00RRGGBB, `zoom` times as large."""
     red, green, blue = (shown.pixels[..., channel].astype(np.uint32) for channel in range(3))
     return np.repeat(np.repeat(red << 16 | green << 8 | blue, zoom, axis=0), zoom, axis=1)
+
+
+def enlarged(shown, zoom):
+    """The pixels of a frame as 0x00RRGGBB, enlarged by the CPU. How well, test_enlarge.py says."""
+    picture = as_shown(shown)
+    enlarger = Enlarger(picture.shape[::-1], Fraction(zoom))
+    out = np.zeros(enlarger.out_size[::-1], np.uint32)
+    enlarger(picture, out)
+    return out
 
 
 def framed(picture, width=64, height=36):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from appliance.camera import stream, v4l2
-from appliance.camera.v4l2 import V4l2Camera
+from appliance.camera.v4l2 import V4l2Camera, Wanted
 
 
 def random_yuyv(height, width, seed=0):
@@ -25,6 +25,7 @@ class Device:
 
     def __init__(self, formats=("YUYV",), size=(8, 4), padding=0, card=b"A camera"):
         self.formats, self.size, self.row, self.card = formats, size, 2 * size[0] + padding, card
+        self.sizes, self.stepwise = {}, None  # {(width, height): fps} to choose from; or least, most and step of them
         self.capture = self.device_caps = 0x04000001
         self.fields = {}
         self.gives = "YUYV"
@@ -53,7 +54,8 @@ class Kernel:
         self.names = {
             getattr(api, name) & 0xFFFFFFFF: name[7:]
             for name in (
-                "VIDIOC_QUERYCAP VIDIOC_ENUM_FMT VIDIOC_S_FMT VIDIOC_G_FMT VIDIOC_S_PARM VIDIOC_REQBUFS "
+                "VIDIOC_QUERYCAP VIDIOC_ENUM_FMT VIDIOC_ENUM_FRAMESIZES VIDIOC_ENUM_FRAMEINTERVALS "
+                "VIDIOC_S_FMT VIDIOC_G_FMT VIDIOC_S_PARM VIDIOC_REQBUFS "
                 "VIDIOC_QUERYBUF VIDIOC_QBUF VIDIOC_DQBUF VIDIOC_STREAMON VIDIOC_STREAMOFF"
             ).split()
         }
@@ -159,8 +161,25 @@ class Kernel:
             raise OSError(errno.EINVAL, "no more")
         entry.pixelformat = int.from_bytes(device.formats[entry.index].encode(), "little")
 
+    def enum_framesizes(self, device, entry):
+        words = (ctypes.c_uint32 * 9).from_buffer(entry)
+        if device.stepwise and entry.index == 0:
+            words[2:] = [3] + [each[axis] for axis in (0, 1) for each in device.stepwise]
+        elif entry.index < len(device.sizes):
+            words[2:5] = [1, *list(device.sizes)[entry.index]]
+        else:
+            raise OSError(errno.EINVAL, "no more")
+
+    def enum_frameintervals(self, device, entry):
+        fps = device.sizes.get((entry.width, entry.height))
+        if entry.index or not fps:
+            raise OSError(errno.EINVAL, "no more")
+        entry.type, entry.discrete.numerator, entry.discrete.denominator = 1, 1, fps
+
     def s_fmt(self, device, given):
         device.asked = given.fmt.pix.width, given.fmt.pix.height
+        if device.asked in device.sizes or device.stepwise:
+            device.size, device.row = device.asked, 2 * device.asked[0]
 
     def g_fmt(self, device, given):
         pix = given.fmt.pix
@@ -241,7 +260,7 @@ def take(camera, stop, count):
 
 def fault_of(kernel, device=None, **options):
     """What the camera says after one try, which gives no frame."""
-    camera = V4l2Camera(device, **options)
+    camera = V4l2Camera(Wanted(device), **options)
     assert take(camera, Stop(kernel), 1) == []
     assert "\n" not in camera.fault and camera.path is None
     return camera.fault

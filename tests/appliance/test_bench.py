@@ -1,12 +1,17 @@
 """reconet bench: every plan timed, the fastest remembered for exactly this bundle."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from appliance import bench as module
+from appliance import overhead
 from appliance.cli import main
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
 from appliance.style import bundle, state, store
+
+from .fake_v4l2 import Device
 
 
 def test_every_plan_is_timed_fastest_first(tiny):
@@ -62,6 +67,24 @@ def test_bench_prints_a_table(styles, capsys):
     assert main(["bench", "tiny", "--frames", "2"]) == 0
     out = capsys.readouterr().out
     assert "MEDIAN" in out and "split" in out and not (styles / state.NAME).exists()
+
+
+def test_bench_prints_what_a_frame_costs_outside_of_the_network(styles, capsys):
+    assert main(["bench", "tiny", "--frames", "1"]) == 0
+    out = capsys.readouterr().out
+    table = out[out.index("THREAD") :].splitlines()
+    assert table[0].split() == ["THREAD", "STEP", "MS", "MB", "IN", "MB", "OUT"]
+    for words in ("rows out of", "thin 1280x720 to 64x32", "expose", "input", "output", "enlarge 30x to"):
+        assert any(words in line for line in table), words
+
+
+def test_a_camera_and_a_card_that_are_there_are_measured(kernel, card, tiny_yuv, monkeypatch):
+    monkeypatch.setattr(overhead, "glob", SimpleNamespace(glob=card.glob))
+    device = kernel.devices["/dev/video0"] = Device(size=(128, 64))
+    names = [step.name for step in overhead.steps(Stylizer(tiny_yuv), 2)]
+    assert "rows out of /dev/video0" in names and "thin 128x64 to 64x32" in names
+    assert "copy to /dev/dri/card0, a plane enlarges" in names and not device.streaming
+    assert card.calls.count("drmModeSetCrtc") == 0  # nothing is shown
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):

@@ -132,7 +132,7 @@ def test_doctor_is_content_when_run_would_work(reconet):
     code, out, err = reconet("doctor")
     assert code == 0 and err == []
     assert all(re.match(r"(ok|missing|problem) +\S", line) for line in out.splitlines())
-    assert re.search(r"^ok +style tiny ran a frame", out, re.MULTILINE)
+    assert re.search(r"^ok +style tiny runs on the CPU", out, re.MULTILINE)
 
 
 def test_doctor_is_not_content_without_a_style(reconet, styles):

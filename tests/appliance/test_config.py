@@ -21,10 +21,13 @@ def refusal(tmp_path, text):
     return line.replace(f"{tmp_path / 'config.toml'}: ", "")
 
 
-def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path):
+def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "PATH", tmp_path / "config.toml")
     settings = config.load(tmp_path / "config.toml")
-    assert settings.camera.model_dump() == {"device": "auto", "width": 1280, "height": 720, "fps": 30}
-    assert settings.display.model_dump() == {"connector": "auto", "mode": "preferred"}
+    camera = {"device": "auto", "width": 0, "height": 0, "fps": 30, "mirror": False}
+    assert settings.camera.model_dump() == camera
+    display = {"connector": "auto", "mode": "preferred", "rotate": 0, "fit": "contain"}
+    assert settings.display.model_dump() == display
     assert settings.style.model_dump() == {"name": "newest", "folder": "/var/lib/reconet"}
     assert settings.engine.model_dump() == {
         "plan": "auto",
@@ -34,6 +37,11 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path):
         "stillness": 0.75,
     }
     assert settings.host.model_dump() == {"status": "/run/reconet/status.json", "watchdog": True}
+
+
+def test_another_file_must_exist(tmp_path):
+    with pytest.raises(Problem, match="cannot read .*other.toml: no such file: check the name after --config"):
+        config.load(tmp_path / "other.toml")
 
 
 @pytest.mark.parametrize("text", ["", "[camera]\n", "# nothing\n[host]\n"])
@@ -62,13 +70,13 @@ def test_the_default_file_explains_every_key():
                 comment, number = lines[number][1:] + comment, number - 1
             assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
             keys += 1
-    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 15
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 18
 
 
 def test_a_key_changes_and_the_others_stay(tmp_path):
     settings = load(tmp_path, '[camera]\ndevice = "/dev/video1"\nfps = 15\n[host]\nwatchdog = false\n')
     assert settings.camera.device == "/dev/video1" and settings.camera.fps == 15
-    assert settings.camera.width == 1280 and settings.engine == config.Engine()
+    assert settings.camera.width == 0 and settings.engine == config.Engine()
     assert settings.host.watchdog is False
 
 
@@ -77,6 +85,7 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
     [
         ("camera", "device", "/dev/v4l/by-id/usb-046d_C920-video-index0"),
         ("camera", "width", 160),
+        ("camera", "width", 0),
         ("camera", "height", 4096),
         ("camera", "fps", 1),
         ("camera", "fps", 120),
@@ -84,6 +93,8 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
         ("display", "connector", "eDP-1"),
         ("display", "connector", "Virtual-12"),
         ("display", "mode", "1920x1080"),
+        ("display", "rotate", 270),
+        ("display", "fit", "cover"),
         ("style", "name", "starry_night"),
         ("style", "folder", "/home/mendel/my styles"),
         ("engine", "plan", "lowres"),
@@ -113,7 +124,11 @@ def test_a_mode_has_a_size(tmp_path):
         ("camera.width", "1281", "an even number from 160 to 4096"),
         ("camera.width", "99998", "an even number from 160 to 4096"),
         ("camera.width", '"1280"', "an even number from 160 to 4096"),
+        ("camera.width", "158", "0, or an even number from 160 to 4096"),
+        ("camera.height", "2", "0, or an even number from 120 to 4096"),
         ("camera.height", "-720", "an even number from 120 to 4096"),
+        ("display.rotate", "45", "0, 90, 180 or 270"),
+        ("display.fit", '"fill"', '"contain" or "cover"'),
         ("camera.fps", "0", "a whole number from 1 to 120"),
         ("camera.fps", "29.97", "a whole number from 1 to 120"),
         ("camera.fps", "true", "a whole number from 1 to 120"),
@@ -146,17 +161,17 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(tmp_path, key, value, all
     [
         (
             "[camera]\nwidht = 640\n",
-            "camera.widht = 640: unknown key: allowed in [camera] are device, width, height, fps",
+            "camera.widht = 640: unknown key: allowed in [camera] are device, width, height, fps, mirror",
         ),
         ("fps = 30\n", "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [host]"),
         (
             "[camra]\nfps = 30\n",
             'camra = {"fps": 30}: unknown section: allowed are [camera], [display], [style], [engine], [host]',
         ),
-        ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps"),
+        ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps, mirror"),
         (
             "[[camera]]\nfps = 30\n",
-            'camera = [{"fps": 30}]: allowed is a section [camera] with device, width, height, fps',
+            'camera = [{"fps": 30}]: allowed is a section [camera] with device, width, height, fps, mirror',
         ),
     ],
 )
@@ -198,6 +213,7 @@ def test_a_folder_in_its_place_is_refused(tmp_path):
 def test_without_a_parser_only_a_file_is_a_problem(tmp_path, monkeypatch):
     for name in ("tomllib", "tomli"):
         monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(config, "PATH", tmp_path / "config.toml")
     assert config.load(tmp_path / "config.toml") == config.Settings()
     assert "no TOML parser: pip install tomli" in refusal(tmp_path, "[camera]\n")
 

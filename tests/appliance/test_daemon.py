@@ -28,7 +28,8 @@ class Monitor:
 
     mode, size = "FAKE-1, 640x360", (640, 360)
 
-    def __init__(self, *_):
+    def __init__(self, *_, showing):
+        self.showing = showing
         self.fault, self.seen, self.finished = None, [], False
         self.changed = threading.Condition()
 
@@ -55,14 +56,14 @@ class Monitor:
 class Camera:
     live, fps, monotonic = True, 30.0, False
 
-    def __init__(self, *wanted):
+    def __init__(self, wanted):
         self.fault, self.yuv_size, self.wanted, self.error, self.released = None, None, wanted, None, False
 
     @property
     def state(self):
         return State(self.fault) if self.fault else State(None, "/dev/video9", "64x32 at 30 fps")
 
-    def configure(self, *wanted):
+    def configure(self, wanted):
         self.wanted = wanted
 
     def frames(self, stop):
@@ -222,7 +223,7 @@ def test_without_a_monitor_a_frozen_network_does_not_feed_the_watchdog_either(ap
     one = appliance()
     one.monitor.until(picture)
     one.monitor.fault = "no monitor on HDMI-A-1: plug one in and turn it on"
-    one.pipeline.stylizer.stylize = lambda *_: frozen.wait(30)
+    one.pipeline.stylizer.run = lambda *_: frozen.wait(30)
     silence = one.screen.silence
     state_of(appliance, lambda now: one.screen.silence > silence + 2)
     del one.notes[:]
@@ -245,7 +246,7 @@ def test_a_frozen_network_does_not_feed_the_watchdog(appliance):
     frozen = threading.Event()
     one = appliance()
     one.monitor.until(picture)
-    one.pipeline.stylizer.stylize = lambda *_: frozen.wait(30)
+    one.pipeline.stylizer.run = lambda *_: frozen.wait(30)
     state_of(appliance, lambda now: one.screen.silence > 2)
     del one.notes[:]
     silence = one.screen.silence
@@ -301,12 +302,15 @@ def test_the_configuration_is_read_again(appliance):
     one.monitor.until(picture)
     before = one.monitor
     appliance.configure(
-        camera={"device": "/dev/video3", "fps": 15}, display={"mode": "1920x1080"}, engine={"plan": "lowres"}
+        camera={"device": "/dev/video3", "fps": 15},
+        display={"mode": "1920x1080", "rotate": 90},
+        engine={"plan": "lowres"},
     )
     one.reload()
     now = state_of(appliance, lambda now: now.plan == "lowres")
-    assert one.camera.wanted == ("/dev/video3", (1280, 720), 15) and before.finished and now.config is None
+    assert one.camera.wanted == ("/dev/video3", None, 15, False) and before.finished and now.config is None
     one.monitor = one.screen._monitor
+    assert one.monitor.showing == (90, False)
     one.settings.write_text("[camera]\nfps = 0\n")
     one.reload()
     now = state_of(appliance, lambda now: now.config is not None)

@@ -2,15 +2,23 @@
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from appliance import doctor
+from appliance import findings as findings_module
 from appliance.camera import v4l2
 from appliance.engine import interpreter
 from appliance.errors import Problem
 from appliance.host import tpu
 from appliance.style import bundle
+
+from .test_trial import RUNTIME
+
+ROOT = Path(__file__).parents[2]
 
 
 class Stream:
@@ -31,9 +39,9 @@ def board(styles, tmp_path, monkeypatch):
         "/dev/dri/card*": [str(tmp_path / "card0")],
         "/sys/class/drm/card*-*/status": [str(tmp_path / "status")],
     }
-    monkeypatch.setattr(doctor.glob, "glob", lambda pattern, **_: nodes[pattern])
+    monkeypatch.setattr(findings_module.glob, "glob", lambda pattern, **_: nodes[pattern])
     monkeypatch.setattr(v4l2, "open_first", lambda *_: Stream())
-    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: f"lib{name}.so")
+    monkeypatch.setattr(findings_module.ctypes.util, "find_library", lambda name: f"lib{name}.so")
     monkeypatch.setattr(tpu, "read", lambda: None)
     path = tmp_path / "config.toml"
     path.write_text(f'[style]\nfolder = "{styles}"\n[host]\nstatus = "{tmp_path}/status.json"\n')
@@ -83,10 +91,26 @@ def test_a_bad_configuration(board):
 
 
 def test_a_node_that_may_not_be_used_names_user_and_group(board, monkeypatch):
-    monkeypatch.setattr(doctor, "_user", lambda: "nobody")
-    os.chmod(board[1]["/dev/video*"][0], 0o600)
+    node = board[1]["/dev/video*"][0]
+    monkeypatch.setattr(findings_module.os, "access", lambda path, mode: path != node)  # root may use everything
     fine, text = said(board[0])
-    assert not fine and "nobody may not use it: usermod -aG" in text
+    assert not fine and "may not use it: usermod -aG" in text
+
+
+def test_a_style_that_crashes_the_runtime_does_not_crash_doctor(styles, tmp_path):
+    for package in ("ai_edge_litert", "tflite_runtime"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("")
+        (tmp_path / package / "interpreter.py").write_text(RUNTIME.format("os.kill(os.getpid(), signal.SIGSEGV)"))
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", "doctor"],
+        cwd=str(ROOT),
+        env=dict(os.environ, PYTHONPATH=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+    )
+    assert done.returncode == 1
+    assert "problem  running style tiny" in done.stdout and "crashed the interpreter (signal 11)" in done.stdout
 
 
 def test_an_old_edge_tpu_runtime(board, styles, tiny, monkeypatch):

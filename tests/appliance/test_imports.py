@@ -8,8 +8,21 @@ import pytest
 import appliance
 
 ROOT = Path(appliance.__file__).parent
-SHARED = {"errors", "config", "files", "frames", "memory", "parts", "snapshot"}
-JOINING = {"__main__", "bench", "cli", "daemon", "doctor", "film", "loader", "pipeline", "switcher", "trial"}
+SHARED = {"colour", "errors", "config", "files", "frames", "memory", "parts", "places", "snapshot"}
+JOINING = {
+    "__main__",
+    "bench",
+    "cli",
+    "daemon",
+    "doctor",
+    "film",
+    "findings",
+    "loader",
+    "overhead",
+    "pipeline",
+    "switcher",
+    "trial",
+}
 APART = {"camera", "display", "engine", "host", "style"}
 
 

@@ -3,15 +3,18 @@
 import ctypes
 import errno
 import signal
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from appliance.display import drm, libdrm
 from appliance.display.kms import KmsDisplay
+from appliance.display.placing import Showing
 from appliance.errors import Problem
+from appliance.frames import Frame
 
-from .fake_drm import OVERLAY, PRIMARY, as_bgrx, as_shown, frame, framed, mode, opened
+from .fake_drm import OVERLAY, PRIMARY, as_bgrx, as_shown, enlarged, frame, framed, mode, opened
 
 # Finding the display
 
@@ -94,12 +97,14 @@ def test_the_functions_are_in_libdrm():
 
 
 @pytest.mark.parametrize("pixels", ["rgb", "bgrx"])
-@pytest.mark.parametrize("width, height, zoom", [(16, 6, 4), (17, 7, 3), (40, 30, 1), (64, 36, 1), (1, 1, 36)])
+@pytest.mark.parametrize(
+    "width, height, zoom", [(16, 6, "4"), (17, 7, "64/17"), (40, 30, "6/5"), (64, 36, "1"), (1, 1, "36")]
+)
 def test_it_is_enlarged_and_in_the_middle(card, display, width, height, zoom, pixels):
     for seed in range(3):
         shown = frame(width, height, seed)
         assert display.show(as_bgrx(shown) if pixels == "bgrx" else shown)
-        assert np.array_equal(card.picture(), framed(as_shown(shown, zoom)))
+        assert np.array_equal(card.picture(), framed(enlarged(shown, zoom)))
 
 
 def test_frames_are_left_as_they_are(card, display):
@@ -108,18 +113,23 @@ def test_frames_are_left_as_they_are(card, display):
     assert display.show(shown) and display.show(frame(seed=2)) and np.array_equal(shown.pixels, before)
 
 
-def test_of_a_larger_frame_the_middle_is_shown(card, display):
-    shown = frame(80, 50)
-    assert display.show(shown) and np.array_equal(card.picture(), as_shown(shown)[7:43, 8:72])
-    shown = frame(80, 10)
-    assert display.show(shown) and np.array_equal(card.picture(), framed(as_shown(shown)[:, 8:72]))
+def test_a_frame_larger_than_the_screen_is_averaged_down(card, display):
+    shown = frame(128, 72)
+    assert display.show(shown) and display.mode.endswith("reduced from 128x72 to 64x36")
+    means = shown.pixels.reshape(36, 2, 64, 2, 3).mean((1, 3))
+    assert np.abs(rgb(card.picture()) - means).mean() < 16  # a triangle of twice the width, not a box
+    assert display.show(frame(128, 36)) and not card.picture()[:9].any() and card.picture()[9].all()
+    flat = Frame(np.full((50, 80, 3), (9, 80, 201), np.uint8), 0.0, 0)
+    assert display.show(flat) and (card.picture()[:, 4:60] == 0x0950C9).all()
 
 
 def test_frames_of_changing_sizes(card, display):
     for number, size in enumerate([(16, 6), (64, 36), (64, 36), (16, 6), (6, 16), (16, 6)]):
         shown = frame(*size, seed=number)
         assert display.show(shown)
-        assert np.array_equal(card.picture(), framed(as_shown(shown, min(64 // size[0], 36 // size[1]))))
+        assert np.array_equal(
+            card.picture(), framed(enlarged(shown, min(Fraction(64, size[0]), Fraction(36, size[1]))))
+        )
 
 
 @pytest.mark.parametrize("atomic", [False, True])
@@ -147,7 +157,7 @@ def test_a_signal_does_not_end_the_wait(card, display):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert np.array_equal(card.picture(), framed(as_shown(frame(seed=1), 4)))
+    assert np.array_equal(card.picture(), framed(enlarged(frame(seed=1), 4)))
 
 
 # Scaling
@@ -182,7 +192,7 @@ def test_a_card_that_does_not_scale(card, display):
     card.atomic = True
     shown = frame()
     assert display.show(shown) and display.mode.endswith("enlarged 4x")
-    assert np.array_equal(card.picture(), framed(as_shown(shown, 4)))
+    assert np.array_equal(card.picture(), framed(enlarged(shown, 4)))
 
 
 def test_a_card_that_scales_in_tests_only(scaling, display):
@@ -190,5 +200,66 @@ def test_a_card_that_scales_in_tests_only(scaling, display):
     scaling.faults["drmModeAtomicCommit"] = [None, errno.ERANGE]
     shown = frame()
     assert display.show(shown) and display.mode.endswith("enlarged 4x")
-    assert np.array_equal(scaling.picture(), framed(as_shown(shown, 4))) and not scaling.planes[OVERLAY]
+    assert np.array_equal(scaling.picture(), framed(enlarged(shown, 4))) and not scaling.planes[OVERLAY]
     assert display.show(frame(8, 8)) and scaling.calls[-2:].count("drmModeAtomicCommit") == 0
+
+
+# Other screens
+
+
+def rgb(picture):
+    return picture.view(np.uint8).reshape(picture.shape + (4,))[..., 2::-1].astype(int)
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_three_times_as_large_fills_the_screen_without_squares(card, display, atomic):
+    card.connectors = {"HDMI-A-1": [mode(96, 54, preferred=True)]}
+    card.atomic = atomic
+    dark = np.zeros((18, 32, 3), np.uint8)
+    dark[:, 16:] = 240
+    assert display.show(Frame(dark, 0.0, 0)) and display.mode == "HDMI-A-1 96x54 60 Hz, enlarged 3x"
+    row = rgb(card.picture())[27, :, 0]
+    assert row[:46].max() == 0 and row[50:].min() == 240  # no bars
+    assert np.diff(row).max() <= 0.4 * 240  # squares would step by 240
+
+
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+def test_a_monitor_that_stands_turned(card, planes, rotate):
+    card.atomic = card.scales = planes
+    card.connectors = {"HDMI-A-1": [mode(96, 54, preferred=True)]}
+    quarters = Frame(np.zeros((54, 96, 3), np.uint8), 0.0, 0)
+    colours = [0xFF0000, 0x00FF00, 0x0000FF, 0xFFFFFF]  # of the upper left quarter and on clockwise, as seen
+    for colour, rows, columns in zip(colours, (0, 0, 27, 27), (0, 48, 48, 0)):
+        quarters.pixels[rows : rows + 27, columns : columns + 48] = [colour >> 16, colour >> 8 & 255, colour & 255]
+    with opened(showing=Showing(rotate)) as display:
+        assert display.show(quarters)
+        assert display.size == ((54, 96) if rotate % 180 else (96, 54))
+        screen = card.picture()
+    width, height = (30, 54) if rotate % 180 else (96, 54)
+    left = (96 - width) // 2
+    assert not screen[:, : max(0, left - 1)].any() and not screen[:, left + width + 1 :].any()  # bars
+    x, y = (width // 4, height // 4)
+    found = [screen[row, left + column] for row, column in ((y, x), (y, 3 * x), (3 * y, 3 * x), (3 * y, x))]
+    start = rotate // 90
+    assert found == [colours[(corner - start) % 4] for corner in range(4)]
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_a_monitor_of_another_shape_has_bars_or_is_covered(card, planes):
+    card.atomic = card.scales = planes
+    card.connectors = {"HDMI-A-1": [mode(64, 48, preferred=True)]}
+    shown = Frame(np.full((36, 64, 3), 200, np.uint8), 0.0, 0)
+    shown.pixels[:, :6] = shown.pixels[:, -6:] = 50  # what does not fit when the rest covers the screen
+    with opened() as display:
+        assert display.show(shown)
+        screen = rgb(card.picture())[..., 0]
+        assert not screen[:6].any() and not screen[-6:].any() and screen[6:-6].all() and screen[20, 2] == 50
+    with opened(showing=Showing(cover=True)) as display:
+        assert display.show(shown)
+        assert (rgb(card.picture())[:, 2:-2] == 200).all() and card.picture().all()
+
+
+def test_a_plane_reduces_pictures_too(scaling, display):
+    assert display.show(frame(128, 72)) and display.mode.endswith("scaled by plane 51")
+    assert scaling.planes[OVERLAY]["CRTC_W"] == 64

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.display import drm, kms, screen
 
-from .fake_drm import CONSOLE, as_shown, frame, framed, mode, opened
+from .fake_drm import CONSOLE, enlarged, frame, framed, mode, opened
 from .steps import interrupted_at_each_step
 
 
@@ -127,7 +127,7 @@ def test_a_monitor_is_unplugged_and_another_one_plugged_in(card, display):
     assert card.picture() is None
     card.connectors["HDMI-A-1"], card.uevents = [mode(32, 20, preferred=True)], [True]
     assert display.show(frame()) and display.size == (32, 20)
-    assert np.array_equal(card.picture(), framed(as_shown(frame(), 2), 32, 20))
+    assert np.array_equal(card.picture(), framed(enlarged(frame(), 2), 32, 20))
 
 
 def test_a_quick_change_of_monitors(card, display):

@@ -40,7 +40,10 @@ class Style:
     def __init__(self, add=1, gate=None, fail=False):
         self.add, self.gate, self.fail = add, gate, fail
 
-    def stylize(self, frame, out):
+    def prepare(self, frame):
+        return frame
+
+    def run(self, frame, out):
         if self.fail:
             raise RuntimeError("the network broke")
         if self.gate:
@@ -75,7 +78,7 @@ def test_every_frame_of_a_file_in_order():
     assert [frame.index for frame in display.frames] == list(range(200))
     assert [int(frame.pixels[0, 0, 0]) for frame in display.frames] == list(range(1, 201))
     assert (counters.captured, counters.stylised, counters.shown, counters.dropped) == (200, 200, 200, 0)
-    assert list(counters.median_ms) == ["crop", "input", "network", "show"]
+    assert list(counters.median_ms) == ["prepare", "input", "network", "show"]
     assert counters.median_ms["network"] == 2.0 and counters.fps > 0
     assert display.state == "finished" and camera.closed
 
@@ -147,11 +150,36 @@ def test_watch_sees_source_and_stylised():
     assert len(pairs) == 5 and all((stylised == source + 3).all() for source, stylised in pairs)
 
 
+def test_the_thread_that_stylises_does_nothing_but_that():
+    threads = {}
+
+    class Watched(Style):
+        def prepare(self, frame):
+            threads["prepare"] = threading.current_thread().name
+            return frame.copy()
+
+        def run(self, frame, out):
+            threads["run"] = threading.current_thread().name
+            super().run(frame, out)
+
+    Pipeline(Camera(3), Watched(), Display()).run()
+    assert threads == {"prepare": "capture", "run": "stylise"}
+
+
+def test_a_frame_prepared_for_another_style_is_prepared_again():
+    first, second, display = Style(add=1), Style(add=100), Display()
+    pipeline = Pipeline(Camera(2), first, display)
+    first.prepare = lambda frame: setattr(pipeline, "stylizer", second) or frame  # swapped while it is prepared
+    second.prepare = lambda frame: frame + 1
+    pipeline.run()
+    assert [int(frame.pixels[0, 0, 0]) for frame in display.frames] == [101, 102]
+
+
 def test_bgrx_styles_are_shown_as_rgb():
     class Bgrx(Style):
         channels, output_format = 4, "bgrx"
 
-        def stylize(self, frame, out):
+        def run(self, frame, out):
             out[...] = (1, 2, 3, 4)
 
     display = Display()
@@ -163,7 +191,7 @@ def test_bgrx_is_left_as_it_is_for_a_display_that_takes_it():
     class Bgrx(Style):
         channels, output_format = 4, "bgrx"
 
-        def stylize(self, frame, out):
+        def run(self, frame, out):
             out[...] = (1, 2, 3, 4)
 
     display = Display()
@@ -186,7 +214,7 @@ def test_a_camera_is_told_what_the_network_takes():
     pipeline.stylizer = Yuv()
     assert camera.yuv_size == (8, 8)
     pipeline.stylizer = None
-    assert camera.yuv_size == (16, 16)
+    assert camera.yuv_size == (0, 0)
 
 
 class Reducing(Camera):

@@ -32,7 +32,7 @@ def change(pictures):
 
 def seen(frames, stillness=0.75):
     still = Stillness(stillness)
-    return [still.before(frame).copy() for frame in frames], still
+    return [still.before(frame)[0].copy() for frame in frames], still
 
 
 @pytest.mark.parametrize("sigma", [0.7, 2, 6])
@@ -51,7 +51,7 @@ def test_what_moves_leaves_no_ghost(sigma):
         picture = ROOM.copy()
         left = 5 * number
         picture[30:70, left : left + 40] = 240
-        average = still.before(sensed(picture, sigma, rng))
+        average, _ = still.before(sensed(picture, sigma, rng))
         if number > 1:
             behind = np.s_[30:70, : left - 4]
             assert np.abs(average[behind].astype(int) - picture[behind].clip(0, 255)).mean() < 4
@@ -75,15 +75,32 @@ def test_a_cut_counts_whole_at_once():
     made, still = seen(frames)
     assert np.array_equal(made[20], frames[20])
     other = sensed(ROOM + 3)
-    assert np.array_equal(still.before(other, jumped=True), other)
-    assert np.array_equal(still.behind(other), other)
+    average, judged = still.before(other, jumped=True)
+    assert np.array_equal(average, other) and np.array_equal(still.behind(other, judged), other)
+
+
+def test_what_moved_in_a_frame_that_was_never_drawn_has_moved_in_the_next_one():
+    still, picture = Stillness(0.75), np.zeros((108, 256, 4), np.uint8)
+    for frame in film(ROOM, 1, 20):
+        _, judged = still.before(frame)
+        still.behind(picture, judged)
+    moved = ROOM.copy()
+    moved[48:64, 96:112] = 240
+    still.before(sensed(moved))  # dropped: nobody drew it
+    for _ in range(3):  # it stands there by now
+        _, judged = still.before(sensed(moved))
+    drawn = still.behind(picture + 200, judged)
+    assert (drawn[48:64, 96:112] == 200).all()  # and not a mean of 200 and 0, a ghost
+    assert (drawn[:, :32] < 200).all() and (drawn[:, 160:] < 200).all()
+    _, judged = still.before(sensed(moved))
+    assert judged.blocks[3, 6] == STILL  # once drawn, it is forgotten
 
 
 def test_a_reset_starts_a_new_film():
     frames = film(ROOM, 2, 15)
     made, still = seen(frames)
     still.reset()
-    assert np.array_equal([still.before(frame).copy() for frame in frames], made)
+    assert np.array_equal([still.before(frame)[0].copy() for frame in frames], made)
 
 
 def test_blocks_beside_what_moves_are_edges():

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import BundleError
-from appliance.style import tflite
+from appliance.style import flatbuffer, tflite
 
 
 def read(data):
@@ -45,8 +45,8 @@ def test_reach_of_convolutions_that_keep_the_size(tiny):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_no_reach_with_a_stride(tiny, stride):
     data = tiny.files["decoder1.tflite"]
-    graph = tflite._Table(data, tflite._u32(data, 0)).tables(2)[0]
-    place = graph.tables(3)[0].table(4)._field(stride)  # in Conv2DOptions: across, down
+    graph = flatbuffer.Table(data, flatbuffer.u32(data, 0)).tables(2)[0]
+    place = graph.tables(3)[0].table(4).field(stride)  # in Conv2DOptions: across, down
     assert tflite.reach(data[:place] + struct.pack("<i", 2) + data[place + 4 :]) is None
 
 

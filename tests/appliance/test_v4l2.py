@@ -6,11 +6,19 @@ import sys
 import numpy as np
 import pytest
 
-from appliance.camera.v4l2 import ALIAS, V4l2Camera
-from appliance.camera.yuyv import BT601, BT709, yuyv_to_rgb, yuyv_to_yuv
+from appliance.camera.thin import Thinner
+from appliance.camera.v4l2 import ALIAS, V4l2Camera, Wanted
+from appliance.camera.yuyv import BT601, BT709, yuyv_to_rgb
 from appliance.errors import Problem
 
 from .fake_v4l2 import Device, Stop, fault_of, take
+
+
+def thinned(yuyv, network, **options):
+    out = np.empty(network[::-1] + (3,), np.uint8)
+    Thinner(yuyv.shape[1::-1], network, **options)(yuyv, out)
+    return out
+
 
 # Pictures
 
@@ -29,12 +37,16 @@ def test_rgb_frames(kernel):
 
 def test_yuv_frames_and_a_change_of_kind(kernel):
     device = kernel.devices["/dev/video0"] = Device(size=(16, 8))
-    camera = V4l2Camera(yuv_size=(6, 2))
+    camera = V4l2Camera(yuv_size=(8, 4))
     frames = camera.frames(Stop(kernel))
-    expected = np.empty((2, 6, 3), np.uint8)
-    yuyv_to_yuv(device.pixels(0), expected)
     frame = next(frames)
-    assert np.array_equal(frame.pixels, expected) and frame.format == "yuv" and frame.made_for == (6, 2)
+    assert np.array_equal(frame.pixels, thinned(device.pixels(0), (8, 4))) and frame.format == "yuv"
+    assert camera.state.given == "16x8 at 30 fps, 100 % of the camera's view" and frame.made_for == (8, 4)
+    camera.yuv_size = (8, 2)
+    assert np.array_equal(next(frames).pixels, thinned(device.pixels(1), (8, 2)))
+    assert camera.state.given.endswith("50 % of the camera's view (cuts 50 % top and bottom)")
+    camera.yuv_size = (0, 0)  # nobody looks
+    assert next(frames).pixels.size == 0
     camera.yuv_size = None
     frame = next(frames)
     assert frame.pixels.shape == (8, 16, 3) and frame.format == "rgb" and frame.made_for is None
@@ -117,6 +129,81 @@ def test_the_rate_that_the_driver_gives(kernel):
     assert camera.fps == 15
 
 
+@pytest.mark.parametrize("size", [None, (4, 2), (8, 4), (3, 3)])
+def test_a_mirror(kernel, size):
+    kernel.devices["/dev/video0"] = Device()
+    ((plain,), (mirrored,)) = (
+        take(V4l2Camera(Wanted(mirror=mirror), yuv_size=size), Stop(kernel), 1) for mirror in (False, True)
+    )
+    assert plain.format == mirrored.format
+    again = kernel.devices["/dev/video0"].pixels(1) if size is None else None
+    if again is not None:
+        expected = np.empty((4, 8, 3), np.uint8)
+        yuyv_to_rgb(again, expected)
+        assert np.array_equal(mirrored.pixels[:, ::-1], expected)
+    else:
+        assert np.array_equal(mirrored.pixels, thinned(kernel.devices["/dev/video0"].pixels(1), size, mirror=True))
+
+
+# Which size
+
+
+def test_the_size_is_chosen_for_the_network_and_again_for_another_one(kernel):
+    device = kernel.devices["/dev/video0"] = Device()
+    device.sizes = {(1280, 720): 30, (1024, 576): 30, (640, 480): 30}
+    camera = V4l2Camera(yuv_size=(640, 360))
+    frames = camera.frames(Stop(kernel))
+    assert next(frames).pixels.shape == (360, 640, 3) and device.size == (1280, 720)
+    camera.yuv_size = (320, 180)
+    assert next(frames).pixels.shape == (180, 320, 3) and device.size == (1280, 720)
+    assert [name for name, _ in kernel.calls].count("STREAMON") == 1  # it suits that too
+    camera.yuv_size = (512, 288)
+    assert next(frames).pixels.shape == (288, 512, 3) and device.size == (1024, 576)
+    assert camera.state.given == "1024x576 at 30 fps, 100 % of the camera's view"
+    frames.close()
+
+
+def test_a_rate_that_is_too_low_is_avoided(kernel):
+    device = kernel.devices["/dev/video0"] = Device()
+    device.sizes = {(1280, 720): 10, (640, 360): 30}
+    take(V4l2Camera(yuv_size=(640, 360)), Stop(kernel), 1)
+    assert device.size == (640, 360)
+    take(V4l2Camera(Wanted(fps=10), yuv_size=(640, 360)), Stop(kernel), 1)
+    assert device.size == (1280, 720)
+
+
+def test_a_camera_of_any_size(kernel):
+    device = kernel.devices["/dev/video0"] = Device()
+    device.stepwise = (16, 16), (1920, 1080), (2, 2)
+    take(V4l2Camera(yuv_size=(512, 288)), Stop(kernel), 1)
+    assert device.size == (1024, 576)
+
+
+def test_a_configured_size_is_asked_for(kernel):
+    device = kernel.devices["/dev/video0"] = Device()
+    device.sizes = {(1280, 720): 30, (640, 480): 30}
+    camera = V4l2Camera(Wanted(size=(640, 480)), yuv_size=(640, 360))
+    take(camera, Stop(kernel), 1)
+    assert device.size == (640, 480)
+    assert camera.state.given == "640x480 at 30 fps, 75 % of the camera's view (cuts 25 % top and bottom)"
+
+
+def test_a_driver_that_never_ends_its_list(kernel, monkeypatch):
+    device = kernel.devices["/dev/video0"] = Device()
+    device.sizes = {(1280, 720): 30}
+    endless = type(kernel).enum_framesizes
+    monkeypatch.setattr(
+        type(kernel), "enum_framesizes", lambda kernel, device, entry: endless(kernel, device, zero(entry))
+    )
+    take(V4l2Camera(yuv_size=(640, 360)), Stop(kernel), 1)
+    assert device.size == (1280, 720)
+
+
+def zero(entry):
+    entry.index = 0
+    return entry
+
+
 # Which camera
 
 
@@ -132,7 +219,7 @@ def test_nodes_that_are_no_cameras_are_passed_over(kernel):
 def test_the_configured_one_comes_first_and_then_the_alias(kernel):
     for number in range(3):
         kernel.devices[f"/dev/video{number}"] = Device()
-    camera = V4l2Camera("/dev/video2")
+    camera = V4l2Camera(Wanted("/dev/video2"))
     take(camera, Stop(kernel), 1)
     assert camera.path == "/dev/video2"
     kernel.links[ALIAS] = "/dev/video1"
@@ -144,7 +231,7 @@ def test_the_configured_one_comes_first_and_then_the_alias(kernel):
 def test_another_one_when_the_configured_one_does_not_do(kernel):
     kernel.devices["/dev/video0"], kernel.devices["/dev/video1"] = Device(), Device(formats=("MJPG",))
     for configured in ("/dev/video1", "/dev/video7"):
-        camera = V4l2Camera(configured)
+        camera = V4l2Camera(Wanted(configured))
         take(camera, Stop(kernel), 1)
         assert camera.path == "/dev/video0" and camera.fault is None
 
@@ -185,10 +272,10 @@ def test_a_driver_that_gives_another_format(kernel):
     assert "gives UYVY when asked for YUYV" in fault_of(kernel)
 
 
-def test_a_camera_too_small_for_copies_gives_rgb(kernel):
-    kernel.devices["/dev/video0"] = Device()
-    (frame,) = take(V4l2Camera(yuv_size=(4, 3)), Stop(kernel), 1)
-    assert frame.format == "rgb" and frame.pixels.shape == (4, 8, 3)
+def test_a_camera_smaller_than_the_network_is_enlarged(kernel):
+    device = kernel.devices["/dev/video0"] = Device()
+    (frame,) = take(V4l2Camera(yuv_size=(16, 8)), Stop(kernel), 1)
+    assert frame.format == "yuv" and np.array_equal(frame.pixels, thinned(device.pixels(0), (16, 8)))
 
 
 def test_what_is_asked_for_may_change_at_any_time(kernel):
@@ -196,7 +283,7 @@ def test_what_is_asked_for_may_change_at_any_time(kernel):
     camera = V4l2Camera()
     frames = camera.frames(Stop(kernel))
     assert next(frames).pixels.shape == (4, 8, 3) and first.asked == (1280, 720, 30)
-    camera.configure("/dev/video1", (640, 480), 15)
+    camera.configure(Wanted("/dev/video1", (640, 480), 15))
     assert next(frames).pixels.shape == (8, 16, 3) and second.asked == (640, 480, 15)
     assert camera.state == (None, "/dev/video1", "16x8 at 30 fps") and not first.streaming
     frames.close()

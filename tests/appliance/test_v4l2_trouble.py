@@ -9,7 +9,7 @@ import pytest
 
 from appliance.camera import v4l2
 from appliance.camera.stream import Stream
-from appliance.camera.v4l2 import V4l2Camera
+from appliance.camera.v4l2 import V4l2Camera, Wanted
 
 from .fake_v4l2 import Device, Stop, fault_of, take
 
@@ -93,7 +93,7 @@ def test_while_one_is_silent_another_that_is_plugged_in_is_tried_soon(kernel):
         return poll(fd, milliseconds)
 
     kernel.wait, start = plug, kernel.now
-    frames = V4l2Camera("/dev/video1").frames(Stop(kernel))
+    frames = V4l2Camera(Wanted("/dev/video1")).frames(Stop(kernel))
     next(frames)
     assert kernel.now - start < 21
     frames.close()

@@ -1,11 +1,13 @@
 """The board as a whole: a guest with the appliance in it, and what it should show."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Dict, List, Optional
 
 import numpy as np
 
+from appliance.camera.sizes import choose_size
 from appliance.style.bundle import Bundle, read, write
 
 from . import expected, qemu
@@ -94,22 +96,23 @@ class Board(Guest):
         """Take both test patterns from the camera, which has to be free, and work out what they look like stylised."""
         if self._pictures:
             return
-        for pattern in (BARS, SQUARES):
+        offered = expected.offers(self.run("v4l2-ctl -d /dev/video0 --list-formats-ext").out)
+        for pattern, (name, bundle) in itertools.product((BARS, SQUARES), self.styles.items()):
+            width, height = choose_size(offered, (bundle.manifest.input.width, bundle.manifest.input.height))
             self.run(
                 f"v4l2-ctl -d /dev/video0 -c test_pattern={pattern} && rm -f {_RAW} && "
-                "v4l2-ctl -d /dev/video0 --set-fmt-video=width=1280,height=720,pixelformat=YUYV "
+                f"v4l2-ctl -d /dev/video0 --set-fmt-video=width={width},height={height},pixelformat=YUYV "
                 f"--stream-mmap --stream-count=1 --stream-to={_RAW}"
             )
-            yuyv = np.frombuffer(self.get(_RAW), np.uint8).reshape(720, 1280, 2)
-            for name, bundle in self.styles.items():
-                self._pictures[name, pattern] = expected.stylised(bundle, yuyv)
+            yuyv = np.frombuffer(self.get(_RAW), np.uint8).reshape(height, width, 2)
+            self._pictures[name, pattern] = expected.enlarged(expected.stylised(bundle, yuyv))
 
     def likeness(self, style: str, pattern: int, screen: Optional[np.ndarray] = None, part: float = 1.0) -> float:
         """How much the upper `part` of the screen is like that test pattern in that style, in dB."""
         picture = self._pictures[style, pattern]
         screen = self.screen() if screen is None else screen
         rows = round(part * len(picture))
-        return expected.likeness(expected.picture_on(screen, picture.shape[1::-1])[:rows], picture[:rows])
+        return expected.likeness(expected.picture_on(screen, picture)[:rows], picture[:rows])
 
     def film(self, pattern: int) -> None:
         """Point the camera at another test pattern."""

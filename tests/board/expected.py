@@ -1,10 +1,16 @@
 """What the monitor should show, computed on this machine from what the camera gives. Pictures are uint8 RGB."""
 
-from typing import Tuple
+import re
+from typing import List
 
 import numpy as np
 
-from appliance.camera.yuyv import BT709, yuyv_to_rgb, yuyv_to_yuv
+from appliance.camera.sizes import Offer
+from appliance.camera.thin import Thinner
+from appliance.camera.yuyv import BT709, yuyv_to_rgb
+from appliance.config import Engine
+from appliance.display.enlarge import Enlarger
+from appliance.display.placing import centred, enlargement
 from appliance.display.slate import slate
 from appliance.engine.stylizer import Stylizer
 from appliance.frames import converted, cover
@@ -20,11 +26,11 @@ SAID = 20.0
 
 def stylised(bundle: Bundle, yuyv: np.ndarray) -> np.ndarray:
     """`yuyv` (H, W, 2) of a high-definition camera in the style of `bundle`."""
-    stylizer = Stylizer(bundle)
+    stylizer = Stylizer(bundle, stillness=Engine().stillness)
     width, height = stylizer.input_size
     if stylizer.input_format == "yuv":
         source = np.empty((height, width, 3), np.uint8)
-        yuyv_to_yuv(yuyv, source)
+        Thinner(yuyv.shape[1::-1], stylizer.input_size)(yuyv, source)
     else:
         rgb = np.empty(yuyv.shape[:2] + (3,), np.uint8)
         yuyv_to_rgb(yuyv, rgb, BT709)
@@ -35,12 +41,30 @@ def stylised(bundle: Bundle, yuyv: np.ndarray) -> np.ndarray:
     return converted(out, stylizer.output_format, "rgb")
 
 
-def picture_on(screen: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """The picture of `size` (width, height) that `screen` shows: enlarged by a whole number, in the middle."""
-    (down, across), (width, height) = screen.shape[:2], size
-    zoom = min(across // width, down // height)
-    top, left = (down - zoom * height) // 2, (across - zoom * width) // 2
-    return screen[top : top + zoom * height : zoom, left : left + zoom * width : zoom]
+def enlarged(picture: np.ndarray) -> np.ndarray:
+    """`picture` as large as the screen shows it: the virtual card has no plane that scales, so by the CPU."""
+    bgrx = converted(picture, "rgb", "bgrx").view(np.uint32)[..., 0]
+    size = bgrx.shape[1], bgrx.shape[0]
+    enlarger = Enlarger(size, enlargement(size, SCREEN), SCREEN)
+    out = np.empty(enlarger.out_size[::-1], np.uint32)
+    enlarger(bgrx, out)
+    return converted(out.view(np.uint8).reshape(out.shape + (4,)), "bgrx", "rgb")
+
+
+def picture_on(screen: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """The part of `screen` where a picture as large as `picture` is."""
+    place = centred((picture.shape[1], picture.shape[0]), SCREEN)
+    return screen[place.top : place.top + place.height, place.left : place.left + place.width]
+
+
+def offers(listed: str) -> List[Offer]:
+    """The sizes of YUYV in what `v4l2-ctl --list-formats-ext` prints."""
+    yuyv = re.search(r"'YUYV'.*?(?=\n\s*\[\d+\]:|\Z)", listed, re.DOTALL)
+    found = re.findall(r"Size: Discrete (\d+)x(\d+)((?:\s+Interval: .*)*)", yuyv.group()) if yuyv else []
+    return [
+        Offer((int(width), int(height)), max(map(float, re.findall(r"([\d.]+) fps", intervals)), default=None))
+        for width, height, intervals in found
+    ]
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:

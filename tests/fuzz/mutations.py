@@ -15,7 +15,7 @@ from unittest import mock
 
 from appliance import config
 from appliance.errors import Problem
-from appliance.style import tflite
+from appliance.style import flatbuffer, tflite
 
 Members = List[Tuple[str, bytes]]
 
@@ -54,6 +54,7 @@ _VALUES = (
     "manifest.json",
     "preview.jpg",
     "a.tflite",
+    "64x32",
     "x" * 101,
     "y" * 5000,
     "\0",
@@ -114,14 +115,22 @@ def settings_seeds() -> Dict[str, bytes]:
 
 
 def bundle_seeds(tiny: bytes) -> Dict[str, bytes]:
-    """Valid bundles to start from: `tiny`, and one of each of its plans, the first as if it were compiled."""
+    """Valid bundles to start from: `tiny`, one of each of its plans, the first as if it were compiled, and both in
+    format 2.
+    """
     members = unzipped(tiny)
     fields = json.loads(members[0][1].decode())
-    found = {"tiny": tiny}
-    for plan in fields["plans"]:
+    found = {"tiny": tiny, "sized": with_manifest(members, _sized)}
+    for number, plan in enumerate(fields["plans"]):
         files = [stage["segment"] for stage in plan["stages"] if "segment" in stage]
         kept = [(name, data) for name, data in members if name in files or not name.endswith(".tflite")]
-        if not len(found) > 1:
+        if not number:
+            kept += [("tpu_" + name, data) for name, data in members if name in files]
+            size = "{width}x{height}".format(**fields["input"])
+            sets = dict(plan, edgetpu={size: ["tpu_" + name for name in files]})
+            found["sized_" + plan["name"]] = with_manifest(
+                kept, lambda manifest, plan=sets: _sized(dict(manifest, plans=[plan]))
+            )
             plan = dict(
                 plan,
                 stages=[
@@ -129,9 +138,12 @@ def bundle_seeds(tiny: bytes) -> Dict[str, bytes]:
                     for stage in plan["stages"]
                 ],
             )
-            kept += [("tpu_" + name, data) for name, data in members if name in files]
         found[plan["name"]] = with_manifest(kept, lambda manifest, plan=plan: dict(manifest, plans=[plan]))
     return found
+
+
+def _sized(fields):
+    return dict(fields, format=2, sizes={"stride": 4, "min": 16, "max": 2048})
 
 
 def unzipped(data: bytes) -> Optional[Members]:
@@ -271,11 +283,11 @@ def _looked_at(data: bytes) -> List[int]:
     """Where the reader of segments looks in `data`."""
     places = []
 
-    def unpack(data, code, place, original=tflite._unpack):
+    def unpack(data, code, place, original=flatbuffer.unpack):
         places.append(place)
         return original(data, code, place)
 
-    with mock.patch.object(tflite, "_unpack", unpack):
+    with mock.patch.object(flatbuffer, "unpack", unpack):
         try:
             tflite.read(data)
         except Problem:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from appliance import config
 from appliance.errors import BundleError, Problem
-from appliance.style import bundle
+from appliance.style import bundle, tflite
 
 FOUND = Path("build/fuzz")
 MOST_SECONDS = 1.0
@@ -40,8 +40,18 @@ def peak_megabytes() -> int:
 def _read(path: Path):
     style = bundle.read(path)
     for plan in style.manifest.plans:
-        for stage in plan.segments:
-            style.reach(stage.segment)
+        for network in style.build(plan):
+            tflite.reach(network)
+        if style.manifest.sizes:
+            stride = style.manifest.sizes.stride
+            size = tuple(side + stride * max(1, 64 // stride) for side in style.manifest.size)
+            try:
+                made = style.build(plan, size)
+            except Problem:  # outside what it allows
+                continue
+            assert [len(one) for one in made] == [len(one) for one in style.build(plan)]
+            for network in made:
+                tflite.read(network)
     return style
 
 

@@ -16,7 +16,7 @@ from firmware_overlay import build_deb
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / "build/wheels"
 STYLES = "usr/share/reconet/styles/"
-COMMANDS = ("dpkg", "systemd-sysusers", "systemd-tmpfiles", "deb-systemd-helper", "usermod", "userdel")
+COMMANDS = ("dpkg", "setpriv", "systemd-sysusers", "systemd-tmpfiles", "deb-systemd-helper", "usermod", "userdel")
 LACKING = [name for name in COMMANDS if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
 needs_dpkg = pytest.mark.skipif(
     bool(LACKING) or os.geteuid() != 0,
@@ -27,6 +27,8 @@ needs_dpkg = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
     """The package, built twice at once: here, and in a copy elsewhere, later, by a user with other habits."""
+    if not shutil.which("dpkg-deb"):
+        pytest.skip("dpkg-deb is not on this machine")
     folder = tmp_path_factory.mktemp("deb")
     try:
         build_deb.wheels("3.7", build_deb.requirements(build_deb.OVERLAY / "python3.7.txt"), CACHE / "3.7")
@@ -55,19 +57,8 @@ def packages(tmp_path_factory):
 @pytest.fixture(scope="module")
 def files(packages):
     """{path: tarfile member} of the package's content, and a function that reads one."""
-    archive = tarfile.open(fileobj=io.BytesIO(member(packages[0], "data.tar.xz")))
+    archive = tarfile.open(fileobj=io.BytesIO(subprocess.check_output(["dpkg-deb", "--fsys-tarfile", packages[0]])))
     return {one.name[2:]: one for one in archive}, lambda path: archive.extractfile("./" + path).read()
-
-
-def member(package, wanted):
-    """The bytes of a member of an ar archive."""
-    data, at = package.read_bytes(), 8
-    while at < len(data):
-        name, size = data[at : at + 16].decode().strip(), int(data[at + 48 : at + 58])
-        if name == wanted:
-            return data[at + 60 : at + 60 + size]
-        at += 60 + size + size % 2
-    raise KeyError(wanted)
 
 
 def test_it_is_the_same_bytes_wherever_and_whenever_it_is_built(packages):
@@ -119,6 +110,13 @@ def test_every_licence_is_named(files):
             assert line.lower() in text.lower()
 
 
+def test_without_dpkg_deb_the_builder_says_so_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(build_deb.Failure, match="dpkg-deb is not on this machine: build the package on Debian"):
+        build_deb.write_deb(tmp_path / "a.deb", "", {})
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(not shutil.which("lintian"), reason="lintian is not on this machine")
 def test_lintian_finds_no_error(packages):
     done = subprocess.run(
@@ -133,6 +131,7 @@ def test_lintian_finds_no_error(packages):
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not on this machine")
 def test_the_scripts_are_plain_shell():
     scripts = [build_deb.OVERLAY / "DEBIAN" / name for name in ("postinst", "postrm", "prerm")]
+    scripts.append(build_deb.OVERLAY / "usr/share/reconet/install-styles")
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
@@ -141,6 +140,9 @@ def test_the_scripts_are_plain_shell():
 def board(tmp_path):
     """A root with nothing but users in it, and a function that runs dpkg on it."""
     root = tmp_path / "root"
+    for folder in (tmp_path, *tmp_path.parents):  # as on a board, where the service's user reaches its folder
+        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
     for folder in ("etc", "var/lib/dpkg/info", "var/lib/dpkg/updates"):
         (root / folder).mkdir(parents=True)
     (root / "var/lib/dpkg/status").touch()
@@ -149,7 +151,7 @@ def board(tmp_path):
     (root / "etc/shadow").write_text("root:*::0:::::\nmendel:*::0:::::\n")
     (root / "etc/gshadow").touch()
 
-    def dpkg(*arguments):
+    def dpkg(*arguments, first_on_path=""):
         done = subprocess.run(
             [
                 "dpkg",
@@ -163,7 +165,11 @@ def board(tmp_path):
             ],
             capture_output=True,
             text=True,
-            env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C"},
+            env={
+                **os.environ,
+                "PATH": f"{first_on_path or '/bin'}:{os.environ['PATH']}:/usr/sbin:/sbin",
+                "LC_ALL": "C",
+            },
         )
         assert done.returncode == 0, done.stderr
         return root
@@ -178,7 +184,7 @@ def package(path, version, **styles):
     for age, (name, content) in enumerate(styles.items()):
         files[f"{STYLES}{name}.reconet"] = (content.encode(), 0o644, build_deb.STYLES_DATE + age)
     control = (build_deb.OVERLAY / "DEBIAN/control").read_text().format(version=version, depends="python3", size=1)
-    path.write_bytes(build_deb.deb(control, dict(sorted(files.items()))))
+    build_deb.write_deb(path, control, dict(sorted(files.items())))
     return path
 
 
@@ -240,6 +246,56 @@ def test_upgrading_keeps_what_the_user_changed(board, tmp_path):
     assert config.read_text() == "[camera]\nfps = 15\n"
     board("--install", tmp_path / "b.deb")
     assert styles(root) == kept
+
+
+def stand_in(folder, name, script):
+    """An executable in place of the command `name`; `folder` is to be the first on the PATH."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+    return folder
+
+
+@needs_dpkg
+def test_a_link_put_there_while_the_package_is_installed_is_not_followed(board, tmp_path):
+    """Whoever may write to the folder swaps the new file for a link just before its mode is set."""
+    root, target = tmp_path / "root", tmp_path / "root/etc/important"
+    target.write_text("root's")
+    target.chmod(0o600)
+    swap = f'for file in {root}/var/lib/reconet/.reconet-*; do ln -sf {target} "$file"; done'
+    commands = stand_in(tmp_path / "bin", "chmod", f'{swap}\nexec {shutil.which("chmod")} "$@"')
+    board("--install", package(tmp_path / "a.deb", "1.0", udnie="u1"), first_on_path=commands)
+    assert target.stat().st_mode & 0o777 == 0o600 and target.read_text() == "root's"
+
+
+@needs_dpkg
+def test_root_touches_nothing_in_the_folder(board, tmp_path):
+    root = board("--install", package(tmp_path / "a.deb", "1.0", udnie="u1"))
+    fields = next(line.split(":") for line in (root / "etc/passwd").read_text().splitlines() if "reconet" in line)
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in (root / "var/lib/reconet").iterdir()}
+    assert owners == {(int(fields[2]), int(fields[3]))}
+
+
+@pytest.mark.parametrize("script", ["prerm", "postrm"])
+def test_the_package_can_be_removed_when_systemd_fails(tmp_path, script):
+    text = (build_deb.OVERLAY / "DEBIAN" / script).read_text()
+    running = tmp_path / "systemd"
+    running.mkdir()
+    log = tmp_path / "log"
+    for name in ("systemctl", "deb-systemd-invoke", "udevadm", "find"):
+        commands = stand_in(tmp_path / "bin", name, f'echo {name} "$@" >> {log}\nexit 1')
+    done = subprocess.run(
+        ["sh", "-c", text.replace("/run/systemd/system", str(running)), script, "remove"],
+        env={"PATH": f"{commands}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    tried = log.read_text()
+    if script == "prerm":
+        assert all(step in tried for step in ("stop reconet.service", "stop var-log-journal.mount", "find"))
+    else:
+        assert "daemon-reload" in tried and "udevadm" in tried
 
 
 @needs_dpkg

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """NOT the Edge TPU compiler: a stand-in that takes its options and says what it says, for tests of those who call it.
 
-What it does with each model is told by $STAND_IN, a JSON object of {model name without .tflite: behaviour}; "*" is the
-rest. Behaviours: mapped, partial, large, unquantised, internal, crash, hang, missing (leaves no file),
-later (large in the first three calls, then mapped).
+What it does with each model is told by $STAND_IN, a JSON object of {model name without .tflite: behaviour}; a name
+may be left without its size, and "*" is the rest. Behaviours: mapped, partial, large, unquantised, internal, crash,
+hang, missing (leaves no file).
 A "compiled" model is the model itself. Every call is noted in $STAND_IN_LOG.
 """
 
@@ -63,15 +63,13 @@ def main(arguments):
     folder = Path(arguments[arguments.index("--out_dir") + 1])
     models = [Path(argument) for argument in arguments if argument.endswith(".tflite")]
     log = Path(os.environ["STAND_IN_LOG"])
-    earlier = len(log.read_text().splitlines())
     with log.open("a") as log:
         log.write(json.dumps([model.name for model in models]) + "\n")
     behaviours = json.loads(os.environ["STAND_IN"])
     print(BANNER, flush=True)
     for model in models:
-        behaviour = behaviours.get(model.stem, behaviours.get("*"))
-        if behaviour == "later":
-            behaviour = "large" if earlier < 3 else "mapped"
+        name = model.stem if model.stem in behaviours else model.stem.rpartition("_")[0]
+        behaviour = behaviours.get(name, behaviours.get("*"))
         if behaviour == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         if behaviour == "hang":

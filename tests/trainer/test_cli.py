@@ -235,22 +235,6 @@ def test_a_report_is_one_page_with_everything_in_it(trained, data, fields, tmp_p
     assert "<script" not in text and "@import" not in text and "url(http" not in text
 
 
-def test_a_sweep_exports_smaller_frames_until_one_compiles(trained, data, tmp_path, monkeypatch, capsys):
-    _, out = trained
-    program, log, style = tmp_path / "compiler", tmp_path / "calls", tmp_path / "small.reconet"
-    program.write_bytes((ROOT / "tests/trainer/stand_in_compiler.py").read_bytes())
-    program.chmod(0o755)
-    log.touch()
-    style.write_bytes((out / "small.reconet").read_bytes())
-    monkeypatch.setenv("EDGETPU_COMPILER", str(program))
-    monkeypatch.setenv("STAND_IN", '{"*": "later"}')
-    monkeypatch.setenv("STAND_IN_LOG", str(log))
-    assert main(["compile", str(style), "--sweep", "--run", str(out), "--data", str(data)]) == 0
-    made = bundle.read(style).manifest
-    assert (made.input.width, made.input.height) == (56, 32) and made.plans[0].compiled
-    assert "at 56x32" in capsys.readouterr().out
-
-
 def test_all_three_sources_train_together(data, fields, sintel_root, tmp_path):
     from PIL import Image
 

@@ -44,16 +44,17 @@ def test_the_best_plan_is_compiled_and_put_into_the_bundle(style, stand_in, caps
     made = bundle.read(style)
     assert made.manifest.plans[0].name == "fused" and made.manifest.plans[0].compiled
     assert not any(plan.compiled for plan in made.manifest.plans[1:])
-    assert made.files["fused_edgetpu.tflite"] == made.files["fused.tflite"]
-    assert calls() == [["fused.tflite"]]
-    assert made.manifest.provenance["compiled"]["fused.tflite"]["cached_bytes"] == round(1.22 * 2**20)
+    assert made.files["fused_64x32_edgetpu.tflite"] == made.files["fused.tflite"]
+    assert calls() == [["fused_64x32.tflite"]]
+    assert made.manifest.provenance["compiled"]["fused_64x32.tflite"]["cached_bytes"] == round(1.22 * 2**20)
     assert "all of it on the TPU" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_segments_of_a_plan_are_compiled_together(style, stand_in):
     calls = stand_in(fused="large", lowres="internal", rest="mapped")
     assert main(["compile", str(style)]) == 0
-    assert calls() == [["fused.tflite"], ["lowres.tflite"], ["encoder.tflite", "decoder1.tflite", "decoder2.tflite"]]
+    split = ["split_encoder_64x32.tflite", "split_decoder1_64x32.tflite", "split_decoder2_64x32.tflite"]
+    assert calls() == [["fused_64x32.tflite"], ["lowres_64x32.tflite"], split]
     made = bundle.read(style)
     assert made.manifest.plans[0].name == "split" and made.manifest.plans[0].compiled
 
@@ -67,7 +68,7 @@ def test_a_plan_that_is_not_mapped_whole_is_the_last_resort(style, stand_in, cap
     stand_in(fused="partial", rest="large")
     assert main(["compile", str(style)]) == 0
     made = bundle.read(style)
-    assert made.manifest.plans[0].name == "fused" and "lowres_edgetpu.tflite" not in made.files
+    assert made.manifest.plans[0].name == "fused" and "lowres_64x32_edgetpu.tflite" not in made.files
 
 
 @pytest.mark.parametrize(
@@ -107,17 +108,53 @@ def test_without_the_compiler_one_line_says_where_it_is_documented(style, monkey
     assert style.read_bytes() == before
 
 
-def test_a_sweep_goes_on_with_smaller_frames(style, stand_in, tmp_path):
-    calls = stand_in(fused="large", lowres="large", encoder="large", rest="mapped")
-    small = tmp_path / "small.reconet"
-    fields = json.loads(bundle.read(style).manifest.model_dump_json(exclude_none=True))
-    fields["plans"] = [{"name": "lowres", "stages": [{"segment": "small.tflite"}, {"shuffle": "pixels", "factor": 4}]}]
-    files = dict(bundle.read(style).files)
-    files = {"small.tflite": files["lowres.tflite"], "preview.jpg": files["preview.jpg"]}
-    del fields["files"]
-    bundle.write(small, fields, files)
-    assert compilation.compile_bundle(style, smaller=[("smaller", lambda: small)]) == "lowres"
-    assert calls()[-1] == ["small.tflite"] and bundle.read(style).manifest.plans[0].compiled
+def test_each_plan_is_compiled_for_each_size(style, stand_in, capsys):
+    calls = stand_in(split_decoder2_128x96="large", rest="mapped")
+    assert main(["compile", str(style), "--sizes", "128x96,64x32"]) == 0
+    made = bundle.read(style)
+    sets = {plan.name: sorted(made.manifest.compiled(plan)) for plan in made.manifest.plans}
+    assert sets == {"fused": [(64, 32), (128, 96)], "lowres": [(64, 32), (128, 96)], "split": [(64, 32)]}
+    assert made.manifest.format == 2 and made.manifest.sizes.stride == 4
+    assert len(calls()) == 6 and [f"split_{n}_128x96.tflite" for n in ("encoder", "decoder1", "decoder2")] in calls()
+    assert "split at 128x96: edgetpu_compiler: Compilation failed due to large" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    for plan in made.manifest.plans:
+        for size in made.manifest.compiled(plan):
+            assert made.compiled(plan, size) == made.build(plan, size)  # what the stand-in makes
+
+
+def test_another_size_is_added_and_the_same_one_replaced(style, stand_in):
+    stand_in(rest="mapped")
+    assert main(["compile", str(style), "--sizes", "128x96,64x32"]) == 0
+    stand_in(fused="mapped", rest="large")
+    assert main(["compile", str(style), "--sizes", "128x96"]) == 0
+    made = bundle.read(style)
+    sets = {plan.name: sorted(made.manifest.compiled(plan)) for plan in made.manifest.plans}
+    assert sets == {"fused": [(64, 32), (128, 96)], "lowres": [(64, 32)], "split": [(64, 32)]}
+    compiled = {name for name in made.files if "_edgetpu" in name}
+    assert len(compiled) == 6
+    assert {compiler.compiled_name(name) for name in made.manifest.provenance["compiled"]} == compiled
+
+
+@pytest.mark.parametrize("sizes, says", [("130x97", "take 128x96"), ("64", "such as 640x360")])
+def test_a_size_that_is_none_changes_nothing(style, stand_in, capsys, sizes, says):
+    stand_in(rest="mapped")
+    before = style.read_bytes()
+    try:
+        assert main(["compile", str(style), "--sizes", sizes]) == 1
+    except SystemExit:
+        pass
+    assert says in capsys.readouterr().err and style.read_bytes() == before
+
+
+def test_a_sweep_goes_on_with_smaller_pictures(style, stand_in, capsys):
+    calls = stand_in(fused_56x32="mapped", rest="large")
+    assert main(["compile", str(style), "--sweep"]) == 0
+    made = bundle.read(style)
+    assert made.manifest.size == (64, 32) and list(made.manifest.compiled(made.manifest.plans[0])) == [(56, 32)]
+    assert len(calls()) == 4 and calls()[-1] == ["fused_56x32.tflite"]
+    assert "fused compiled for 56x32" in " ".join(capsys.readouterr().out.split())
 
 
 def test_smaller_sizes_keep_the_shape():

@@ -128,7 +128,8 @@ def test_a_damaged_style_does_not_leave_the_workstation(board, tmp_path, capsys)
 def package(folder, content, name="reconet_0.1.0_arm64.deb"):
     """A package with one file, and beside it what dpkg would note of it."""
     path = folder / name
-    path.write_bytes(build_deb.deb("Package: reconet\n", {"usr/file": (content, 0o644, 0)}))
+    control = "Package: reconet\nVersion: 1\nArchitecture: arm64\nMaintainer: x <x@example.org>\nDescription: x\n"
+    build_deb.write_deb(path, control, {"usr/file": (content, 0o644, 0)})
     path.with_suffix(".md5sums").write_text(f"{hashlib.md5(content).hexdigest()}  usr/file\n")
     return path
 

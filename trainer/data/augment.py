@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from appliance.colour import BLUE, RED
 from trainer import losses
 from trainer.recipe import Augment, Motion
 
@@ -89,5 +90,5 @@ def turn(frames, hue):
     """
     c, s = ops.cos(hue)[..., None, None, None], ops.sin(hue)[..., None, None, None]
     y = losses.luma(frames)
-    u, v = (frames[..., 2:] - y) / losses.BLUE, (frames[..., :1] - y) / losses.RED
-    return ops.clip(losses.coloured(y, losses.RED * (s * u + c * v), losses.BLUE * (c * u - s * v)), 0, 1)
+    u, v = (frames[..., 2:] - y) / BLUE, (frames[..., :1] - y) / RED
+    return ops.clip(losses.coloured(y, RED * (s * u + c * v), BLUE * (c * u - s * v)), 0, 1)

@@ -14,11 +14,12 @@ from appliance.engine.stylizer import Stylizer
 from appliance.files import replacing
 from appliance.frames import BLACK, converted
 from appliance.style import bundle
-from appliance.style.manifest import build
+from appliance.style.manifest import FORMAT, build
 from trainer.data import pictures
 from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
+from trainer.edgetpu.sizes import with_sizes
 from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels, keep_zero
 from trainer.evaluation import expose, for_manifest, meter, plan_snr
 from trainer.recipe import Network, Recipe
@@ -75,7 +76,7 @@ def export(
             with replacing(to / f"{recipe.name}.tflite") as temporary:
                 temporary.write_bytes(whole)
     fields = {
-        "format": 1,
+        "format": FORMAT,
         "name": recipe.name,
         "title": recipe.title,
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -97,7 +98,7 @@ def export(
     fields["provenance"]["metrics"] = metrics
     files["preview.jpg"] = preview(stylizer)
     path = to / f"{recipe.name}{bundle.SUFFIX}"
-    bundle.write(path, fields, files)
+    bundle.write(path, with_sizes(fields, files), files)
     for name, value in metrics.items():
         console.print(f"{name:16} {value}")
     console.print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")

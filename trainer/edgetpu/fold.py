@@ -8,8 +8,10 @@ zero-"same" padding. Shuffled data hold each factor x factor cell of pixels in t
 
 import numpy as np
 
-# Y, U, V to R, G, B, all as byte / 255 and U, V around 128 / 255 (ITU-R BT.601).
-_FULL_RANGE = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]])
+from appliance.colour import TO_YUV
+
+# Y, U, V to R, G, B, all as byte / 255 and U, V around 128 / 255.
+_FULL_RANGE = np.linalg.inv(TO_YUV)
 _LIMITED_RANGE = _FULL_RANGE * [255 / 219, 255 / 224, 255 / 224]
 
 

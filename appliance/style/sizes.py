@@ -1,0 +1,90 @@
+"""For which sizes of picture a style can be built, and its segments built for one."""
+
+from typing import Callable, Dict, List, Optional, Tuple
+
+from ..errors import Problem
+from .manifest import Manifest, Plan, Segment, Size, Upsample, size_name
+from .resize import Plane, Resizable
+
+_SHARE = 0.98  # of a view that has to be in a picture of another aspect
+_STEP = 0.9  # from one candidate's width to the next smaller one, at most
+
+
+def check(manifest: Manifest, size: Size) -> None:
+    """Raise Problem, which names the nearest sizes, unless the style can be built for `size`."""
+    if manifest.has(size):
+        return
+    if manifest.sizes is None:
+        raise Problem(
+            f"style {manifest.name} is for {size_name(manifest.size)} only, not {size_name(size)}: "
+            "take that size, or export the style again for others"
+        )
+    stride, least, most = manifest.sizes.stride, manifest.sizes.min, manifest.sizes.max
+    sides = [sorted({_multiple(side, stride, least, most, up) for up in (False, True)}) for side in size]
+    near = sorted(
+        ((width, height) for width in sides[0] for height in sides[1]),
+        key=lambda one: abs(one[0] - size[0]) + abs(one[1] - size[1]),
+    )
+    raise Problem(
+        f"style {manifest.name} cannot be built for {size_name(size)}: width and height are multiples of {stride} "
+        f"from {least} to {most}: take {' or '.join(map(size_name, near[:2]))}"
+    )
+
+
+def candidates(
+    manifest: Manifest, aspect: Tuple[int, int], least: Size = (160, 90), most: Size = (1920, 1080)
+) -> List[Size]:
+    """Sizes worth a try for a view of `aspect` (width, height), the largest first, each a tenth narrower or more.
+
+    They have that very aspect where there are three or more of such; else 98 % of the view or more is in each. Without
+    sizes to choose from, the only one, whatever its aspect.
+    """
+    if manifest.sizes is None:
+        return [manifest.size]
+    stride, (across, down) = manifest.sizes.stride, aspect
+    near = []
+    for height in range(stride * -(-least[1] // stride), most[1] + 1, stride):
+        width = stride * round(height * across / down / stride)
+        share = min(width * down / (height * across), height * across / (width * down)) if width else 0.0
+        if share >= _SHARE and least[0] <= width <= most[0] and manifest.has((width, height)):
+            near.append((width, height))
+    exact = [size for size in near if size[0] * down == size[1] * across]
+    chosen: List[Size] = []
+    for size in reversed(exact if len(exact) >= 3 else near):
+        if not chosen or size[0] <= _STEP * chosen[-1][0]:
+            chosen.append(size)
+    return chosen
+
+
+def segment_planes(
+    manifest: Manifest, plan: Plan, size: Size, output: Callable[[str, Plane], Plane]
+) -> List[Tuple[Plane, Plane]]:
+    """(height, width) of each segment's input and output, for pictures of `size`; `output(name, plane)` is what the
+    segment `name` makes of an input of `plane`.
+    """
+    width, height = (side + 2 * manifest.input.border for side in size)
+    planes: List[Tuple[Plane, Plane]] = []
+    for stage in plan.stages:
+        if isinstance(stage, Segment):
+            made = output(stage.segment, (height, width))
+            planes.append(((height, width), made))
+            height, width = made
+        elif isinstance(stage, Upsample):
+            height, width = height * stage.factor, width * stage.factor
+    return planes
+
+
+def build(manifest: Manifest, files: Dict[str, bytes], plan: Plan, size: Optional[Size] = None) -> List[bytes]:
+    """The plan's segments for the CPU, in order, for pictures of `size`. Raises Problem."""
+    if size is None or size == manifest.size:
+        return [files[segment.segment] for segment in plan.segments]
+    check(manifest, size)
+    networks = {name: Resizable(files[name]) for name in {segment.segment for segment in plan.segments}}
+    planes = segment_planes(manifest, plan, size, lambda name, plane: networks[name].output(plane))
+    return [networks[segment.segment].at(plane) for segment, (plane, _) in zip(plan.segments, planes)]
+
+
+def _multiple(side: int, stride: int, least: int, most: int, up: bool) -> int:
+    """The multiple of `stride` next to `side`, above or below it, within bounds."""
+    low, high = -(-least // stride), most // stride
+    return stride * min(max(-(-side // stride) if up else side // stride, low), high)
