@@ -11,7 +11,7 @@ from appliance.places import CONFIG
 
 ROOT = Path(__file__).parents[1]
 FACTS = {
-    "the luma weights": (r"\b0?\.(299|587|114)\b", "appliance/colour.py"),
+    "the luma weights": (r"\b0\.(299|587|114)\b", "appliance/colour.py"),
     "the scales of U and V": (r"\b1\.(402|772)\b", "appliance/colour.py"),
     "the configuration's path": (re.escape(f'"{CONFIG}"'), "appliance/places.py"),
     "the version": (r"=\s*" + re.escape(f'"{appliance.__version__}"'), "appliance/__init__.py"),

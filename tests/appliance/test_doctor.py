@@ -125,4 +125,4 @@ def test_an_old_edge_tpu_runtime(board, styles, tiny, monkeypatch):
 def test_a_hot_edge_tpu(board, monkeypatch):
     monkeypatch.setattr(tpu, "read", lambda: tpu.Tpu(91.0, (85.0, 90.0, 95.0), owner=7, owner_name="frigate"))
     fine, text = said(board[0])
-    assert fine and "problem  Edge TPU at 91 degC" in text and "held by frigate (process 7)" in text
+    assert fine and "problem  Edge TPU at 91 degC" in text and "used by frigate (process 7)" in text
