@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import doctor
+from appliance import doctor, findings
 from appliance.camera import v4l2
 from appliance.engine import interpreter
 from appliance.errors import Problem
@@ -48,8 +48,8 @@ def board(styles, tmp_path, monkeypatch):
 
 
 def said(path):
-    findings = doctor.examine(path)
-    return all(finding.fine for finding in findings), "\n".join(map(str, findings))
+    found = doctor.examine(path)
+    return all(finding.fine for finding in found), "\n".join(map(str, found))
 
 
 def test_all_is_well(board):
@@ -91,7 +91,7 @@ def test_a_bad_configuration(board):
 
 def test_a_node_that_may_not_be_used_names_user_and_group(board, monkeypatch):
     node = board[1]["/dev/video*"][0]
-    monkeypatch.setattr(doctor.os, "access", lambda path, mode: path != node)  # root may use everything
+    monkeypatch.setattr(findings.os, "access", lambda path, mode: path != node)  # root may use everything
     fine, text = said(board[0])
     assert not fine and "may not use it: usermod -aG" in text
 

@@ -16,6 +16,7 @@ JOINING = {
     "daemon",
     "doctor",
     "film",
+    "findings",
     "loader",
     "overhead",
     "pipeline",

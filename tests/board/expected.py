@@ -8,6 +8,7 @@ import numpy as np
 from appliance.camera.sizes import Offer
 from appliance.camera.thin import Thinner
 from appliance.camera.yuyv import BT709, yuyv_to_rgb
+from appliance.config import Engine
 from appliance.display.enlarge import Enlarger
 from appliance.display.placing import centred, enlargement
 from appliance.display.slate import slate
@@ -25,7 +26,7 @@ SAID = 20.0
 
 def stylised(bundle: Bundle, yuyv: np.ndarray) -> np.ndarray:
     """`yuyv` (H, W, 2) of a high-definition camera in the style of `bundle`."""
-    stylizer = Stylizer(bundle)
+    stylizer = Stylizer(bundle, stillness=Engine().stillness)
     width, height = stylizer.input_size
     if stylizer.input_format == "yuv":
         source = np.empty((height, width, 3), np.uint8)

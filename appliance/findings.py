@@ -1,0 +1,60 @@
+"""What `reconet doctor` reports: findings, a line each."""
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+from typing import List
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: `state` is ok, missing or problem. `needed`: without it `reconet run` does not work."""
+
+    state: str
+    what: str
+    advice: str = ""
+    needed: bool = True
+
+    @property
+    def fine(self) -> bool:
+        return self.state == "ok" or not self.needed
+
+    def __str__(self) -> str:
+        return f"{self.state:<8} {self.what}" + (f"  -  {self.advice}" if self.advice else "")
+
+
+def ok(what: str) -> Finding:
+    return Finding("ok", what)
+
+
+def missing(what: str, advice: str, needed: bool = True) -> Finding:
+    return Finding("missing", what, advice, needed)
+
+
+def problem(what: str, advice: str, needed: bool = True) -> Finding:
+    return Finding("problem", what, advice, needed)
+
+
+def nodes(name: str, paths: List[str], advice: str, needed: bool) -> Finding:
+    """Whether these device nodes are there and open to this user."""
+    if not paths:
+        return missing(name, advice, needed)
+    closed = [node for node in paths if not may(node)]
+    if closed:
+        group = grp.getgrgid(os.stat(closed[0]).st_gid).gr_name
+        return problem(f"{name} {closed[0]}", f"{user()} may not use it: usermod -aG {group} {user()}", needed)
+    return ok(f"{name} {', '.join(paths)}")
+
+
+def user() -> str:
+    """The name of the user that this process runs as."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def may(path: str) -> bool:
+    """Whether this user may read and write there."""
+    return os.access(path, os.R_OK | os.W_OK)
