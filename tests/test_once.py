@@ -28,3 +28,10 @@ def sources():
 def test_said_once(fact):
     pattern, home = FACTS[fact]
     assert [path for path in sources() if re.search(pattern, (ROOT / path).read_text("utf-8"))] == [home]
+
+
+def test_each_tool_has_one_version():
+    pinned = dict(re.findall(r'"(ruff|mypy)==([^"]+)"', (ROOT / "pyproject.toml").read_text()))
+    constrained = dict(re.findall(r"^(ruff|mypy)==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    hooks = re.search(r"ruff-pre-commit\s+rev: v(\S+)", (ROOT / ".pre-commit-config.yaml").read_text()).group(1)
+    assert pinned == constrained and hooks == pinned["ruff"]
