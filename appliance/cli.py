@@ -1,6 +1,6 @@
 """The `reconet` command.
 
-Exit codes: 0 done; 1 something the user can mend, said in one line, or a bug, which leaves a traceback; 2 wrong usage.
+Exit codes: 0 done; 1 an error that the user can fix, reported in one line, or a bug, with a traceback; 2 wrong usage.
 """
 
 import argparse
@@ -10,15 +10,18 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Any, List, NoReturn, Optional, Sequence, Tuple
 
 from . import __version__
 from .errors import Problem
 from .places import CONFIG
 
+_CONFIG_HELP = f"default: {CONFIG}, or the defaults if it is missing"
+_CPU_THREADS = "CPU threads (default: one per CPU)"
+
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"reconet: {message}: see {self.prog} --help\n")
 
 
@@ -57,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     commands.required = True
 
-    run = commands.add_parser("run", help="be the appliance, or stylise a video or pictures", description=_run.__doc__)
-    run.add_argument("--config", metavar="FILE", help=f"be the appliance, as FILE says (default: {CONFIG})")
+    run = commands.add_parser("run", help="run the appliance, or stylise a video or pictures", description=_run.__doc__)
+    run.add_argument("--config", metavar="FILE", help=f"run the appliance with this file ({_CONFIG_HELP})")
     run.add_argument(
         "--camera",
         metavar="SOURCE",
@@ -67,39 +70,37 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--display", metavar="SINK", help="an .mp4 file, a new folder, monitor, or none (default)")
     run.add_argument("--style", metavar="NAME|BUNDLE", help="default: the newest one found")
     run.add_argument(
-        "--plan", metavar="NAME", help="default: the one that bench --choose found, or the first that runs here"
+        "--plan", metavar="NAME", help="default: the one that bench --choose saved, or the first that runs"
     )
-    run.add_argument(
-        "--size", type=_size, metavar="WxH", help="of the picture that is stylised (default: as the style is stored)"
-    )
-    run.add_argument("--seconds", type=_seconds, metavar="N", help="stop after so long")
-    run.add_argument("--every-frame", action="store_true", help="do not play in real time: show every frame")
+    run.add_argument("--size", type=_size, metavar="WxH", help="size to stylise at (default: the size that is stored)")
+    run.add_argument("--seconds", type=_seconds, metavar="N", help="stop after N seconds")
+    run.add_argument("--every-frame", action="store_true", help="show every frame, not in real time")
     run.add_argument("--sheet", metavar="FILE.png", help="write three source frames above their stylised frames")
-    run.add_argument("--threads", type=_threads, default=0, metavar="N", help="CPU threads (default: one per CPU)")
-    run.add_argument("--stats", action="store_true", help="end with counters and milliseconds per stage")
+    run.add_argument("--threads", type=_threads, default=0, metavar="N", help=_CPU_THREADS)
+    run.add_argument("--stats", action="store_true", help="print counters and milliseconds per stage at the end")
     run.set_defaults(function=_run)
 
-    state = commands.add_parser("status", help="say what the appliance is doing", description=_status.__doc__)
-    state.add_argument("--json", action="store_true", help="the whole document")
-    state.add_argument("--watch", action="store_true", help="again and again, once a second")
-    state.add_argument("--config", metavar="FILE", help=f"default: {CONFIG}")
+    state = commands.add_parser("status", help="show what the appliance is doing", description=_status.__doc__)
+    state.add_argument("--json", action="store_true", help="print the whole status as JSON")
+    state.add_argument("--watch", action="store_true", help="repeat once a second")
+    state.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
     state.set_defaults(function=_status)
     use = commands.add_parser("use", help="choose the style", description=_use.__doc__)
     which = use.add_mutually_exclusive_group(required=True)
-    which.add_argument("style", nargs="?", metavar="NAME", help="stay with this style, whatever is put into the folder")
-    which.add_argument("--newest", action="store_true", help="follow what is put into the folder")
-    use.add_argument("--config", metavar="FILE", help=f"default: {CONFIG}")
+    which.add_argument("style", nargs="?", metavar="NAME", help="show this style, whatever is added to the folder")
+    which.add_argument("--newest", action="store_true", help="show the newest style in the folder")
+    use.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
     use.set_defaults(function=_use)
     styles = commands.add_parser("styles", help="list the styles found", description=_styles.__doc__)
     styles.set_defaults(function=_styles)
     bench = commands.add_parser("bench", help="time every plan of a style here", description=_bench.__doc__)
     bench.add_argument("style", nargs="?", metavar="NAME|BUNDLE", help="default: the newest one found")
-    bench.add_argument("--frames", type=_frames, default=200, metavar="N", help="frames a plan (default: 200)")
-    bench.add_argument("--threads", type=_threads, default=0, metavar="N", help="CPU threads (default: one per CPU)")
-    bench.add_argument("--choose", action="store_true", help="remember the fastest: run takes it from now on")
+    bench.add_argument("--frames", type=_frames, default=200, metavar="N", help="frames per plan (default: 200)")
+    bench.add_argument("--threads", type=_threads, default=0, metavar="N", help=_CPU_THREADS)
+    bench.add_argument("--choose", action="store_true", help="save the fastest plan as the one that run uses")
     bench.set_defaults(function=_bench)
-    doctor = commands.add_parser("doctor", help="say what this machine has and lacks", description=_doctor.__doc__)
-    doctor.add_argument("--config", metavar="FILE", help=f"that of the appliance (default: {CONFIG}, if it is there)")
+    doctor = commands.add_parser("doctor", help="check this machine", description=_doctor.__doc__)
+    doctor.add_argument("--config", metavar="FILE", help=f"check for the appliance (default: {CONFIG}, if it exists)")
     doctor.set_defaults(function=_doctor)
     return parser
 
@@ -107,23 +108,24 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Optional[List[str]] = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        return arguments.function(arguments)
+        code: int = arguments.function(arguments)
+        return code
     except Problem as problem:
         print(f"reconet: {problem}", file=sys.stderr)
     except ModuleNotFoundError as error:
         if error.name not in ("numpy", "pydantic", "PIL"):
             raise
-        print(f"reconet: {error.name} is not installed: reconet doctor says what is missing", file=sys.stderr)
-    except BrokenPipeError:  # `reconet styles | head`: not our fault, and nothing left to say
+        print(f"reconet: {error.name} is not installed: reconet doctor lists what is missing", file=sys.stderr)
+    except BrokenPipeError:  # `reconet styles | head`: not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("reconet: interrupted", file=sys.stderr)
     return 1
 
 
-def _run(arguments) -> int:
-    """Without options: be the appliance, as the configuration says: camera to monitor, until it is stopped. With
-    options: stylise a video file, a folder of pictures or a camera.
+def _run(arguments: argparse.Namespace) -> int:
+    """Without options, run the appliance from camera to monitor until stopped, as the configuration says. With options,
+    stylise a video file, a folder of pictures or a camera.
     """
     given = {name for name, value in vars(arguments).items() if value and name not in ("command", "function")}
     if given <= {"config"}:
@@ -131,14 +133,14 @@ def _run(arguments) -> int:
 
         return serve(arguments.config)
     if "config" in given:
-        raise Problem("--config is for the appliance, which takes no other options: leave it or the others out")
+        raise Problem("--config runs the appliance, which takes no other options: remove it or the others")
     from .film import stylise
 
     return stylise(arguments)
 
 
-def _status(arguments) -> int:
-    """Say what the appliance is doing. Exits 1 when it does not run, or does not say."""
+def _status(arguments: argparse.Namespace) -> int:
+    """Show what the appliance is doing. Exits 1 when it is not running or has no status."""
     from . import config
     from .host import status
 
@@ -162,8 +164,8 @@ def _status(arguments) -> int:
         time.sleep(1.0)
 
 
-def _use(arguments) -> int:
-    """Choose the style that the appliance shows. It changes at once, and stays so after a restart."""
+def _use(arguments: argparse.Namespace) -> int:
+    """Choose the style that the appliance shows. It changes at once and is kept across restarts."""
     from . import config
     from .style import state
 
@@ -171,25 +173,25 @@ def _use(arguments) -> int:
     name = state.NEWEST if arguments.newest else _style_in(folder, arguments.style)
     state.pin(folder, name, lambda text: print(f"reconet: {text}", file=sys.stderr))
     print(
-        "the newest style is shown from now on"
+        "from now on the newest style is shown"
         if arguments.newest
-        else f"{name} is shown from now on; reconet use --newest ends that"
+        else f"from now on {name} is shown; to undo: reconet use --newest"
     )
     return 0
 
 
 def _style_in(folder: Path, wanted: str) -> str:
-    """The name of the style `wanted`, a name or a path, which has to be in the folder."""
+    """The name of the style `wanted`, a name or a path, which must be in the folder. Raises Problem."""
     from .style import store
 
     bundle = store.find(wanted, [folder])
     if bundle.path.resolve().parent != folder.resolve():
-        raise Problem(f"{wanted} is not in {folder}, from which styles are shown: copy it there first")
+        raise Problem(f"{wanted} is not in {folder}: copy it there first")
     return bundle.name
 
 
-def _styles(arguments) -> int:
-    """List the styles found, newest first, and say why others are refused. A * marks the one that is shown now."""
+def _styles(arguments: argparse.Namespace) -> int:
+    """List the styles found, newest first, and why others are refused. A * marks the one that is shown now."""
     from . import config
     from .host import status
     from .style import store
@@ -216,22 +218,24 @@ def _styles(arguments) -> int:
                 str(bundle.path),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    metrics = [None] + [_metrics(bundle.manifest.provenance) for bundle in valid]
-    for row, figures in zip(rows, metrics) if valid else ():
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    lines = _table(rows)
+    if valid:
+        print(lines[0])
+    for bundle, line in zip(valid, lines[1:]):
+        print(line)
+        figures = _metrics(bundle.manifest.provenance)
         if figures:
             print("    " + figures)
     for one in refused:
         print(f"refused: {one.reason}")
     if not valid:
-        store.find(None, folders)  # raises: it says where was searched and what to do
+        store.find(None, folders)  # raises Problem: where it looked and what to do
     return 0
 
 
-def _bench(arguments) -> int:
-    """Time every plan of a style on this machine: medians in milliseconds, and the 99th percentile of whole frames; and
-    what a frame costs outside of the network, step by step.
+def _bench(arguments: argparse.Namespace) -> int:
+    """Time every plan of a style on this machine: medians and the 99th percentile, in milliseconds per frame. Then time
+    each step of a frame outside the network.
     """
     from . import overhead
     from .bench import bench
@@ -240,29 +244,33 @@ def _bench(arguments) -> int:
 
     bundle = store.find(arguments.style)
     timings = bench(bundle, arguments.frames, arguments.threads)
-    rows = [("PLAN", "MEDIAN", "P99", "INFERENCE", "NUMPY", "COPIES", "FPS", "RUNTIME")]
+    rows: List[Sequence[str]] = [("PLAN", "MEDIAN", "P99", "INFERENCE", "NUMPY", "COPIES", "FPS", "RUNTIME")]
     for one in timings:
         if not one.fault:
             numbers = (one.median, one.p99, one.inference, one.numpy, one.copies)
             rows.append((one.plan, *(f"{number:.2f}" for number in numbers), f"{1000 / one.median:.1f}", one.runtime))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    print(*_table(rows), sep="\n")
     for one in timings:
         if one.fault:
             print(f"{one.plan}: {one.fault}")
     if timings[0].fault:
-        raise Problem(f"style {bundle.name}: none of its plans runs here")
+        raise Problem(f"style {bundle.name}: no plan runs on this machine")
     stylizer = Stylizer(bundle, timings[0].plan, threads=arguments.threads)
     print("", *overhead.lines(overhead.steps(stylizer, min(30, arguments.frames))), sep="\n")
     if arguments.choose:
         best, folder = timings[0], bundle.path.parent
         state.choose(folder, bundle.digest, best.device, best.plan)
-        print(f"plan {best.plan} is remembered in {folder / state.NAME}")
+        print(f"plan {best.plan} is saved in {folder / state.NAME}")
     return 0
 
 
-def _metrics(provenance) -> str:
+def _table(rows: Sequence[Sequence[str]]) -> List[str]:
+    """Lines with the cells of each row in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def _metrics(provenance: Any) -> str:
     """The figures in a manifest's provenance.metrics, which may hold anything."""
     metrics = provenance.get("metrics")
     if not isinstance(metrics, dict):
@@ -275,8 +283,8 @@ def _metrics(provenance) -> str:
     return str(Problem(", ".join(figures)[:300]))  # a Problem's text is printable
 
 
-def _doctor(arguments) -> int:
-    """Say what this machine has and lacks for `reconet run`, a line each. Exits 0 only when it would work."""
+def _doctor(arguments: argparse.Namespace) -> int:
+    """Check what `reconet run` needs on this machine, a line each. Exits 0 only when it would work."""
     from .doctor import examine
 
     findings = examine(arguments.config)

@@ -1,18 +1,20 @@
-"""What this machine has and lacks for `reconet run`."""
+"""Checks what `reconet run` needs on this machine."""
 
 import ctypes.util
+import glob
 import importlib
 import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, List, Optional
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
 from .errors import Problem
-from .findings import Finding, camera, display, may, nodes, user
+from .findings import Finding, may, missing, nodes, ok, problem, user
 from .places import CONFIG
 
 if TYPE_CHECKING:  # what needs NumPy or pydantic is imported where it is used: they may be missing
+    from .config import Settings
     from .style.bundle import Bundle
 
 _INSTALL = "pip install 'reconet-edgetpu[workstation]'"
@@ -23,213 +25,213 @@ _NEEDS_RUNTIME = {"16.": 14, "15.": 13, "14.": 13}
 
 
 def examine(path: Optional[str] = None) -> List[Finding]:
-    """Every finding, in the order in which a user would mend them.
+    """All findings, in the order in which a user would fix them.
 
-    With the configuration at `path`, or where the board's is in its place, what counts is whether the appliance would
-    run: camera and monitor are needed then. Else it is whether files can be stylised.
+    With the configuration at `path`, or with the board's in its place, they are about the appliance, which needs a
+    camera and a monitor; otherwise about stylising files.
     """
     board = path is not None or CONFIG.exists()
     install = _BOARD_INSTALL if board else _INSTALL
-    findings = [_python()]
-    findings += [
-        _package(name, package, install)
-        for name, package in (("numpy", "numpy"), ("pydantic", "pydantic"), ("Pillow", "PIL"))
+    findings = [
+        _python(),
+        _package("numpy", "numpy", install),
+        _package("pydantic", "pydantic", install),
+        _package("Pillow", "PIL", install),
+        _package("v4l2-python3, for cameras", "v4l2", install, needed=board),
+        _package("inotify_simple, for new styles", "inotify_simple", install, needed=board),
+        _package("python3-systemd, for the journal", "systemd", "apt install python3-systemd", needed=False),
+        _package("PyAV, for video files", "av", "pip install av, or use folders of pictures", needed=False),
     ]
-    findings += [
-        _package(name, package, install, needed=board)
-        for name, package in (
-            ("v4l2-python3, for cameras", "v4l2"),
-            ("inotify_simple, for new styles", "inotify_simple"),
-        )
-    ]
-    findings.append(_package("python3-systemd, for the journal", "systemd", "apt install python3-systemd", False))
-    findings.append(_package("PyAV, for video files", "av", "pip install av, or use folders of pictures", needed=False))
-    looks: List[Callable] = [_runtimes, _edge_tpu]
+    settings = None
     try:
-        settings = _settings(path)
-        findings += [_configuration(path)] if board else []
+        settings = _settings(path) if board else None
     except ImportError:
-        settings = None
-    except Problem as problem:
-        return findings + [Finding("problem", "configuration", str(problem))]
-    looks += [lambda: _styles(settings if board else None)]
-    looks += [lambda: _folders(settings)] if board and settings else []
-    looks += [lambda: camera(settings, board), lambda: display(settings, board)]
-    for look in looks:
+        pass  # a finding already
+    except Problem as reason:
+        return findings + [problem("configuration", str(reason))]
+    checks: List[Callable[[], List[Finding]]] = [_runtimes, _edge_tpu, lambda: _styles(settings)]
+    if settings:
+        found: Settings = settings
+        findings.append(_configuration(path))
+        checks += [lambda: _folders(found), lambda: _camera(found), lambda: _display()]
+    else:
+        checks.append(lambda: [_camera_node(board), _display_node(board)])
+    for check in checks:
         try:
-            findings += look()
+            findings += check()
         except ImportError as error:
-            findings.append(Finding("problem", f"not examined ({error})", install))
+            findings.append(problem(f"not checked ({error})", install))
     return findings
 
 
-def _configuration(path: Optional[str]) -> Finding:
-    path = path or str(CONFIG)
-    return Finding("ok", f"configuration {path}" + ("" if os.path.exists(path) else ": not there, so the defaults"))
-
-
-def _settings(path: Optional[str]):
+def _settings(path: Optional[str]) -> "Settings":
     from . import config
 
     return config.load(path or CONFIG)
 
 
+def _configuration(path: Optional[str]) -> Finding:
+    path = path or str(CONFIG)
+    return ok(f"configuration {path}" + ("" if os.path.exists(path) else ": no such file, so the defaults"))
+
+
 def _python() -> Finding:
-    version = ".".join(str(part) for part in sys.version_info[:3])
-    old = sys.version_info < (3, 7)
-    return Finding("problem" if old else "ok", f"Python {version}", "3.7 or newer is needed" if old else "")
+    version = "Python " + ".".join(str(part) for part in sys.version_info[:3])
+    return ok(version) if sys.version_info >= (3, 7) else problem(version, "install 3.7 or newer")
 
 
 def _package(name: str, package: str, advice: str, needed: bool = True) -> Finding:
     try:
         module = importlib.import_module(package)
     except ImportError:
-        return Finding("missing", name, advice, needed)
-    return Finding("ok", f"{name} {getattr(module, '__version__', '')}".strip(), needed=needed)
+        return missing(name, advice, needed)
+    return ok(f"{name} {getattr(module, '__version__', '')}".strip())
 
 
 def _runtimes() -> List[Finding]:
     from .engine.interpreter import runtimes
 
     try:
-        return [Finding("ok", f"TensorFlow Lite runtime {runtime} on {runtime.device}") for runtime in runtimes()]
-    except Problem as problem:
-        return [Finding("missing", "TensorFlow Lite runtime", str(problem))]
+        return [ok(f"TensorFlow Lite runtime {runtime} on {runtime.device}") for runtime in runtimes()]
+    except Problem as reason:
+        return [missing("TensorFlow Lite runtime", str(reason))]
 
 
 def _edge_tpu() -> List[Finding]:
     from .engine.interpreter import TPU_DEVICE
     from .host import tpu
 
+    node = [TPU_DEVICE] if os.path.exists(TPU_DEVICE) else []
+    findings = [nodes("Edge TPU", node, f"no {TPU_DEVICE}: styles run on the CPU", needed=False)]
     library, heat = ctypes.util.find_library("edgetpu"), tpu.read()
-    findings = [
-        nodes(
-            "Edge TPU",
-            [TPU_DEVICE] if os.path.exists(TPU_DEVICE) else [],
-            f"no {TPU_DEVICE}: styles run on the CPU",
-            needed=False,
-        ),
-        Finding(
-            "ok" if library else "missing",
-            "libedgetpu" + (f" ({library})" if library else ""),
-            "" if library else "on the board: apt install libedgetpu1-std python3-pycoral",
-            needed=False,
-        ),
-    ]
+    if library:
+        findings.append(ok(f"libedgetpu ({library})"))
+    else:
+        advice = "on the board: apt install libedgetpu1-std python3-pycoral"
+        findings.append(missing("libedgetpu", advice, needed=False))
     if heat and heat.temperature is not None:
-        findings.append(
-            Finding(
-                "problem" if heat.hot else "ok",
-                f"Edge TPU at {heat.temperature:.0f} degC",
-                heat.warning or "",
-                needed=False,
-            )
-        )
+        what = f"Edge TPU at {heat.temperature:.0f} degC"
+        findings.append(problem(what, heat.warning or "", needed=False) if heat.hot else ok(what))
     if heat and heat.owner and heat.owner_name not in ("reconet", "python3"):
-        findings.append(
-            Finding(
-                "problem",
-                f"Edge TPU held by {heat.owner_name} (process {heat.owner})",
-                "end that program",
-                needed=False,
-            )
-        )
+        what = f"Edge TPU used by {heat.owner_name} (process {heat.owner})"
+        findings.append(problem(what, "stop that program", needed=False))
     return findings
 
 
-def _styles(settings) -> List[Finding]:
+def _styles(settings: Optional["Settings"]) -> List[Finding]:
     from .style import store
 
     folders = [Path(settings.style.folder)] if settings else store.directories()
     valid, refused = store.styles(folders)
-    findings = [Finding("problem", "style refused", one.reason, needed=False) for one in refused]
+    findings = [problem("style refused", one.reason, needed=False) for one in refused]
     if not valid:
-        searched = ", ".join(str(folder) for folder in folders)
-        return findings + [
-            Finding(
-                "missing",
-                "style",
-                f"put a .reconet file in {searched}" + ("" if settings else ", or set RECONET_STYLES"),
-            )
-        ]
-    findings += [Finding("ok", f"style {bundle.name} ({bundle.path})") for bundle in valid]
-    wanted = [bundle for bundle in valid if settings and bundle.name == settings.style.name] or valid
-    if settings and settings.style.name not in ("newest", wanted[0].name):
-        findings.append(
-            Finding(
-                "missing",
-                f"style {settings.style.name}, which the configuration names",
-                f"{wanted[0].name} is shown instead",
-                needed=False,
-            )
-        )
+        advice = f"put a .reconet file in {', '.join(map(str, folders))}"
+        return findings + [missing("style", advice + ("" if settings else ", or set RECONET_STYLES"))]
+    findings += [ok(f"style {bundle.name} ({bundle.path})") for bundle in valid]
+    wanted = settings.style.name if settings else "newest"
+    shown = next((bundle for bundle in valid if bundle.name == wanted), valid[0])
+    if wanted not in ("newest", shown.name):
+        what = f"style {wanted}, which the configuration names"
+        findings.append(missing(what, f"{shown.name} is shown instead", needed=False))
     plan = settings.engine.plan if settings and settings.engine.plan != "auto" else None
-    return findings + [_trial(wanted[0], plan)] + _compiled(valid)
+    return findings + [_trial(shown, plan)] + _compiled(valid)
 
 
 def _trial(bundle: "Bundle", plan: Optional[str]) -> Finding:
-    """The style's first run in a process of its own: what its network does to the runtime must not end this one."""
+    """The style's first run, in a child process that it may crash."""
     from .trial import passes
 
     reason = passes(bundle.path, plan=plan)
     if reason:
-        return Finding("problem", f"running style {bundle.name}", reason)
-    return Finding("ok", f"style {bundle.name} runs on the CPU")
+        return problem(f"running style {bundle.name}", reason)
+    return ok(f"style {bundle.name} runs on the CPU")
 
 
-def _compiled(bundles) -> List[Finding]:
+def _compiled(bundles: Sequence["Bundle"]) -> List[Finding]:
     """Whether the Edge TPU's runtime here is new enough for what the compiler made."""
     from .engine.interpreter import edge_tpu_runtime
 
-    runtime, findings = edge_tpu_runtime(), []
+    runtime = edge_tpu_runtime()
+    findings = []
     for bundle in bundles:
         made = bundle.manifest.provenance.get("compiled")
-        versions = (
-            {str(one.get("compiler", "")) for one in made.values() if isinstance(one, dict)}
-            if isinstance(made, dict)
-            else set()
-        )
-        needs = max(
-            (number for start, number in _NEEDS_RUNTIME.items() for version in versions if version.startswith(start)),
-            default=0,
-        )
-        if runtime is not None and needs > runtime:
-            findings.append(
-                Finding(
-                    "problem",
-                    f"style {bundle.name} needs Edge TPU runtime {needs}, here is {runtime}",
-                    "apt install libedgetpu1-std, or compile it with an older compiler",
-                    needed=False,
-                )
-            )
+        entries = made.values() if isinstance(made, dict) else ()
+        compilers = [str(entry.get("compiler", "")) for entry in entries if isinstance(entry, dict)]
+        needs = [least for start, least in _NEEDS_RUNTIME.items() if any(name.startswith(start) for name in compilers)]
+        if runtime is not None and needs and max(needs) > runtime:
+            what = f"style {bundle.name} needs Edge TPU runtime {max(needs)}, here is {runtime}"
+            advice = "apt install libedgetpu1-std, or compile it with an older compiler"
+            findings.append(problem(what, advice, needed=False))
     return findings
 
 
-def _folders(settings) -> List[Finding]:
+def _folders(settings: "Settings") -> List[Finding]:
     findings = []
-    for name, folder in (("styles", settings.style.folder), ("status", os.path.dirname(settings.host.status))):
-        there, me = os.path.isdir(folder), user()
-        if not there and name == "status":
-            findings.append(
-                Finding("missing", f"{name} folder {folder}", "systemd makes it when the service starts", needed=False)
-            )
-        elif not there or not may(folder):
-            findings.append(
-                Finding(
-                    "problem",
-                    f"{name} folder {folder}",
-                    f"{me} may not write there: what ran last is not remembered" if there else f"mkdir -p {folder}",
-                    needed=not there,
-                )
-            )
-    if os.path.isdir(settings.style.folder):
-        free = shutil.disk_usage(settings.style.folder).free
+    styles, run = settings.style.folder, os.path.dirname(settings.host.status)
+    denied = f"{user()} may not write there"
+    if not os.path.isdir(styles):
+        findings.append(problem(f"styles folder {styles}", f"mkdir -p {styles}"))
+    elif not may(styles):
+        findings.append(problem(f"styles folder {styles}", f"{denied}: what ran last is not saved", needed=False))
+    if not os.path.isdir(run):
+        findings.append(missing(f"status folder {run}", "systemd makes it when the service starts", needed=False))
+    elif not may(run):
+        findings.append(problem(f"status folder {run}", f"{denied}: reconet status has nothing to show", needed=False))
+    if os.path.isdir(styles):
+        free = shutil.disk_usage(styles).free
+        what = f"{free >> 20} MB free in {styles}"
         findings.append(
-            Finding(
-                "ok" if free >= _ROOM else "problem",
-                f"{free >> 20} MB free in {settings.style.folder}",
-                "" if free >= _ROOM else "remove something: a style may take 64 MB",
-                needed=False,
-            )
+            ok(what) if free >= _ROOM else problem(what, "free some space: a style may take 64 MB", needed=False)
         )
     return findings
+
+
+def _camera_node(needed: bool) -> Finding:
+    advice = "no /dev/video*: plug one in" if needed else "no /dev/video*: use a file or --camera virtual"
+    return nodes("camera", sorted(glob.glob("/dev/video*")), advice, needed)
+
+
+def _camera(settings: "Settings") -> List[Finding]:
+    node = _camera_node(needed=True)
+    if node.state != "ok":
+        return [node]
+    from .camera.stream import NETWORK
+    from .camera.v4l2 import as_configured, given, open_first
+
+    try:
+        stream = open_first(as_configured(settings.camera))
+    except Problem as reason:
+        return [ok("camera, used by the daemon") if _running(settings) else problem("camera", str(reason))]
+    stream.close()
+    return [ok(f"camera {stream.path} gives {given(stream, NETWORK)} for a style of 640x360")]
+
+
+def _display_node(needed: bool) -> Finding:
+    advice = "no /dev/dri/card*" if needed else "no /dev/dri/card*: write to a file"
+    return nodes("display", sorted(glob.glob("/dev/dri/card*")), advice, needed)
+
+
+def _display() -> List[Finding]:
+    findings = [_display_node(needed=True)]
+    if not ctypes.util.find_library("drm"):
+        findings.append(missing("libdrm", "apt install libdrm2"))
+    if findings[0].state == "ok":
+        connected = [
+            path.split("/")[-2]
+            for path in glob.glob("/sys/class/drm/card*-*/status")
+            if Path(path).read_text().strip() == "connected"
+        ]
+        if connected:
+            findings.append(ok(f"monitor on {', '.join(connected)}"))
+        else:
+            findings.append(missing("monitor", "plug one in: the picture then appears"))
+    return findings
+
+
+def _running(settings: "Settings") -> bool:
+    from .host import status
+
+    try:
+        return bool(status.read(settings.host.status))
+    except Problem:
+        return False

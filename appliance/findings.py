@@ -1,18 +1,10 @@
-"""What `reconet doctor` reports: findings, and those about the camera and the display."""
+"""What `reconet doctor` reports: findings, a line each."""
 
-import ctypes.util
-import glob
 import grp
 import os
 import pwd
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, List
-
-from .errors import Problem
-
-if TYPE_CHECKING:  # what needs NumPy or pydantic is imported where it is used: they may be missing
-    from .config import Settings
+from typing import List
 
 
 @dataclass(frozen=True)
@@ -32,74 +24,27 @@ class Finding:
         return f"{self.state:<8} {self.what}" + (f"  -  {self.advice}" if self.advice else "")
 
 
-def camera(settings: "Settings", needed: bool) -> List[Finding]:
-    devices = sorted(glob.glob("/dev/video*"))
-    finding = nodes(
-        "camera",
-        devices,
-        "no /dev/video*: plug one in" if needed else "no /dev/video*: use a file or --camera virtual",
-        needed,
-    )
-    if not needed or finding.state != "ok":
-        return [finding]
-    from .camera.stream import NETWORK
-    from .camera.v4l2 import as_configured, given, open_first
-
-    try:
-        stream = open_first(as_configured(settings.camera))
-    except Problem as problem:
-        if running(settings):
-            return [Finding("ok", "camera, in use by the daemon")]
-        return [Finding("problem", "camera", str(problem))]
-    stream.close()
-    return [Finding("ok", f"camera {stream.path} gives {given(stream, NETWORK)} for a style of 640x360")]
+def ok(what: str) -> Finding:
+    return Finding("ok", what)
 
 
-def display(settings: "Settings", needed: bool) -> List[Finding]:
-    findings = [
-        nodes(
-            "display",
-            sorted(glob.glob("/dev/dri/card*")),
-            "no /dev/dri/card*" if needed else "no /dev/dri/card*: write to a file",
-            needed,
-        )
-    ]
-    if not needed:
-        return findings
-    if not ctypes.util.find_library("drm"):
-        findings.append(Finding("missing", "libdrm", "apt install libdrm2"))
-    if findings[0].state == "ok":
-        connected = [
-            path.split("/")[-2]
-            for path in glob.glob("/sys/class/drm/card*-*/status")
-            if Path(path).read_text().strip() == "connected"
-        ]
-        findings.append(
-            Finding("ok", f"monitor on {', '.join(connected)}")
-            if connected
-            else Finding("missing", "monitor", "plug one in: the picture comes by itself")
-        )
-    return findings
+def missing(what: str, advice: str, needed: bool = True) -> Finding:
+    return Finding("missing", what, advice, needed)
 
 
-def running(settings: "Settings") -> bool:
-    from .host import status
-
-    try:
-        return bool(status.read(settings.host.status))
-    except Problem:
-        return False
+def problem(what: str, advice: str, needed: bool = True) -> Finding:
+    return Finding("problem", what, advice, needed)
 
 
-def nodes(name: str, nodes: List[str], advice: str, needed: bool) -> Finding:
-    if not nodes:
-        return Finding("missing", name, advice, needed)
-    me = user()
-    closed = [node for node in nodes if not may(node)]
+def nodes(name: str, paths: List[str], advice: str, needed: bool) -> Finding:
+    """Whether these device nodes are there and open to this user."""
+    if not paths:
+        return missing(name, advice, needed)
+    closed = [node for node in paths if not may(node)]
     if closed:
         group = grp.getgrgid(os.stat(closed[0]).st_gid).gr_name
-        return Finding("problem", f"{name} {closed[0]}", f"{me} may not use it: usermod -aG {group} {me}", needed)
-    return Finding("ok", f"{name} {', '.join(nodes)}", needed=needed)
+        return problem(f"{name} {closed[0]}", f"{user()} may not use it: usermod -aG {group} {user()}", needed)
+    return ok(f"{name} {', '.join(paths)}")
 
 
 def user() -> str:

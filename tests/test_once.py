@@ -11,7 +11,7 @@ from appliance.places import CONFIG
 
 ROOT = Path(__file__).parents[1]
 FACTS = {
-    "the luma weights": (r"(?<![\d.])0?\.(299|587|114)\b", "appliance/colour.py"),
+    "the luma weights": (r"\b0\.(299|587|114)\b", "appliance/colour.py"),
     "the scales of U and V": (r"\b1\.(402|772)\b", "appliance/colour.py"),
     "the configuration's path": (re.escape(f'"{CONFIG}"'), "appliance/places.py"),
     "the version": (r"=\s*" + re.escape(f'"{appliance.__version__}"'), "appliance/__init__.py"),
@@ -28,3 +28,10 @@ def sources():
 def test_said_once(fact):
     pattern, home = FACTS[fact]
     assert [path for path in sources() if re.search(pattern, (ROOT / path).read_text("utf-8"))] == [home]
+
+
+def test_each_tool_has_one_version():
+    pinned = dict(re.findall(r'"(ruff|mypy)==([^"]+)"', (ROOT / "pyproject.toml").read_text()))
+    constrained = dict(re.findall(r"^(ruff|mypy)==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    hooks = re.search(r"ruff-pre-commit\s+rev: v(\S+)", (ROOT / ".pre-commit-config.yaml").read_text()).group(1)
+    assert pinned == constrained and hooks == pinned["ruff"]

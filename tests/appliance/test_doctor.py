@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import doctor
-from appliance import findings as findings_module
+from appliance import doctor, findings
 from appliance.camera import v4l2
 from appliance.engine import interpreter
 from appliance.errors import Problem
@@ -39,9 +38,9 @@ def board(styles, tmp_path, monkeypatch):
         "/dev/dri/card*": [str(tmp_path / "card0")],
         "/sys/class/drm/card*-*/status": [str(tmp_path / "status")],
     }
-    monkeypatch.setattr(findings_module.glob, "glob", lambda pattern, **_: nodes[pattern])
+    monkeypatch.setattr(doctor.glob, "glob", lambda pattern, **_: nodes[pattern])
     monkeypatch.setattr(v4l2, "open_first", lambda *_: Stream())
-    monkeypatch.setattr(findings_module.ctypes.util, "find_library", lambda name: f"lib{name}.so")
+    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: f"lib{name}.so")
     monkeypatch.setattr(tpu, "read", lambda: None)
     path = tmp_path / "config.toml"
     path.write_text(f'[style]\nfolder = "{styles}"\n[host]\nstatus = "{tmp_path}/status.json"\n')
@@ -49,8 +48,8 @@ def board(styles, tmp_path, monkeypatch):
 
 
 def said(path):
-    findings = doctor.examine(path)
-    return all(finding.fine for finding in findings), "\n".join(map(str, findings))
+    found = doctor.examine(path)
+    return all(finding.fine for finding in found), "\n".join(map(str, found))
 
 
 def test_all_is_well(board):
@@ -92,7 +91,7 @@ def test_a_bad_configuration(board):
 
 def test_a_node_that_may_not_be_used_names_user_and_group(board, monkeypatch):
     node = board[1]["/dev/video*"][0]
-    monkeypatch.setattr(findings_module.os, "access", lambda path, mode: path != node)  # root may use everything
+    monkeypatch.setattr(findings.os, "access", lambda path, mode: path != node)  # root may use everything
     fine, text = said(board[0])
     assert not fine and "may not use it: usermod -aG" in text
 
@@ -126,4 +125,4 @@ def test_an_old_edge_tpu_runtime(board, styles, tiny, monkeypatch):
 def test_a_hot_edge_tpu(board, monkeypatch):
     monkeypatch.setattr(tpu, "read", lambda: tpu.Tpu(91.0, (85.0, 90.0, 95.0), owner=7, owner_name="frigate"))
     fine, text = said(board[0])
-    assert fine and "problem  Edge TPU at 91 degC" in text and "held by frigate (process 7)" in text
+    assert fine and "problem  Edge TPU at 91 degC" in text and "used by frigate (process 7)" in text

@@ -1,0 +1,51 @@
+"""The examples run as their first lines say, here with a small style under the name that they ask for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from appliance.style import bundle
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def example(tmp_path):
+    """A function that runs an example in a folder with a style and returns what it prints."""
+    tiny = bundle.read(ROOT / "tests/data/tiny.reconet")
+    fields = tiny.manifest.model_dump(exclude_none=True)
+    bundle.write(tmp_path / "starry_night.reconet", {**fields, "name": "starry_night"}, tiny.files)
+
+    def run(name, *arguments):
+        return subprocess.check_output(
+            [sys.executable, ROOT / "examples" / name, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "RECONET_STYLES": str(tmp_path), "PYTHONPATH": str(ROOT)},
+            text=True,
+        )
+
+    return run
+
+
+def test_a_film_through_a_style(example, tmp_path):
+    (tmp_path / "in").mkdir()
+    for index in range(3):
+        Image.new("RGB", (100, 60), (80 * index, 80, 120)).save(tmp_path / f"in/{index}.png")
+    assert example("film.py", "in", "out").startswith("3 frames at ")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 3
+
+
+def test_a_camera_of_your_own(example, tmp_path):
+    assert example("own_camera.py", "out") == "60 frames\n"
+    first, last = (np.asarray(Image.open(tmp_path / f"out/frame_0000{n}.png")) for n in ("01", "60"))
+    assert (first != last).any()
+
+
+def test_every_example_is_run_here():
+    text = Path(__file__).read_text()
+    assert all(f'"{path.name}"' in text for path in (ROOT / "examples").glob("*.py"))
