@@ -78,14 +78,16 @@ class V4l2Camera:
         index, last, wait = 0, 0.0, BACKOFF[0]
         while not stop.is_set():
             wanted, devices = self._wanted, _devices()
-            network = self.yuv_size or NETWORK
+            asked = self.yuv_size
+            network = asked if asked and all(asked) else NETWORK
             try:
                 with contextlib.closing(open_first(wanted, network)) as stream, explained(stream.path):
                     self.fps, self._thinner = stream.fps, None
                     self.state = State(self.state.fault, stream.path, given(stream))  # the fault, until a picture comes
                     while wanted == self._wanted:
-                        if self.yuv_size and self.yuv_size[0] and self.yuv_size != network:
-                            network = self.yuv_size
+                        asked = self.yuv_size
+                        if asked and all(asked) and asked != network:
+                            network = asked
                             if stream.choice(network) != stream.asked:
                                 break
                         buffer = self._newest(stream, stop, wait, devices)
