@@ -53,6 +53,16 @@ def test_yuv_frames_and_a_change_of_kind(kernel):
     frames.close()
 
 
+def test_a_camera_opens_before_anyone_looks(kernel):
+    kernel.devices["/dev/video0"] = Device(size=(16, 8))
+    camera = V4l2Camera(yuv_size=(0, 0))
+    frames = camera.frames(Stop(kernel))
+    assert next(frames).pixels.size == 0
+    camera.yuv_size = (8, 4)
+    while next(frames).made_for != (8, 4):
+        pass
+
+
 def test_devices_are_not_listed_for_every_frame(kernel):
     kernel.devices["/dev/video0"] = Device()
     frames = V4l2Camera().frames(Stop(kernel))
