@@ -158,7 +158,7 @@ class Host(_Section):
         pattern=f"^{_FILE}$",
     )
     watchdog: bool = _key(
-        True, "Whether systemd is told of frames shown, to restart the daemon when they stop.", "true or false"
+        True, "Report frames shown to systemd, which restarts the daemon when they stop.", "true or false"
     )
 
 
@@ -196,7 +196,7 @@ def load(path: Union[str, Path] = PATH) -> Settings:
         fields = toml.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise Problem(
-            f"{path}: not valid TOML: {str(error)[:200]}: mend it, or remove it to take the defaults"
+            f"{path}: not valid TOML: {str(error)[:200]}: fix it, or remove it to use the defaults"
         ) from error
     try:
         return Settings.model_validate(fields)

@@ -58,7 +58,7 @@ def _guided(target: str, inputs: int, seed: int) -> Tuple[int, bool]:
     done, coverage, memory = (pattern.search(text) for pattern in (_DONE, _COVERAGE, _MEMORY))
     if code or not (done and coverage and memory):
         print("\n".join(text.splitlines()[-40:]))
-        print(f"fuzz: {target}: FAILED: what did it is in {FOUND}: mend it, and move that to tests/fuzz/regressions")
+        print(f"fuzz: {target}: FAILED: what did it is in {FOUND}: fix it, and move that to tests/fuzz/regressions")
         return int(done.group(1)) if done else 0, False
     print(
         f"fuzz: {target}: {done.group(1)} inputs, {coverage.group(1)} branches ({coverage.group(2)} with how often), "
@@ -85,7 +85,7 @@ def _properties(inputs: int, seed: int) -> Tuple[int, bool]:
     )
     if code:
         print(text)
-        print(f"fuzz: properties: FAILED: what did it is in {FOUND}: mend it, and move that to tests/fuzz/regressions")
+        print(f"fuzz: properties: FAILED: what did it is in {FOUND}: fix it, and move that to tests/fuzz/regressions")
         return 0, False
     print(f"fuzz: properties: {each * PROPERTIES} inputs, {seconds:.0f} s", flush=True)
     return each * PROPERTIES, True
