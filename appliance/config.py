@@ -196,7 +196,7 @@ def load(path: Union[str, Path] = PATH) -> Settings:
         fields = toml.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise Problem(
-            f"{path}: not valid TOML: {str(error)[:200]}: fix it, or remove it to use the defaults"
+            f"{path}: not valid TOML: {str(error)[:200]}: fix it, or remove it to take the defaults"
         ) from error
     try:
         return Settings.model_validate(fields)
