@@ -42,7 +42,7 @@ def test_choose_remembers_the_fastest_and_run_takes_it(styles, capsys, monkeypat
         module, "bench", lambda *a: [module.Timing(plan, "x", 1.0 + i, device="CPU") for i, plan in enumerate(order)]
     )
     assert main(["bench", "tiny", "--choose"]) == 0
-    assert "lowres is remembered" in capsys.readouterr().out
+    assert "lowres is saved" in capsys.readouterr().out
     style = store.find("tiny")
     assert state.read(styles).choice(style.digest, "CPU") == "lowres"
     assert main(["run", "--style", "tiny", "--seconds", "0.1", "--every-frame"]) == 0
