@@ -1,4 +1,4 @@
-"""A strict uncompressed zip: what `write` makes and nothing else.
+"""A strict zip, deflated or stored: what `write` makes and nothing else.
 
 Any zip tool opens it. `read` takes the local headers in order and then demands that the directory at the
 end tells the same story, so nothing can hide before, between or behind the members.
@@ -20,19 +20,20 @@ _NAMES = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 def write(file: BinaryIO, members: Dict[str, bytes]) -> None:
-    """Write `members` (name -> content) in their order, the same bytes every time."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    """Write `members` (name -> content) in their order, deflated: the same bytes every time by one version of zlib."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.create_system = 3
             info.external_attr = 0o100644 << 16
-            archive.writestr(info, content)
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
 
 
-def read(file: BinaryIO, size: int) -> Dict[str, bytes]:
+def read(file: BinaryIO, size: int, most: int) -> Dict[str, bytes]:
     """The members (name -> content) of the archive in `file`, `size` bytes long, in their order.
 
-    Raises BundleError. Reads each byte once and never holds more than the contents.
+    Raises BundleError, also when the contents are more than `most` bytes. Reads each byte once and never holds more
+    than the contents and one deflated member.
     """
     if file.read(4) != b"PK\x03\x04":
         raise BundleError("not a style bundle (not a zip, or empty)")
@@ -60,19 +61,37 @@ def read(file: BinaryIO, size: int) -> Dict[str, bytes]:
         _exactly(file, extra_size)
         if flags & 1:
             raise BundleError(f"{name} is encrypted: bundles are plain archives")
-        if method or stored != length:
-            raise BundleError(f"{name} is compressed: bundles are uncompressed archives")
+        if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BundleError(f"{name} is compressed by another method than deflate: export the style again")
         if flags & ~_UTF8:
             raise BundleError(f"{name} is stored in a way that bundles do not use (flags {flags:#x})")
-        if file.tell() + length > directory:
+        if file.tell() + stored > directory:
             raise BundleError(f"{name} is truncated: copy the bundle again")
-        members[name] = _exactly(file, length)
+        most -= length
+        if most < 0:
+            raise BundleError(f"{name} is too large when unpacked ({length} bytes)")
+        content = _exactly(file, stored)
+        members[name] = _inflated(name, content, length) if method else content
+        if len(members[name]) != length:
+            raise BundleError(f"{name} is damaged (another length than the archive says): copy the bundle again")
         if zlib.crc32(members[name]) != crc:
             raise BundleError(f"{name} is damaged (checksum differs): copy the bundle again")
         story.append((name.encode(), flags, method, crc, stored, length, place))
     if file.tell() != directory or _directory(file, count) != story or file.tell() != directory + directory_size:
         raise BundleError("damaged: the archive's directory does not match its members: copy it again")
     return members
+
+
+def _inflated(name: str, content: bytes, length: int) -> bytes:
+    """At most `length` + 1 bytes of what a raw deflate stream unpacks to. Raises BundleError."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(content, length + 1)
+    except zlib.error as error:
+        raise BundleError(f"{name} is damaged ({error}): copy the bundle again") from None
+    if not inflater.eof or inflater.unused_data:
+        raise BundleError(f"{name} is damaged (its deflate stream does not end with it): copy the bundle again")
+    return data
 
 
 def _directory(file: BinaryIO, count: int) -> List[Tuple[Any, ...]]:

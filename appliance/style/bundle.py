@@ -1,6 +1,6 @@
 """The style bundle `NAME.reconet`: one checked file that carries a style from the trainer to the appliance.
 
-An uncompressed zip: manifest.json first, then the segments and preview.jpg. Nothing in it is trusted.
+A zip: manifest.json first, then the segments and preview.jpg. Nothing in it is trusted.
 """
 
 import hashlib
@@ -91,7 +91,7 @@ def write(path: Union[str, Path], manifest: Union[Dict[str, Any], Manifest], fil
     """Write a bundle of `files` (name -> content) to `path`, whole or not at all, and return it.
 
     `manifest` holds everything but its "files" section, which is filled in here. What is written is checked as
-    `read` checks it before it takes its place. The same arguments give the same bytes.
+    `read` checks it before it takes its place. The same arguments give the same bytes, by one version of zlib.
     Raises BundleError when a check fails and Problem when `path` cannot be written.
     """
     fields = manifest.model_dump(exclude_none=True) if isinstance(manifest, Manifest) else dict(manifest)
@@ -125,7 +125,7 @@ def _read(path: Path, file: BinaryIO) -> Bundle:
         raise BundleError("not a regular file")
     if status.st_size > MAX_BYTES:
         raise BundleError(f"too large ({status.st_size} bytes, {MAX_BYTES} are allowed)")
-    members = archive.read(file, status.st_size)
+    members = archive.read(file, status.st_size, MAX_BYTES)
     if next(iter(members)) != "manifest.json":
         raise BundleError("manifest.json is not the first member: export the style again")
     manifest = parse(members.pop("manifest.json"))

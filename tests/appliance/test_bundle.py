@@ -5,6 +5,7 @@ import os
 import random
 import struct
 import zipfile
+import zlib
 
 import pytest
 
@@ -139,9 +140,39 @@ def test_too_large_is_refused_unread(tmp_path):
     assert "too large" in refused(path)
 
 
-def test_compressed(tmp_path, tiny):
-    data = zipped(raw_members(tiny.path), zipfile.ZIP_DEFLATED)
-    assert "compressed" in refused(put(tmp_path, data))
+def test_members_may_be_stored_or_deflated_and_are_written_deflated(tmp_path, tiny, parts):
+    packed = [zipped(raw_members(tiny.path), method) for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]
+    assert [bundle.read(put(tmp_path, data)).files for data in packed] == [tiny.files] * 2
+    written = bundle.write(tmp_path / "written.reconet", *parts).path
+    assert written.stat().st_size < len(zipped(raw_members(written)))
+
+
+def test_compressed_by_another_method(tmp_path, tiny):
+    data = zipped(raw_members(tiny.path), zipfile.ZIP_BZIP2)
+    assert "compressed by another method than deflate" in refused(put(tmp_path, data))
+
+
+def test_zeros_that_unpack_to_more_than_is_allowed_are_not_unpacked(tmp_path, tiny):
+    members = [*raw_members(tiny.path), ("zeros.tflite", bytes(bundle.MAX_BYTES))]
+    assert "too large when unpacked" in refused(put(tmp_path, zipped(members, zipfile.ZIP_DEFLATED)))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_member_that_is_not_as_long_as_the_archive_says(tmp_path, tiny, change, method):
+    data = bytearray(zipped(raw_members(tiny.path), method))
+    (length,) = struct.unpack_from("<I", data, 22)  # of manifest.json, in its local header
+    struct.pack_into("<I", data, 22, length + change)
+    assert "manifest.json is damaged" in refused(put(tmp_path, bytes(data)))
+
+
+def test_a_deflate_stream_with_something_behind_it(tmp_path, tiny):
+    (name, content), *_ = raw_members(tiny.path)
+    packed = zlib.compressobj(9, zlib.DEFLATED, -15)
+    stream = packed.compress(content) + packed.flush() + b"more"
+    header = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 0, zlib.crc32(content), len(stream), len(content), 13, 0)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, 0, len(header) + 13 + len(stream), 0)
+    assert "deflate stream" in refused(put(tmp_path, header + name.encode() + stream + end))
 
 
 def test_encrypted(tmp_path, tiny):
