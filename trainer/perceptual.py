@@ -144,7 +144,7 @@ def style_distance(weights, image, targets: list, style: Style) -> float:
             terms.append(losses.style([losses.gram(drawn[layer]) for layer in style.layers], targets))
         else:
             pairs = [(_quantiles(drawn[layer])[0], target) for layer, target in zip(style.layers, targets)]
-            terms += [ops.mean(ops.square(a - b)) / ops.mean(ops.square(b)) for a, b in pairs]
+            terms += [np.mean(np.square(a - b)) / np.mean(np.square(b)) for a, b in pairs]
     return float(np.mean([float(term) for term in terms]))
 
 
@@ -152,8 +152,14 @@ def _quantiles(maps):
     """(B, QUANTILES, D) of (B, h, w, C)."""
     batch, height, width, channels = maps.shape
     directions = np.random.default_rng(channels).normal(size=(channels, DIRECTIONS)).astype("float32")
-    projected = ops.reshape(maps, (batch, height * width, channels)) @ (directions / np.linalg.norm(directions, axis=0))
-    return ops.transpose(ops.quantile(projected, (np.arange(QUANTILES) + 0.5) / QUANTILES, axis=1), (1, 0, 2))
+    directions /= np.linalg.norm(directions, axis=0)
+    # NumPy sorts contiguous rows; JAX takes some 25 times as long on a CPU.
+    places = np.asarray(maps, "float32").reshape(batch, height * width, channels)
+    rows = np.sort(np.ascontiguousarray(np.swapaxes(places @ directions, 1, 2)), axis=-1)
+    at = (np.arange(QUANTILES) + 0.5) / QUANTILES * (height * width - 1)
+    below = at.astype(int)
+    above = np.minimum(below + 1, height * width - 1)
+    return np.swapaxes(rows[..., below] + (rows[..., above] - rows[..., below]) * (at - below), 1, 2).astype("float32")
 
 
 def crop(images, factor: int):
