@@ -33,12 +33,13 @@ def drawn(stylizer):
     return stylizer.draw(VirtualCamera(paced=False).picture(48))
 
 
+# Against its teacher's losses, where it has one, and on MPI-Sintel.
 BOUNDS = {
     "style_ratio": 1.5,
     "content_ratio": 1.15,
-    "e_stab_alley_1": 0.25,
-    "e_stab_cave_2": 0.41,
-    "blob_share": 0.005,
+    "e_stab_alley_1": 0.24,
+    "e_stab_cave_2": 0.40,
+    "blob_share": 0.001,
 }
 
 
@@ -47,10 +48,15 @@ def test_five_styles_ship():
     assert shipped == ["composition_vii", "great_wave", "starry_night", "the_scream", "udnie"]
 
 
+def test_it_fills_a_monitor_and_stays_small(style):
+    assert (style.manifest.input.width, style.manifest.input.height) == (640, 360)
+    assert style.path.stat().st_size < 6e6
+
+
 def test_the_figures_in_the_manifest_are_within_their_bounds(style):
     metrics = style.manifest.provenance["metrics"]
-    assert not {name: metrics[name] for name, bound in BOUNDS.items() if metrics[name] > bound}
-    assert metrics["snr_db"] >= 25
+    assert not {name: metrics[name] for name, bound in BOUNDS.items() if metrics.get(name, 0) > bound}
+    assert metrics["snr_db"] >= 26
 
 
 def test_the_file_is_named_after_its_style_and_says_what_made_it(style):
@@ -94,7 +100,7 @@ def test_it_is_steady_when_light_is_switched_and_nothing_moves(style):
     lit = live.draw(photo)
     live.reset()
     assert np.abs(lit.astype(int) - live.draw(photo)).mean() < 8
-    wall = np.full((216, 512, 3), (178, 174, 166))
+    wall = np.full((*live.input_size[::-1], 3), (178, 174, 166))
     frames = [np.clip(np.rint(wall + 2 * rng.standard_normal(wall.shape)), 0, 255).astype(np.uint8) for _ in range(16)]
     live.reset()
     drawn = [live.draw(frame) for frame in frames]
