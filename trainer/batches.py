@@ -11,6 +11,8 @@ from appliance.engine.exposure import CHROMA_GAINS, COLOUR, CONTRAST, GAINS
 from trainer import losses, perceptual
 from trainer.data import augment, flat, moving_photos, pictures, sintel, video
 from trainer.data import source as sources
+from trainer.data.contents import contents
+from trainer.faults import Collector
 from trainer.recipe import Augment, Frame, Motion, Recipe, Style
 
 SAMPLES = 4  # held-out frames, stylised now and then for the eye
@@ -21,19 +23,28 @@ class Ground:
     """What all phases train on: the sources of pairs, what the painting asks for, and the perceptual network."""
 
     def __init__(self, recipe: Recipe, data: Path):
-        painting, _ = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
-        weights = perceptual.load(recipe.perceptual, data, recipe.style)
-        photos = pictures.photographs(data / recipe.data.photos, recipe.size)
-        self.photos, held_out = pictures.split(photos, recipe.data.held_out)
+        """Raises Problem, or Faults that names all that is missing or cannot be read."""
+        faults = Collector()
+        with faults:
+            painting, _ = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
+        with faults:
+            weights = perceptual.load(recipe.perceptual, data, recipe.style)
+        with faults:
+            photos = pictures.photographs(data / recipe.data.photos, recipe.size)
+            self.photos, held_out = pictures.split(photos, recipe.data.held_out)
+        self.sources = _sources(recipe, data, faults)
+        faults.check()
+        if recipe.mix.photos:
+            self.sources.insert(0, moving_photos.source(self.photos, recipe.size, recipe.motion, recipe.mix.photos))
+        self.contents = contents(recipe, data)
         self.samples = still_frames(held_out[:SAMPLES], recipe)
         self.motion = recipe.motion
-        self.sources = _sources(recipe, data, self.photos)
         self.constants = constants(self.sources, weights, painting, recipe.style)
         self.targets = perceptual.style_targets(weights, painting, recipe.style)
 
-    def draw(self, count: int, colours: Augment = AS_IT_IS):
+    def random_draws(self, count: int, colours: Augment = AS_IT_IS):
         """The function that draws what chance decides about count pairs, as optimise() wants it."""
-        return lambda rng: draw(self.sources, rng, count, self.motion, colours)
+        return lambda rng: random_draws(self.sources, rng, count, self.motion, colours)
 
 
 def constants(pair_sources, weights: dict, painting: np.ndarray, style: Style) -> dict:
@@ -51,31 +62,37 @@ def constants(pair_sources, weights: dict, painting: np.ndarray, style: Style) -
     }
 
 
-def draw(pair_sources, rng: np.random.Generator, count: int, motion: Motion, colours: Augment = AS_IT_IS) -> dict:
+def random_draws(
+    pair_sources, rng: np.random.Generator, count: int, motion: Motion, colours: Augment = AS_IT_IS
+) -> dict:
     """All that chance decides about count pairs but the noise's pattern."""
     noise = (motion.noise * rng.uniform(0, 1, count)).astype("float32")
-    drawn = {**sources.draw(pair_sources, rng, count), "light": augment.draw_light(rng, count, motion), "noise": noise}
-    gamma, hue = augment.draw_colours(rng, count, colours)
+    drawn = {
+        **sources.random_draws(pair_sources, rng, count),
+        "light": augment.random_light(rng, count, motion),
+        "noise": noise,
+    }
+    gamma, hue = augment.random_colours(rng, count, colours)
     drawn["light"][..., 1] *= gamma[:, None]
     return {**drawn, "hue": hue} if colours.hue else drawn
 
 
-def _sources(recipe, data, photos):
+def _sources(recipe, data, faults):
+    """All sources but the photographs."""
     mix, where, found = recipe.mix, recipe.data, []
-    if mix.photos:
-        found.append(moving_photos.source(photos, recipe.size, recipe.motion, mix.photos))
     if mix.sintel:
-        found.append(
-            sintel.source(data / where.sintel, recipe.size, where.sintel_passes, where.sintel_held_out, mix.sintel)
-        )
+        with faults:
+            root, passes = data / where.sintel, where.sintel_passes
+            found.append(sintel.source(root, recipe.size, passes, where.sintel_held_out, mix.sintel))
     if mix.video:
-        found.append(video.source(data / where.videos, recipe.size, where.video_frames, mix.video))
+        with faults:
+            found.append(video.source(data / where.videos, recipe.size, where.video_frames, mix.video))
     if mix.flat:
         found.append(flat.source(recipe.size, recipe.motion, mix.flat))
     return found
 
 
-def expose(frames, frame: Frame, pixels: str = "rgb"):
+def normalise_exposure(frames, frame: Frame, pixels: str = "rgb"):
     """Brings frames (B, H, W, 3) in 0..1 to the recipe's exposure, and their chroma to the recipe's RMS where it names
     one, all of them by the same curve.
 
@@ -107,7 +124,7 @@ def expose(frames, frame: Frame, pixels: str = "rgb"):
 def still_frames(photos: np.ndarray, recipe: Recipe) -> np.ndarray:
     """Photographs, uint8 (N, H, W, 3), as the network sees each of them alone: (N, h, w, 3) in 0..1."""
     frames = pictures.centre(photos, recipe.size).astype("float32") / 255
-    return np.concatenate([ops.convert_to_numpy(expose(frame[None], recipe.frame)) for frame in frames])
+    return np.concatenate([ops.convert_to_numpy(normalise_exposure(frame[None], recipe.frame)) for frame in frames])
 
 
 def make_batch(pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "rgb") -> dict:
@@ -123,17 +140,17 @@ def make_batch(pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "
 
     sigma = ops.repeat(draws["noise"], 2)[:, None, None, None]
     noise = sigma * jax.random.normal(key, (lit.shape[0] * 2, *lit.shape[2:]))
-    exact = exposed(lit, recipe.frame, "rgb")
+    exact = normalise_pairs(lit, recipe.frame, "rgb")
     if recipe.motion.noise_before_exposure:
-        noisy = exposed(ops.clip(lit + ops.reshape(noise, lit.shape), 0, 1), recipe.frame, pixels)
+        noisy = normalise_pairs(ops.clip(lit + ops.reshape(noise, lit.shape), 0, 1), recipe.frame, pixels)
     else:
-        noisy = ops.clip(exact + noise, 0, 1) if pixels == "rgb" else exposed(lit, recipe.frame, pixels) + noise
+        noisy = ops.clip(exact + noise, 0, 1) if pixels == "rgb" else normalise_pairs(lit, recipe.frame, pixels) + noise
     return {"clean": exact, "noisy": noisy, "flow": pairs.flow, "mask": pairs.mask, "plain": pairs.plain}
 
 
-def exposed(lit, frame: Frame, pixels: str):
+def normalise_pairs(lit, frame: Frame, pixels: str):
     """Pairs of frames (B, 2, H, W, 3) as (2B, H, W, 3), the two of each brought to the exposure by one curve."""
-    made = ops.vectorized_map(lambda pair: expose(pair, frame, pixels), lit)
+    made = ops.vectorized_map(lambda pair: normalise_exposure(pair, frame, pixels), lit)
     return ops.reshape(made, (-1, *made.shape[2:]))
 
 

@@ -24,7 +24,8 @@ def main(argv=None) -> int:
     try:
         arguments.command(arguments)
     except Problem as problem:
-        print(f"reconet-train: {problem}", file=sys.stderr)
+        for one in getattr(problem, "problems", [problem]):
+            print(f"reconet-train: {one}", file=sys.stderr)
         return getattr(problem, "exit_code", 1)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("trainer", "appliance"):
@@ -79,6 +80,8 @@ def parser() -> argparse.ArgumentParser:
             )
         if name == "pack":
             sub.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to keep them in")
+        if name in ("train", "distill"):
+            sub.add_argument("--restart", action="store_true", help="discard what an earlier run made; start at step 0")
         if name == "train":
             sub.add_argument(
                 "--norm",
@@ -181,21 +184,19 @@ def _places(arguments):
 
     recipe = load(arguments.recipe)
     import_tensorflow()
-    out = arguments.out or Path("runs") / recipe.name
-    out.mkdir(parents=True, exist_ok=True)
-    return recipe, arguments.data, out
+    return recipe, arguments.data, arguments.out or Path("runs") / recipe.name
 
 
 def _train(arguments):
     from trainer.training import train
 
-    train(*_places(arguments), arguments.norm)
+    train(*_places(arguments), arguments.norm, arguments.restart)
 
 
 def _distill(arguments):
     from trainer.distillation import distill
 
-    distill(*_places(arguments))
+    distill(*_places(arguments), arguments.restart)
 
 
 def _export(arguments):
@@ -207,14 +208,14 @@ def _export(arguments):
 
 def _pack(arguments):
     recipe, _, out = _places(arguments)
-    from trainer import judge, runs
+    from trainer import runs
 
-    arguments.to.mkdir(parents=True, exist_ok=True)
-    names = [name for name in judge.NETWORKS if (out / f"{name}.keras").exists()]
+    names = [name for name in runs.NETWORKS if (out / f"{name}.keras").exists()]
     if not names:
         raise Problem(f"pack: no networks in {out}; run train and distill first, or set --out")
+    arguments.to.mkdir(parents=True, exist_ok=True)
     for name in names:
-        runs.pack(judge.network_run(recipe, name, out), arguments.to)
+        runs.pack(runs.network_run(recipe, name, out), arguments.to)
     if (out / "style.npz").exists():
         with replacing(arguments.to / "style.npz") as path:
             path.write_bytes((out / "style.npz").read_bytes())
@@ -270,18 +271,13 @@ def _evaluate(arguments):
     from trainer.quiet import import_tensorflow
 
     import_tensorflow()
-    from trainer import judge
+    from trainer import evaluation, gather, report
 
-    report = judge.evaluate(
-        arguments.path,
-        arguments.photos,
-        arguments.sintel,
-        arguments.data,
-        arguments.run,
-        arguments.most,
-        arguments.rendering,
+    work = gather.gather(arguments.path, arguments.data, arguments.run)
+    figures = evaluation.evaluate(
+        work, arguments.photos, arguments.sintel, arguments.data, arguments.most, arguments.rendering
     )
-    judge.show(report, arguments.json)
+    report.show({"file": str(arguments.path), **figures}, arguments.json)
 
 
 def _steadiness(arguments):

@@ -1,15 +1,15 @@
 """A style's recipe: one TOML file that says everything about how a bundle is made."""
 
-import hashlib
-import json
 import math
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from appliance.errors import Problem
+from trainer.faults import Collector
 
 
 class _Section(BaseModel):
@@ -216,17 +216,21 @@ class Recipe(_Section):
         frame = Frame.model_validate({**self.frame.model_dump(), "height": height, "width": width})
         return self.model_copy(update={"frame": frame})
 
-    def digest(self, *sections: str) -> str:
-        """SHA-256 over what the named sections set, to tell whether a checkpoint belongs to this recipe.
+    def settings(self, *sections: str) -> dict[str, object]:
+        """Every setting of the named sections by its full name, defaults included: {"teacher.steps": 8000, ...}."""
+        return dict(_flat(self.model_dump(include=set(sections), mode="json"), ""))
 
-        Defaults are left out, so that a new setting does not orphan what was trained before it.
-        """
-        fields = self.model_dump(include=set(sections), mode="json", exclude_defaults=True)
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+def _flat(fields: dict, prefix: str) -> Iterator[tuple[str, object]]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def load(path: Path) -> Recipe:
-    """Reads and checks a recipe. Raises Problem."""
+    """Reads and checks a recipe. Raises Problem, or Faults that names all that is wrong with it."""
     try:
         return Recipe.model_validate(tomllib.loads(Path(path).read_text("utf-8")))
     except OSError as error:
@@ -234,10 +238,19 @@ def load(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Problem(f"recipe {path}: not valid TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "recipe"
-        reason = _allowed(first["loc"]) if first["type"] == "extra_forbidden" else first["msg"]
-        raise Problem(f"recipe {path}: {key}: {reason}") from error
+        faults = Collector()
+        for fault in error.errors():
+            key = ".".join(str(part) for part in fault["loc"]) or "recipe"
+            with faults:
+                raise Problem(f"recipe {path}: {key}: {_reason(fault)}") from error
+        faults.check()
+        raise
+
+
+def _reason(fault) -> str:
+    if fault["type"] == "extra_forbidden":
+        return _allowed(fault["loc"])
+    return "missing" if fault["type"] == "missing" else fault["msg"]
 
 
 def _allowed(place: tuple) -> str:

@@ -1,4 +1,4 @@
-"""reconet-train report: one page of pictures and curves, with everything inside it."""
+"""Presents what was measured: a table in the terminal, and one self-contained page of pictures and curves."""
 
 import base64
 import html
@@ -7,25 +7,23 @@ import json
 import math
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
 from appliance.camera.pictures import is_picture, read_picture
 from appliance.engine.interpreter import runtimes
 from appliance.files import replacing
 from appliance.frames import cover
-from trainer import evaluation, flow, judge, perceptual
-from trainer.data import augment, video
+from trainer import evaluation, flow, gather, perceptual
+from trainer.data import video, wandering
 from trainer.edgetpu.convert import convert_instance_norm
 from trainer.edgetpu.cost import plan_costs
 from trainer.edgetpu.export import calibration
-from trainer.metrics import blob_share, snr_db, ssim, stability_error
-
-matplotlib.use("svg")
-from matplotlib import pyplot
+from trainer.evaluation import blob_share, snr_db, ssim, stability_error
+from trainer.runs import NETWORKS, read_note
 
 OWN_PHOTOS = Path(evaluation.__file__).parents[1] / "appliance/camera/photos"
 TITLES = {
@@ -36,6 +34,15 @@ TITLES = {
     "student": "our student, float",
     "int8": "our student, int8",
 }
+BOUNDS = {"style_ratio": 1.5, "content_ratio": 1.15}
+FIGURES = (
+    ("style", "style loss"),
+    ("content", "content loss"),
+    ("ssim", "SSIM against the teacher"),
+    ("snr_teacher_db", "SNR against the teacher, dB"),
+    ("snr_student_db", "SNR against the float student, dB"),
+    ("blobs", "share in saturated blobs"),
+)
 CURVES = ("content", "style", "feature_temporal", "output_temporal")
 CLIP = 24  # frames
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1500px;margin:2em auto;padding:0 1em;color:#222}
@@ -50,6 +57,43 @@ figcaption{font-size:13px;color:#444}
 svg{max-width:100%;height:auto}"""
 
 
+def table(report: dict) -> Table:
+    """The report of evaluate() for a terminal: networks across, figures down."""
+    figures = [(title, report[key]) for key, title in FIGURES if key in report]
+    figures += [(f"relative e_stab, {scene}", values) for scene, values in report.get("e_stab", {}).items()]
+    names = [name for name in (*NETWORKS, "int8") if any(name in f for _, f in figures)]
+    heads = {
+        "student": "float student",
+        "int8": "int8 student",
+        "instance": "instance norm",
+        "none": "no norm",
+        "frn": "FRN",
+    }
+    made = Table(title=f"{report['name']}: {report.get('photos', 0)} photos, {report.get('pairs', 0)} Sintel pairs")
+    made.add_column("")
+    for name in names:
+        made.add_column(heads.get(name, name), justify="right")
+    for title, values in figures:
+        made.add_row(title, *(f"{values[name]:.4g}" if name in values else "" for name in names))
+    ratios = [(key, report[key]) for key in ("style_ratio", "content_ratio") if key in report]
+    if ratios:
+        made.add_section()
+        for key, value in ratios:
+            cells = ["" if name != "int8" else f"{value:.3g}x" for name in names]
+            made.add_row(f"{key.removesuffix('_ratio')}, times the teacher's (bound {BOUNDS[key]}x)", *cells)
+    return made
+
+
+def show(report: dict, as_json: bool) -> None:
+    """Prints the report of evaluate(): the table or JSON to stdout, what is missing to stderr."""
+    if as_json:
+        print(json.dumps(report, indent=2))
+    else:
+        Console(width=None if Console().is_terminal else 120).print(table(report))
+    for line in report["missing"]:
+        Console(stderr=True).print(line, highlight=False)
+
+
 def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None, run: Path | None, out: Path) -> None:
     """Writes the page about the styles at paths (bundles or networks) to out. Raises Problem.
 
@@ -59,8 +103,8 @@ def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None,
     parts, tell = [], Console(stderr=True)
     for path in paths:
         tell.print(f"{path}")
-        work = judge.gather(path, data, run)
-        folder = next((f for f in judge.places(path, work.recipe, run) if (f / "student.losses.jsonl").exists()), None)
+        work = gather.gather(path, data, run)
+        folder = next((f for f in gather.places(path, work.recipe, run) if (f / "student.losses.jsonl").exists()), None)
         weights = perceptual.load(work.recipe.perceptual, data, work.recipe.style)
         compared = _compared(work, path, run)
         painted = _painters(work, compared)
@@ -93,11 +137,11 @@ def _compared(work, path, run):
     """
     found = {}
     for name in ("none", "instance"):
-        for folder in judge.places(path, work.recipe, run):
+        for folder in gather.places(path, work.recipe, run):
             note = folder / f"{name}.json"
             if name not in found and note.exists():
-                other = judge.Work(judge.recipe_told(note, json.loads(note.read_text()).get("recipe")))
-                if judge.find_network(other, name, [folder]):
+                other = gather.Work(read_note(note).recipe)
+                if gather.find_network(other, name, [folder]):
                     other.recipe = other.recipe.sized(*work.recipe.size)
                     found[name] = other
     return found
@@ -105,9 +149,9 @@ def _compared(work, path, run):
 
 def _painters(work, compared):
     """Everything that can be shown of a style, in the order of TITLES."""
-    painted = work.painters()
-    for name, other in compared.items():
-        painted[name] = other.painters()[name]
+    painted = evaluation.painters(work.recipe, work.networks, work.stylizer())
+    for other in compared.values():
+        painted |= evaluation.painters(other.recipe, other.networks, None)
     if "instance" in compared:
         painted["instance int8"] = _instance_int8(compared["instance"])
     return {name: painted[name] for name in TITLES if name in painted}
@@ -124,7 +168,7 @@ def _instance_int8(work):
     def paint(frames):
         one, drawn = evaluation.meter(work.recipe.frame), []
         for frame in frames:
-            exposed = evaluation.expose(frame, one)
+            exposed = evaluation.as_on_board(frame, one)
             interpreter.set_tensor(source["index"], exposed[None])
             interpreter.invoke()
             scale, zero = sink["quantization"]
@@ -146,7 +190,7 @@ def _pictures(work, painted, compared, photos, weights, data):
         for name, output in drawn.items():
             frame = frames.get(name.removesuffix(" int8"), work.recipe.frame)
             if frame not in seen:
-                exposed = evaluation.expose(photo, evaluation.meter(frame))[None].astype("float32") / 255
+                exposed = evaluation.as_on_board(photo, evaluation.meter(frame))[None].astype("float32") / 255
                 seen[frame] = perceptual.features(weights, exposed, layers)
             image = (output[None].astype("float32") + 1) / 2
             made = perceptual.features(weights, image, layers)
@@ -181,44 +225,15 @@ def _gone(title):
     return f'<figure><div class="gone">{html.escape(title)}</div></figure>'
 
 
-def synthetic_clip(size: tuple[int, int], count: int = CLIP):
-    """A photograph through a camera that wanders, under slowly changing light: frames, uint8 (count, H, W, 3), and for
-    every frame but the last the flow (H, W, 2) to the next and the mask (H, W) of what stays in view.
-    """
-    height, width = size
-    photo = (
-        cover(read_picture(OWN_PHOTOS / "rocket.jpg"), (width * 5 // 4, height * 5 // 4)).astype("float32")[None] / 255
-    )
-    points, middle = flow.grid(height, width), [(photo.shape[2] - width) / 2, (photo.shape[1] - height) / 2]
-    maps = []
-    for t in range(count):
-        angle = 2 * math.pi * t / count
-        shift = [middle[0] * (1 + 0.8 * math.sin(angle)), middle[1] * (1 + 0.8 * math.sin(2 * angle))]
-        maps.append(
-            augment.similarity(1, 0, shift) @ augment.centred(augment.similarity(1, 2 * math.sin(angle), [0, 0]), size)
-        )
-    light = np.array([[[1 + 0.1 * math.sin(2 * math.pi * t / count), 1.0]] for t in range(count)], "float32")
-    frames = [
-        np.asarray(augment.relight(flow.sample(photo, augment.project(m[None, :2].astype("float32"), points)), one))[0]
-        for m, one in zip(maps, light, strict=True)
-    ]
-    flows, masks = [], []
-    for now, after in zip(maps, maps[1:]):
-        there = augment.project((np.linalg.inv(after) @ now)[None, :2].astype("float32"), points)
-        flows.append(np.asarray(there - points)[0])
-        masks.append(np.asarray(flow.inside(there, height, width))[0, ..., 0] > 0)
-    return (np.stack(frames) * 255).round().astype("uint8"), flows, masks
-
-
 def _temporal(work, painted, path):
     height, width = work.recipe.size
     if path:
         frames = video.clip(path, (height, width), CLIP)
         caption = f"RMS of the picture's change beyond the frame's over {Path(path).name} (no flow is known there)."
     else:
-        frames, flows, masks = synthetic_clip(work.recipe.size)
+        frames, flows, masks = wandering.clip(OWN_PHOTOS / "rocket.jpg", work.recipe.size, CLIP)
         caption = "Relative e_stab from frame to frame of a wandering camera under changing light, by exact flow."
-    figure, axes = pyplot.subplots(figsize=(9, 3.2))
+    figure, axes = _pyplot().subplots(figsize=(9, 3.2))
     for name, paint in track(painted.items(), "playing ", console=Console(stderr=True)):
         drawn = [(output + 1) / 2 for output in paint(list(frames))]
         errors = []
@@ -236,7 +251,7 @@ def _temporal(work, painted, path):
 
 
 def _losses(folder):
-    figure, axes = pyplot.subplots(1, len(CURVES), figsize=(14, 2.8), layout="constrained")
+    figure, axes = _pyplot().subplots(1, len(CURVES), figsize=(14, 2.8), layout="constrained")
     for name in ("teacher", "student"):
         path = folder / f"{name}.losses.jsonl"
         history = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -255,12 +270,21 @@ def _smooth(values, most=200):
     return np.convolve(padded, np.ones(width) / width, "valid") if values else []
 
 
+def _pyplot():
+    import matplotlib  # slow, and only the page needs it
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
 def _svg(figure):
     file = io.StringIO()
     figure.savefig(
         file, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
     )
-    pyplot.close(figure)
+    _pyplot().close(figure)
     text = file.getvalue()
     return text[text.index("<svg") :]  # without the XML header, whose DTD is an address
 

@@ -138,7 +138,7 @@ def evaluate(path: Path, stillness: float, only: str = "") -> Iterator[Result]:
 def measure(scene: Scene, stylizer: Stylizer, plain: Stylizer) -> Result:
     """Run a scene. `plain` is the same style with a stillness of 0."""
     frames = film(scene, stylizer.input_size)
-    drawn = draw(stylizer, frames)
+    drawn = stylise(stylizer, frames)
     judge = {"settled": _settled, "wall": _wall, "flicker": _flicker, "ghost": _ghost}[scene.figure]
     return Result(scene, judge(scene, frames, drawn, plain), frames, drawn)
 
@@ -166,7 +166,7 @@ def film(scene: Scene, size: tuple[int, int]) -> list[np.ndarray]:
     return frames
 
 
-def draw(stylizer: Stylizer, frames: list[np.ndarray]) -> list[np.ndarray]:
+def stylise(stylizer: Stylizer, frames: list[np.ndarray]) -> list[np.ndarray]:
     """What it makes of a film, uint8 RGB."""
     stylizer.reset()
     return [stylizer.draw(frame) for frame in frames]
@@ -178,7 +178,7 @@ def change(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _settled(scene, frames, drawn, plain) -> float:
-    (wanted,) = draw(plain, frames[-1:])
+    (wanted,) = stylise(plain, frames[-1:])
     late = [number for number in range(scene.event, len(frames)) if change(drawn[number], wanted) > SETTLED]
     return late[-1] + 1 - scene.event if late else 0
 
@@ -196,7 +196,7 @@ def _wall(scene, frames, drawn, plain) -> float:
 
 
 def _ghost(scene, frames, drawn, plain) -> float:
-    unblended, errors = draw(plain, frames), []
+    unblended, errors = stylise(plain, frames), []
     for number in range(scene.event, len(frames)):
         region = scene.region(number)
         difference = _smooth(drawn[number]) - _smooth(unblended[number])

@@ -1,16 +1,14 @@
 """The networks kept beside the recipes are those that their recipes make."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from appliance.style import bundle
-from trainer.judge import network_run, recipe_told
 from trainer.perceptual import load_style
 from trainer.recipe import Recipe, load
-from trainer.runs import load_model
+from trainer.runs import load_model, network_run, read_note
 
 from .conftest import ROOT
 
@@ -27,11 +25,11 @@ def test_kept_networks_belong_to_their_recipe_and_to_what_ships(folder: Path):
     for name in kept:
         # Those to compare with may be of an earlier recipe, which they tell; the report says so.
         note = folder / f"{name}.json"
-        own = recipe if name in ("teacher", "student") else recipe_told(note, json.loads(note.read_text())["recipe"])
+        own = recipe if name in ("teacher", "student") else read_note(note).recipe
         model, steps = load_model(network_run(own, name, folder), 0)  # refuses a model of another recipe
         assert np.isfinite(model(frame)["image"]).all()
         assert shipped["steps"].get(name, steps) == steps
-    grams = load_style(folder / "style.npz")
+    grams = load_style(folder / "style.npz", recipe.style)
     assert [gram.shape for gram in grams] == [(64, 64), (128, 128), (256, 256), (512, 512)]
     for gram in grams:
         np.testing.assert_array_equal(gram, gram.T)

@@ -65,7 +65,7 @@ def project(matrices, points):
     return ops.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], axis=-1)
 
 
-def draw_light(rng: np.random.Generator, count: int, motion: Motion) -> np.ndarray:
+def random_light(rng: np.random.Generator, count: int, motion: Motion) -> np.ndarray:
     """Gain and gamma (count, 2 frames, 2)."""
     largest = np.array([motion.drift, motion.gamma])
     return np.exp(rng.normal(0, largest / 2, (count, 2, 2)).clip(-largest, largest)).astype("float32")
@@ -77,7 +77,7 @@ def relight(frames, light):
     return ops.clip(gain * ops.power(ops.maximum(frames, 1e-6), gamma), 0, 1)
 
 
-def draw_colours(rng: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray, np.ndarray]:
+def random_colours(rng: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray, np.ndarray]:
     """Gamma (count,) and hue (count,) in radians."""
     gamma, hue = rng.uniform(-1, 1, (2, count)) * np.array([[augment.gamma], [np.radians(augment.hue)]])
     return np.exp(gamma).astype("float32"), hue.astype("float32")

@@ -16,10 +16,12 @@ DARKEST = 0.05  # of the light of a bright scene
 
 def source(size: tuple[int, int], motion: Motion, share: float) -> Source:
     """Pairs of size (height, width) out of nothing."""
-    return Source(share, {}, lambda rng, count: draw(rng, count, size, motion), lambda _, draws: render(draws, size))
+    return Source(
+        share, {}, lambda rng, count: random_draws(rng, count, size, motion), lambda _, draws: render(draws, size)
+    )
 
 
-def draw(rng: np.random.Generator, count: int, size: tuple[int, int], motion: Motion) -> dict[str, np.ndarray]:
+def random_draws(rng: np.random.Generator, count: int, size: tuple[int, int], motion: Motion) -> dict[str, np.ndarray]:
     """What count pairs show: "kind" (count,); the two "colours" (count, 2, 3) that a gradient leads between; its
     "centre" (count, 2) in pixels, "direction" (count, 2), a unit vector, and "length" (count,) in pixels; "back"
     (count, 2, 3) from the current frame's pixels to the previous one's. Half of the cameras rest, half of the scenes

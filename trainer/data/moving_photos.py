@@ -20,12 +20,12 @@ def source(photos: np.ndarray, size: tuple[int, int], motion: Motion, share: flo
     return Source(
         share=share,
         store={"photos": photos},
-        draw=lambda rng, count: draw(rng, count, photos.shape[:3], size, motion),
+        random_draws=lambda rng, count: random_draws(rng, count, photos.shape[:3], size, motion),
         render=lambda store, draws: render(store["photos"], draws, size),
     )
 
 
-def draw(
+def random_draws(
     rng: np.random.Generator, count: int, photos: tuple[int, int, int], size: tuple[int, int], motion: Motion
 ) -> dict[str, np.ndarray]:
     """What count pairs show of photos (N, H, W), each frame of size (height, width).

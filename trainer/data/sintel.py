@@ -66,10 +66,10 @@ def source(
         "mask": np.stack([one.mask for one in loaded])[..., None],
     }
 
-    def draw(rng, count):
+    def random_draws(rng, count):
         return {"pair": rng.integers(0, len(wanted), count, "int32"), "mirror": rng.uniform(size=count) < 0.5}
 
-    return Source(share, store, draw, render)
+    return Source(share, store, random_draws, render)
 
 
 def render(store, draws) -> Pairs:
@@ -110,6 +110,12 @@ def pairs(root: Path, rendering: str = "clean") -> list[tuple[str, int]]:
     if not found:
         raise Problem(f"Sintel {top / rendering}: no scenes in it; unpack MPI-Sintel there")
     return found
+
+
+def paths(root: Path) -> list[Path]:
+    """All of its frames, flows and masks, in order."""
+    found = sorted((root / "training").glob("*/*/frame_*"))
+    return [path for path in found if path.suffix == ".flo" or is_picture(path)]
 
 
 def _number(path: Path) -> int:

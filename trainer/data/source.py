@@ -23,25 +23,27 @@ class Pairs(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """draw(rng, count) returns {name: array of count rows}, small and made on the host; render(store, draws) returns
-    Pairs, on the device, where store, {name: array}, stays.
+    """One source of pairs, and its share of the training.
+
+    random_draws(rng, count) returns {name: array of count rows}, small and made on the host. render(store, draws)
+    returns Pairs, on the device, where store, {name: array}, stays.
     """
 
     share: float
     store: dict[str, np.ndarray]
-    draw: Callable[[np.random.Generator, int], dict[str, np.ndarray]]
+    random_draws: Callable[[np.random.Generator, int], dict[str, np.ndarray]]
     render: Callable[[dict, dict], Pairs]
 
 
-def draw(sources: list[Source], rng: np.random.Generator, count: int) -> dict:
+def random_draws(sources: list[Source], rng: np.random.Generator, count: int) -> dict:
     """Draws for count pairs, all of one source, chosen by the shares."""
     shares = np.array([source.share for source in sources])
     chosen = rng.choice(len(sources), p=shares / shares.sum())
-    return {"source": np.int32(chosen), "draws": [source.draw(rng, count) for source in sources]}
+    return {"source": np.int32(chosen), "draws": [source.random_draws(rng, count) for source in sources]}
 
 
 def render(sources: list[Source], stores: list[dict], drawn: dict) -> Pairs:
-    """The pairs of what draw() drew; the other sources cost nothing."""
+    """The pairs of the draws of random_draws(); the other sources cost nothing."""
     if len(sources) == 1:
         return sources[0].render(stores[0], drawn["draws"][0])
 

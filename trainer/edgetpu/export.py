@@ -11,20 +11,21 @@ from rich.console import Console
 import trainer
 from appliance.camera.virtual import VirtualCamera
 from appliance.engine.stylizer import Stylizer
-from appliance.files import replacing
+from appliance.files import remove_leftovers, replacing
 from appliance.frames import BLACK, converted
 from appliance.style import bundle
 from appliance.style.manifest import FORMAT, build
 from trainer.data import pictures
+from trainer.data.contents import contents
 from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.sizes import with_sizes
 from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels, keep_zero
-from trainer.evaluation import expose, for_manifest, meter, plan_snr
+from trainer.evaluation import as_on_board, for_manifest, meter, plan_snr
+from trainer.faults import Collector
 from trainer.recipe import Network, Recipe
-from trainer.runs import load_model
-from trainer.training import student_run, teacher_run
+from trainer.runs import load_model, student_run, teacher_run
 
 PLANS = ("split", "fused", "lowres")
 CALIBRATION = 16  # frames: with more, the rarest values widen the ranges and coarsen all others
@@ -49,17 +50,23 @@ def export(
     Beside the bundle goes NAME.tflite, the int8 network before it is cut.
     """
     console = Console(stderr=True)
-    networks, steps = {}, {}
+    networks, steps, digests = {}, {}, contents(recipe, data)
     if recipe.teacher:
-        networks["teacher"], steps["teacher"] = load_model(teacher_run(recipe, out), recipe.teacher.steps)
-    networks["student"], steps["student"] = load_model(student_run(recipe, out), recipe.student.steps)
+        teacher = teacher_run(recipe, out, contents=digests)
+        networks["teacher"], steps["teacher"] = load_model(teacher, recipe.teacher.steps)
+    networks["student"], steps["student"] = load_model(student_run(recipe, out, digests), recipe.student.steps)
     student = networks["student"]
     to = to or out
-    to.mkdir(parents=True, exist_ok=True)
     trained, recipe = recipe, recipe.sized(*size) if size else recipe
-    painting, painting_digest = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
-    photos = pictures.photographs(data / recipe.data.photos, recipe.size)
-    frames, held_out = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
+    faults = Collector()
+    with faults:
+        painting, painting_digest = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
+    with faults:
+        photos = pictures.photographs(data / recipe.data.photos, recipe.size)
+        frames, held_out = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
+    faults.check()
+    to.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(to)
     chosen = calibration(frames, recipe)
     with console.status("equalising"):
         peaks = channel_peaks(student, recipe.network, chosen)
@@ -137,7 +144,7 @@ def staged(plan: str, whole: bytes, spec: Network) -> tuple[dict[str, bytes], li
 def calibration(frames: np.ndarray, recipe: Recipe, pixels: str = "rgb") -> np.ndarray:
     """Frames (N, H, W, 3) in 0..1 to calibrate on, out of uint8 RGB, exposed as the appliance would expose them."""
     chosen = frames[:: max(1, len(frames) // CALIBRATION)][:CALIBRATION]
-    exposed = [expose(converted(frame, "rgb", pixels), meter(recipe.frame, pixels)) for frame in chosen]
+    exposed = [as_on_board(converted(frame, "rgb", pixels), meter(recipe.frame, pixels)) for frame in chosen]
     return np.stack(exposed).astype("float32") / 255
 
 

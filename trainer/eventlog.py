@@ -13,8 +13,10 @@ except ImportError:  # training needs no TensorBoard: the losses go to NAME.loss
     EventFileWriter = None
 
 
-class Board:
-    """Writes to a folder; what an earlier writer left beyond `step` is forgotten. Does nothing without TensorBoard."""
+class EventLog:
+    """Writes events to a folder, to the last one when its `with` block ends. TensorBoard drops what an earlier log has
+    beyond `step`. Does nothing without TensorBoard.
+    """
 
     def __init__(self, folder: Path, step: int):
         self._writer = EventFileWriter and EventFileWriter(str(folder))
@@ -35,7 +37,10 @@ class Board:
         )
         self._add(step, [Summary.Value(tag=name, image=encoded)])
 
-    def close(self) -> None:
+    def __enter__(self) -> "EventLog":
+        return self
+
+    def __exit__(self, *_) -> None:
         if self._writer:
             self._writer.close()
 
