@@ -190,20 +190,24 @@ def _places(arguments):
 def _train(arguments):
     from trainer.training import train
 
-    train(*_places(arguments), arguments.norm, arguments.restart)
+    recipe, data, out = _places(arguments)
+    train(recipe, data, out, arguments.norm, arguments.restart)
 
 
 def _distill(arguments):
     from trainer.distillation import distill
 
-    distill(*_places(arguments), arguments.restart)
+    recipe, data, out = _places(arguments)
+    distill(recipe, data, out, arguments.restart)
 
 
 def _export(arguments):
     from trainer.edgetpu.export import PLANS, export
 
-    pixels = tuple(arguments.pixels.split(":"))
-    export(*_places(arguments), arguments.plans or PLANS, arguments.size, pixels=pixels, tensors=arguments.tensors)
+    recipe, data, out = _places(arguments)
+    takes, gives = arguments.pixels.split(":")
+    plans = arguments.plans or PLANS
+    export(recipe, data, out, plans, arguments.size, pixels=(takes, gives), tensors=arguments.tensors)
 
 
 def _pack(arguments):

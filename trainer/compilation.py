@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.style import bundle
-from appliance.style.manifest import Plan, Size, size_name
+from appliance.style.manifest import Plan, Size, build, size_name
 from appliance.style.sizes import check
 from trainer.edgetpu import compiler
 from trainer.edgetpu.compiler import CompilationFailed, NoCompiler, Report
@@ -101,7 +101,7 @@ def _all_plans(style, size: Size, timeout: int, console: Console, until_whole: b
 
 def _in_newest_format(style: bundle.Bundle) -> bundle.Bundle:
     fields = style.manifest.model_dump(mode="json", exclude_none=True)
-    return bundle.Bundle(style.path, bundle.build(with_sizes(fields, style.files)), style.files)
+    return bundle.Bundle(style.path, build(with_sizes(fields, style.files)), style.files)
 
 
 def _smaller(style) -> list[Size]:

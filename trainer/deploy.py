@@ -7,8 +7,6 @@ those of the board, loses exit codes, and takes the name of the board only from 
 import contextlib
 import fcntl
 import hashlib
-import io
-import lzma
 import os
 import pty
 import re
@@ -16,7 +14,6 @@ import select
 import shutil
 import struct
 import subprocess
-import tarfile
 import tempfile
 import termios
 import time
@@ -48,23 +45,25 @@ def deploy(path: Path, device: str | None, timeout: float, say=print) -> None:
     made = None if package else bundle.read(path)
     if not path.is_file():
         raise Problem(f"{path}: no such file: make deb writes dist/reconet_VERSION_arm64.deb")
-    board = Board(timeout)
+    checksums = b"" if made else _checksums(path)
+    board = RemoteBoard(timeout)
     with board.named(device):
         board.find()
-        if package:
-            _install(board, path, say)
-        else:
+        if made:
             _put(board, path, made, say)
+        else:
+            _install(board, path, checksums, say)
 
 
-class Board:
+class RemoteBoard:
     """The board as mdt reaches it; `timeout` in seconds."""
 
     def __init__(self, timeout: float):
         self.timeout = timeout
-        self._mdt = shutil.which("mdt")
-        if not self._mdt:
+        mdt = shutil.which("mdt")
+        if not mdt:
             raise Problem("mdt is not on this machine: pip install mendel-development-tool")
+        self._mdt = mdt
 
     def mdt(self, *arguments, timeout: float | None = None) -> str:
         """What it prints. Raises Problem when it takes longer than `timeout`, in seconds."""
@@ -141,7 +140,7 @@ def _read(terminal: int, timeout: float | None) -> bytes:
             return said
 
 
-def _put(board: Board, path: Path, made: bundle.Bundle, say) -> None:
+def _put(board: RemoteBoard, path: Path, made: bundle.Bundle, say) -> None:
     name, content = f"{made.name}{bundle.SUFFIX}", path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     pushed, new, old = f"{_PUSHED}/.reconet-{digest[:12]}", f".{name}.new", f".{name}.old"
@@ -170,7 +169,7 @@ def _put(board: Board, path: Path, made: bundle.Bundle, say) -> None:
     raise Problem(f"{name} is taken back from the board: {fault}")
 
 
-def _watch(board: Board, style: str, before: status.Status, say) -> str | None:
+def _watch(board: RemoteBoard, style: str, before: status.Status, say) -> str | None:
     """None once the new bundle of `style` runs, else why it does not."""
     begin = time.monotonic()
     while True:
@@ -193,8 +192,8 @@ def _watch(board: Board, style: str, before: status.Status, say) -> str | None:
             )
 
 
-def _install(board: Board, path: Path, say) -> None:
-    digest = hashlib.sha256(_sums(path)).hexdigest()
+def _install(board: RemoteBoard, path: Path, checksums: bytes, say) -> None:
+    digest = hashlib.sha256(checksums).hexdigest()
     say(f"installing {path.name}, {path.stat().st_size / 1e6:.1f} MB")
     said = board.mdt("install", path)
     installed = board.run(f"dpkg-query --show --showformat='${{Status}} ' reconet && sha256sum {_INSTALLED}")[1]
@@ -208,16 +207,14 @@ def _install(board: Board, path: Path, say) -> None:
     say("\n".join(status.lines(now)))
 
 
-def _sums(path: Path) -> bytes:
-    """The digests of all files in a Debian package, as dpkg keeps them: deb(5), an ar archive of tar archives."""
-    data, at = path.read_bytes(), 8
-    try:
-        while not data.startswith(b"control.tar.xz", at):
-            at += 60 + int(data[at + 48 : at + 58]) + int(data[at + 48 : at + 58]) % 2
-        with tarfile.open(fileobj=io.BytesIO(data[at + 60 :])) as archive:
-            return archive.extractfile("./md5sums").read()
-    except (ValueError, KeyError, tarfile.TarError, lzma.LZMAError, EOFError) as error:
-        raise Problem(f"{path}: not a whole package: make deb writes it anew") from error
+def _checksums(path: Path) -> bytes:
+    """The checksums of the package's files, as dpkg keeps them on the board."""
+    if not shutil.which("dpkg-deb"):
+        raise Problem("dpkg-deb is not on this machine: apt install dpkg (macOS: brew install dpkg)")
+    read = subprocess.run(["dpkg-deb", "--info", path, "md5sums"], capture_output=True)
+    if read.returncode:
+        raise Problem(f"{path}: not a whole package: make deb writes it again")
+    return read.stdout
 
 
 def _last_line(text: str) -> str:

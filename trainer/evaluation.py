@@ -29,7 +29,8 @@ def evaluate(
 
     At most `most` photographs, and pairs of frames a scene, evenly chosen. Raises Problem.
     """
-    painted, report = painters(work.recipe, work.networks, work.stylizer()), {"name": work.recipe.name}
+    painted = painters(work.recipe, work.networks, work.stylizer())
+    report: dict = {"name": work.recipe.name}
     if photos:
         shown = _evenly(pictures.centre(pictures.photographs(photos, work.recipe.size), work.recipe.size), most)
         weights = perceptual.load(work.recipe.perceptual, data, work.recipe.style)
@@ -69,12 +70,15 @@ def painters(recipe: Recipe, networks: dict[str, keras.Model], stylizer: Stylize
 
         return paint
 
-    def int8(frames):
-        stylizer.reset()
-        return [stylizer.draw(frame) / 128.0 - 1.0 for frame in frames]
-
     found = {name: floating(name, network) for name, network in networks.items()}
-    return {**found, "int8": int8} if stylizer else found
+    if stylizer:
+
+        def int8(frames):
+            stylizer.reset()
+            return [stylizer.draw(frame) / 128.0 - 1.0 for frame in frames]
+
+        found["int8"] = int8
+    return found
 
 
 def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, targets: list | None) -> dict:

@@ -67,8 +67,8 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
 
 def places(path: Path, recipe: Recipe, run: Path | None) -> list[Path]:
     """The folders, of those that exist, in which what belongs to the style at path is looked for."""
-    folders, found = (run, Path(path).parent, Path("runs") / recipe.name, KEPT / recipe.name), {}
-    for folder in folders:
+    found: dict[Path, Path] = {}
+    for folder in (run, Path(path).parent, Path("runs") / recipe.name, KEPT / recipe.name):
         if folder and folder.is_dir():
             found.setdefault(folder.resolve(), folder)
     return list(found.values())
@@ -89,14 +89,14 @@ def trained_networks(recipe: Recipe) -> tuple[str, ...]:
 
 def find_network(work: Work, name: str, folders: list[Path], needed: bool = False) -> bool:
     """Adds a network of the work's recipe from the first folder that has it. Raises Problem when it is needed."""
-    refused = None
+    refused: Problem | None = None
     for folder in folders:
         try:
             work.networks[name], _ = load_model(network_run(work.recipe, name, folder), 0)
             return True
         except Problem as problem:
             refused = refused or problem
-    if needed:
+    if needed and refused:
         raise refused
     return False
 

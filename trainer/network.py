@@ -230,10 +230,11 @@ def distilled_start(teacher: keras.Model, spec: Network, frames) -> keras.Model:
     def through(kernel, source):
         return kernel.sum((0, 1)).T @ thresholds[source] if source in thresholds else 0.0
 
-    stream = None  # the convolution or block whose threshold the next one's input carries
+    stream: str | None = None  # the convolution or block whose threshold the next one's input carries
     for name in names[:-1]:
         kernel = ops.convert_to_numpy(teacher.get_layer(name).kernel)
         scale, shift = teacher.get_layer(f"{name}_norm").constants(activations[name])
+        source: str | None
         if name.startswith("block") and name.endswith("b"):
             source, target = f"{name[:-1]}a", name[:-1]
             carried = thresholds.get(stream, 0.0) - thresholds.get(target, 0.0)

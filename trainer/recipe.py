@@ -19,12 +19,12 @@ class _Section(BaseModel):
 class Frame(_Section):
     """The network's input, and the exposure that every frame is brought to before it."""
 
-    width: int = Field(512, ge=16, le=2048, multiple_of=8)
-    height: int = Field(216, ge=16, le=2048, multiple_of=8)
-    exposure_mean: float = Field(0.45, gt=0, lt=1, description="target mean of luma, 0..1")
-    exposure_std: float = Field(0.25, gt=0, lt=1, description="target standard deviation of luma")
+    width: int = Field(default=512, ge=16, le=2048, multiple_of=8)
+    height: int = Field(default=216, ge=16, le=2048, multiple_of=8)
+    exposure_mean: float = Field(default=0.45, gt=0, lt=1, description="target mean of luma, 0..1")
+    exposure_std: float = Field(default=0.25, gt=0, lt=1, description="target standard deviation of luma")
     exposure_chroma: float | None = Field(
-        None, gt=0, lt=0.5, description="target RMS of U and V; without it chroma is scaled as luma is"
+        default=None, gt=0, lt=0.5, description="target RMS of U and V; without it chroma is scaled as luma is"
     )
 
 
@@ -32,23 +32,23 @@ class Data(_Section):
     """Where the pictures are, relative to the data folder given on the command line."""
 
     painting: str
-    painting_width: int = Field(512, ge=64, description="pixels; scales the strokes")
+    painting_width: int = Field(default=512, ge=64, description="pixels; scales the strokes")
     photos: str = "photos"
-    held_out: int = Field(40, ge=1, description="the last N photos, for measuring only")
+    held_out: int = Field(default=40, ge=1, description="the last N photos, for measuring only")
     sintel: str = "mpi_sintel"
-    sintel_passes: tuple[Literal["clean", "final"], ...] = Field(("clean", "final"), min_length=1)
-    sintel_held_out: tuple[str, ...] = Field(("alley_1", "cave_2"), description="scenes for measuring only")
-    videos: str = Field("videos", description="folder of clips: video files, or folders of numbered pictures")
-    video_frames: int = Field(300, ge=2, description="the most that is taken of one clip, from its start")
+    sintel_passes: tuple[Literal["clean", "final"], ...] = Field(default=("clean", "final"), min_length=1)
+    sintel_held_out: tuple[str, ...] = Field(default=("alley_1", "cave_2"), description="scenes for measuring only")
+    videos: str = Field(default="videos", description="folder of clips: video files, or folders of numbered pictures")
+    video_frames: int = Field(default=300, ge=2, description="the most that is taken of one clip, from its start")
 
 
 class Mix(_Section):
     """How much of the training comes from each source, relative to their sum; 0 leaves a source out unread."""
 
-    photos: float = Field(1.0, ge=0, description="photographs with synthetic motion and exact flow")
-    sintel: float = Field(0.0, ge=0, description="MPI-Sintel's frames with their flow")
-    video: float = Field(0.0, ge=0, description="clips without flow, through loss.frame_difference")
-    flat: float = Field(0.0, ge=0, description="plain walls, gradients and dark frames, with exact flow")
+    photos: float = Field(default=1.0, ge=0, description="photographs with synthetic motion and exact flow")
+    sintel: float = Field(default=0.0, ge=0, description="MPI-Sintel's frames with their flow")
+    video: float = Field(default=0.0, ge=0, description="clips without flow, through loss.frame_difference")
+    flat: float = Field(default=0.0, ge=0, description="plain walls, gradients and dark frames, with exact flow")
 
     @model_validator(mode="after")
     def _something(self):
@@ -60,17 +60,21 @@ class Mix(_Section):
 class Motion(_Section):
     """How a pair of frames is taken: the crop, and the largest of each change between the two frames."""
 
-    pan: float = Field(14.0, ge=0, description="pixels of the network's input, by camera and foreground alike")
-    rotation: float = Field(2.5, ge=0, description="degrees")
-    zoom: float = Field(0.04, ge=0, lt=0.5, description="relative change of scale")
-    layers: int = Field(2, ge=0, le=8, description="most foreground cut-outs in a frame; they move by themselves")
-    layered: float = Field(1.0, ge=0, le=1, description="share of the pairs that may have cut-outs")
-    drift: float = Field(0.06, ge=0, lt=0.5, description="relative change of brightness")
-    gamma: float = Field(0.06, ge=0, lt=0.5, description="relative change of gamma")
-    noise: float = Field(0.02, ge=0, lt=0.5, description="standard deviation, 0..1 pixels")
-    noise_before_exposure: bool = Field(False, description="as a sensor's: exposure amplifies it in dark frames")
+    pan: float = Field(default=14.0, ge=0, description="pixels of the network's input, by camera and foreground alike")
+    rotation: float = Field(default=2.5, ge=0, description="degrees")
+    zoom: float = Field(default=0.04, ge=0, lt=0.5, description="relative change of scale")
+    layers: int = Field(
+        default=2, ge=0, le=8, description="most foreground cut-outs in a frame; they move by themselves"
+    )
+    layered: float = Field(default=1.0, ge=0, le=1, description="share of the pairs that may have cut-outs")
+    drift: float = Field(default=0.06, ge=0, lt=0.5, description="relative change of brightness")
+    gamma: float = Field(default=0.06, ge=0, lt=0.5, description="relative change of gamma")
+    noise: float = Field(default=0.02, ge=0, lt=0.5, description="standard deviation, 0..1 pixels")
+    noise_before_exposure: bool = Field(
+        default=False, description="as a sensor's: exposure amplifies it in dark frames"
+    )
     crops: tuple[float, float] = Field(
-        (0.7, 1.0), description="smallest and largest crop, as a share of the largest that fits the picture"
+        default=(0.7, 1.0), description="smallest and largest crop, as a share of the largest that fits the picture"
     )
 
     @model_validator(mode="after")
@@ -85,11 +89,12 @@ class Network(_Section):
 
     widths: tuple[int, int, int] = (32, 64, 128)
     strides: tuple[Literal[1, 2], Literal[1, 2], Literal[1, 2]] = Field(
-        (1, 2, 2), description="of the encoder's convolutions; the decoder enlarges by 4, cells of the exit by the rest"
+        default=(1, 2, 2),
+        description="of the encoder's convolutions; the decoder enlarges by 4, cells of the exit by the rest",
     )
-    blocks: int = Field(4, ge=1, le=16)
-    first_kernel: int = Field(3, ge=1, le=15)
-    last_kernel: int = Field(3, ge=1, le=15)
+    blocks: int = Field(default=4, ge=1, le=16)
+    first_kernel: int = Field(default=3, ge=1, le=15)
+    last_kernel: int = Field(default=3, ge=1, le=15)
 
     @model_validator(mode="after")
     def _odd_kernels(self):
@@ -114,26 +119,30 @@ class Network(_Section):
         return self.stride // 4
 
 
-LAYERS = tuple(
-    f"conv{block}_{i}" for block, count in ((1, 2), (2, 2), (3, 3), (4, 3), (5, 1)) for i in range(1, count + 1)
-)
-Layer = Literal[LAYERS]
+Layer = Literal[
+    "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3",
+    "conv4_1", "conv4_2", "conv4_3", "conv5_1",
+]  # fmt: skip
+LAYERS: tuple[str, ...] = get_args(Layer)
 
 
 class Style(_Section):
     """Between which features of VGG16 the style and content losses are taken, and how."""
 
     loss: Literal["gram", "sliced"] = Field(
-        "gram", description="distance of Gram matrices (Gatys et al.), or sliced Wasserstein distance of the features"
+        default="gram",
+        description="distance of Gram matrices (Gatys et al.), or sliced Wasserstein distance of the features",
     )
-    layers: tuple[Layer, ...] = Field(("conv1_2", "conv2_2", "conv3_3", "conv4_3"), min_length=1)
-    weights: tuple[float, ...] | None = Field(None, description="of the layers; all 1 without it")
+    layers: tuple[Layer, ...] = Field(default=("conv1_2", "conv2_2", "conv3_3", "conv4_3"), min_length=1)
+    weights: tuple[float, ...] | None = Field(default=None, description="of the layers; all 1 without it")
     scales: tuple[Literal[1, 2, 4, 8], ...] = Field(
-        (1,), min_length=1, description="by how much the image is shrunk: at 2, strokes twice as large are asked for"
+        default=(1,),
+        min_length=1,
+        description="by how much the image is shrunk: at 2, strokes twice as large are asked for",
     )
-    points: int = Field(2048, ge=16, description="sliced: features sampled from image and painting")
-    directions: int = Field(64, ge=1, description="sliced: random projections")
-    content: dict[Layer, float] = Field({"conv3_3": 1.0}, min_length=1, description="layers and their weights")
+    points: int = Field(default=2048, ge=16, description="sliced: features sampled from image and painting")
+    directions: int = Field(default=64, ge=1, description="sliced: random projections")
+    content: dict[Layer, float] = Field(default={"conv3_3": 1.0}, min_length=1, description="layers and their weights")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -147,30 +156,32 @@ class Style(_Section):
 class Weights(_Section):
     """Weights of the loss terms; each term is normalised, so they compare across styles."""
 
-    content: float = Field(4.0, ge=0)
-    style: float = Field(10.0, ge=0)
-    tv: float = Field(0.05, ge=0)
-    tone: float = Field(0.0, ge=0)
-    colour: float = Field(0.0, ge=0)
-    high_pass: float = Field(0.0, ge=0)
-    lattice: float = Field(0.0, ge=0)
-    palette: float = Field(0.0, ge=0)
-    feature_temporal: float = Field(0.3, ge=0)
-    output_temporal: float = Field(5.0, ge=0)
-    frame_difference: float = Field(5.0, ge=0, description="pairs without flow only")
-    teacher_output: float = Field(0.0, ge=0, description="students only")
-    teacher_features: float = Field(0.0, ge=0, description="students only")
-    border: float = Field(0.0, ge=0, description="networks without normalisation only")
+    content: float = Field(default=4.0, ge=0)
+    style: float = Field(default=10.0, ge=0)
+    tv: float = Field(default=0.05, ge=0)
+    tone: float = Field(default=0.0, ge=0)
+    colour: float = Field(default=0.0, ge=0)
+    high_pass: float = Field(default=0.0, ge=0)
+    lattice: float = Field(default=0.0, ge=0)
+    palette: float = Field(default=0.0, ge=0)
+    feature_temporal: float = Field(default=0.3, ge=0)
+    output_temporal: float = Field(default=5.0, ge=0)
+    frame_difference: float = Field(default=5.0, ge=0, description="pairs without flow only")
+    teacher_output: float = Field(default=0.0, ge=0, description="students only")
+    teacher_features: float = Field(default=0.0, ge=0, description="students only")
+    border: float = Field(default=0.0, ge=0, description="networks without normalisation only")
 
 
 class Phase(_Section):
     """One optimisation: steps of Adam with a cosine schedule after a short warm-up."""
 
-    steps: int = Field(..., ge=1)
-    batch: int = Field(4, ge=1, description="pairs of frames a step")
-    learning_rate: float = Field(1e-3, gt=0)
+    steps: int = Field(ge=1)
+    batch: int = Field(default=4, ge=1, description="pairs of frames a step")
+    learning_rate: float = Field(default=1e-3, gt=0)
     seed: int = 0
-    precision: Literal["bfloat16", "float32"] = Field("bfloat16", description="of activations; weights are float32")
+    precision: Literal["bfloat16", "float32"] = Field(
+        default="bfloat16", description="of activations; weights are float32"
+    )
     loss: Weights = Weights()
 
 
@@ -181,29 +192,31 @@ class Teacher(Phase):
 class Augment(_Section):
     """How far the colours of a pair, of both its frames alike, may be from those of its source, either way."""
 
-    gamma: float = Field(0.0, ge=0, le=2, description="natural logarithm")
-    hue: float = Field(0.0, ge=0, le=180, description="degrees")
+    gamma: float = Field(default=0.0, ge=0, le=2, description="natural logarithm")
+    hue: float = Field(default=0.0, ge=0, le=180, description="degrees")
 
 
 class Student(Phase):
-    pixels: Literal["rgb", "yuv"] = Field("rgb", description="what it will take on the board: exposure clips that")
+    pixels: Literal["rgb", "yuv"] = Field(
+        default="rgb", description="what it will take on the board: exposure clips that"
+    )
     augment: Augment = Augment()
 
 
 class Recipe(_Section):
     """Everything about a style. Raises Problem with file, key and reason when loaded from a bad file."""
 
-    name: str = Field(..., pattern=r"^[a-z0-9_]{1,64}$")
+    name: str = Field(pattern=r"^[a-z0-9_]{1,64}$")
     title: str
     artist: str = ""
-    perceptual: str = Field("imagenet", description="imagenet, hed, or a .npz file in the data folder")
+    perceptual: str = Field(default="imagenet", description="imagenet, hed, or a .npz file in the data folder")
     data: Data
     mix: Mix = Mix()
     frame: Frame = Frame()
     motion: Motion = Motion()
     network: Network = Network()
     style: Style = Style()
-    teacher: Teacher | None = Field(None, description="without it the student is trained from nothing")
+    teacher: Teacher | None = Field(default=None, description="without it the student is trained from nothing")
     student: Student
 
     @property
@@ -255,8 +268,9 @@ def _reason(fault) -> str:
 
 def _allowed(place: tuple) -> str:
     """Why a key that does not exist at this place of a recipe is refused."""
-    section = Recipe
+    section: type[BaseModel] = Recipe
     for part in place[:-1]:
         kind = section.model_fields[part].annotation
-        section = next((one for one in get_args(kind) if isinstance(one, type) and issubclass(one, _Section)), kind)
+        kinds = [one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, _Section)]
+        section = kinds[0]
     return f"no such key; there are {', '.join(section.model_fields)}"

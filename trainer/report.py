@@ -6,6 +6,7 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -162,7 +163,7 @@ def _instance_int8(work):
     frames = np.stack([cover(read_picture(p), (width, height)) for p in sorted(OWN_PHOTOS.glob("*.jpg"))])
     with Console(stderr=True).status("quantising instance normalisation"):
         model = convert_instance_norm(work.networks["instance"], work.recipe.network, calibration(frames, work.recipe))
-    interpreter = runtimes()[0].load(model)
+    interpreter: Any = runtimes()[0].load(model)
     source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def paint(frames):
@@ -217,8 +218,8 @@ def _figure(pixels, title, numbers=""):
     image.save(file, "JPEG", quality=88)
     source = base64.b64encode(file.getvalue()).decode()
     caption = f"<b>{html.escape(title)}</b><br>{html.escape(numbers)}"
-    image = f'<img alt="{html.escape(title)}" src="data:image/jpeg;base64,{source}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+    shown = f'<img alt="{html.escape(title)}" src="data:image/jpeg;base64,{source}">'
+    return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
 
 
 def _gone(title):
@@ -266,8 +267,10 @@ def _losses(folder):
 def _smooth(values, most=200):
     """A running mean over a hundredth of the curve, whose steps are noisy."""
     width = max(1, len(values) // most * 2)
-    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge") if values else []
-    return np.convolve(padded, np.ones(width) / width, "valid") if values else []
+    if not values:
+        return []
+    padded = np.pad(np.asarray(values), (width // 2, width - 1 - width // 2), mode="edge")
+    return np.convolve(padded, np.ones(width) / width, "valid")
 
 
 def _pyplot():

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import jax.numpy as jnp
@@ -50,6 +51,8 @@ NETWORKS = ("teacher", "instance", "none", "frn", "student")
 
 
 def teacher_run(recipe: Recipe, out: Path, name: str = "teacher", contents: Mapping[str, str] | None = None) -> Run:
+    """The run that makes the teacher of a recipe that has one."""
+    assert recipe.teacher
     return Run(out, name, recipe, _TEACHER, recipe.teacher.norm, contents or {})
 
 
@@ -59,6 +62,7 @@ def student_run(recipe: Recipe, out: Path, contents: Mapping[str, str] | None = 
 
 def with_norm(recipe: Recipe, norm: str) -> Recipe:
     """The recipe with another normalisation in its teacher."""
+    assert recipe.teacher
     return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"norm": norm})})
 
 
@@ -122,7 +126,9 @@ def save(run: Run, model: keras.Model, done: int, state, history: list[dict]) ->
 
     The checkpoint comes last but for the model, which optimise() can write again from it.
     """
-    arrays = {f"{part}{i}": np.asarray(a) for part, values in zip("ws", state) for i, a in enumerate(values)}
+    arrays: dict[str, Any] = {
+        f"{part}{i}": np.asarray(a) for part, values in zip("ws", state) for i, a in enumerate(values)
+    }
     with replacing(run.path("losses.jsonl")) as path:
         path.write_text("".join(json.dumps(entry) + "\n" for entry in history))
     with replacing(run.path("checkpoint.npz")) as path:

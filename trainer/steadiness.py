@@ -61,8 +61,12 @@ def scenes(size: tuple[int, int]) -> Iterator[Scene]:
         ("still photograph", photo),
     ):
         for level, noise in NOISES.items():
-            yield Scene(f"{name}, {level} noise", "flicker", lambda n, still=still: still, 24, 12, noise)
+            yield Scene(f"{name}, {level} noise", "flicker", _unchanging(still), 24, 12, noise)
     yield from _moving(size)
+
+
+def _unchanging(picture: np.ndarray) -> Callable[[int], np.ndarray]:
+    return lambda _: picture
 
 
 def _crossing(size):

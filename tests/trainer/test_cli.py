@@ -89,11 +89,10 @@ def test_nothing_unfinished_is_left(trained):
 @pytest.mark.parametrize(
     "change, names",
     [
-        ({"data": {"painting": "none.jpg"}}, "none.jpg"),
-        ({"data": {"painting": "vgg16.npz"}}, "not a picture"),
+        ({"data": {"painting": "none.jpg", "held_out": 2}}, "none.jpg: no such file"),
+        ({"data": {"painting": "vgg16.npz", "held_out": 2}}, "not a picture"),
         ({"data": {"painting": "painting.jpg", "photos": "nowhere"}}, "nowhere"),
         ({"data": {"painting": "painting.jpg", "held_out": 8}}, "held_out"),
-        ({"frame": {"width": 256, "height": 128}}, "smaller than the frame"),
         ({"perceptual": "gone.npz"}, "gone.npz"),
         ({"teacher": {"steps": 2, "batch": 1, "learning_rate": 1e30}}, "is not a number at step"),
     ],

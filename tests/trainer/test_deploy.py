@@ -84,7 +84,7 @@ def test_a_refused_style_is_taken_back(board, tmp_path, capsys, name):
 
 def test_a_style_behind_a_pinned_one_is_taken_back(board, tmp_path, capsys):
     (board / "pinned").write_text("old")
-    assert deploy(style(tmp_path / "new.reconet", "new"), timeout=1) == 1
+    assert deploy(style(tmp_path / "new.reconet", "new"), timeout=5) == 1
     assert "reconet use --newest" in capsys.readouterr().err
     assert names(board) == ["old.reconet"]
 
@@ -148,7 +148,7 @@ def test_a_package_that_cannot_be_installed_is_reported(board, tmp_path, capsys)
 
 def test_a_package_whose_daemon_does_not_start_is_reported(board, tmp_path, capsys):
     (board / "deaf").touch()
-    assert deploy(package(tmp_path, b"1"), timeout=1) == 1
+    assert deploy(package(tmp_path, b"1"), timeout=5) == 1
     assert "is installed, but: reconet: the daemon is not running" in capsys.readouterr().err
 
 
@@ -160,4 +160,12 @@ def test_what_is_no_package_for_the_board_stays_here(board, tmp_path, capsys):
     whole.write_bytes(whole.read_bytes()[:100])
     assert deploy(whole) == 1
     assert "not a whole package" in capsys.readouterr().err
-    assert "install" not in (board.parent / "calls").read_text()
+    assert not (board.parent / "calls").exists()
+
+
+def test_a_machine_without_dpkg_is_told_what_to_install(board, tmp_path, monkeypatch, capsys):
+    path = package(tmp_path, b"1")
+    monkeypatch.setenv("PATH", str(tmp_path / "tools"))  # mdt is there, dpkg-deb is not
+    assert deploy(path) == 1
+    assert "apt install dpkg" in capsys.readouterr().err
+    assert not (board.parent / "calls").exists()

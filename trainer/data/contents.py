@@ -36,5 +36,4 @@ def digest(paths: list[Path]) -> str:
 
 
 def _digest(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+    return hashlib.sha256(path.read_bytes()).digest()

@@ -36,7 +36,8 @@ def random_draws(
     "texture" from those to the photo's, and outlines have a mean "radius", negative where there is none, and the
     "amplitude" and "phase" of their harmonics.
     """
-    number, *picture = photos
+    number, rows, columns = photos
+    picture = rows, columns
     previous = augment.views(rng, count, picture, size, motion.crops)
     back = augment.centred(augment.moves(rng, count, motion), size)
     layers = count * motion.layers

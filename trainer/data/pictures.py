@@ -15,11 +15,13 @@ from trainer.faults import Collector
 
 def painting(path: Path, width: int) -> tuple[np.ndarray, str]:
     """The painting (1, H, W, 3) in 0..1 scaled to width, and its file's SHA-256."""
+    if not path.exists():
+        raise Problem(f"painting {path}: no such file; put it there or set data.painting in the recipe")
     image = Image.fromarray(read_picture(path))
     height = round(image.height * width / image.width)
     if height < 64:
         raise Problem(f"painting {path}: {width}x{height} once scaled; it needs 64 rows, so use a less elongated one")
-    scaled = image.resize((width, height), Image.LANCZOS)
+    scaled = image.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(scaled, "float32")[None] / 255, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -56,7 +58,7 @@ def photographs(folder: Path, size: tuple[int, int]) -> np.ndarray:
             scale = min(image.width / width, image.height / height)
             left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
             box = (left, top, left + width * scale, top + height * scale)
-            return np.asarray(image.resize((width, height), Image.BICUBIC, box=box))
+            return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box=box))
 
     with ThreadPoolExecutor() as pool:
         photos = list(pool.map(one, found))

@@ -58,8 +58,8 @@ def source(
     if not wanted:
         raise Problem(f"Sintel {root}: no scene left to train on but {', '.join(held_out)}, which are held out")
     with ThreadPoolExecutor() as pool:
-        loaded = pool.map(lambda item: pair(root, item[1], item[2], size, item[0]), wanted)
-        loaded = list(track(loaded, "decoding Sintel", len(wanted), console=Console(stderr=True)))
+        decoding = pool.map(lambda item: pair(root, item[1], item[2], size, item[0]), wanted)
+        loaded = list(track(decoding, "decoding Sintel", len(wanted), console=Console(stderr=True)))
     store = {
         "frames": np.stack([np.stack([one.second, one.first]) for one in loaded]),
         "flow": np.stack([one.flow for one in loaded]).astype("float32"),
@@ -152,14 +152,16 @@ def pair(root: Path, scene: str, frame: int, size: tuple[int, int], rendering: s
         return picture
 
     first, second = (
-        np.asarray(Image.fromarray(part(rendering, n)).resize((width, height), Image.BICUBIC))
+        np.asarray(Image.fromarray(part(rendering, n)).resize((width, height), Image.Resampling.BICUBIC))
         for n in (frame, frame + 1)
     )
     hidden = [part(kind, frame)[..., 0] > 127 for kind in ("occlusions", "invalid")]
     # Any hidden pixel hides the pixel that it is averaged into.
-    share = np.asarray(Image.fromarray(np.float32(hidden[0] | hidden[1])).resize((width, height), Image.BOX))
+    share = np.asarray(Image.fromarray(np.float32(hidden[0] | hidden[1])).resize((width, height), Image.Resampling.BOX))
     scaled = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(flow[..., i])).resize((width, height), Image.BILINEAR))
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(flow[..., i])).resize((width, height), Image.Resampling.BILINEAR)
+        )
         for i in (0, 1)
     ]
     scale = np.array([width / shape[1], height / shape[0]], "float32")

@@ -91,8 +91,9 @@ def files(folder: Path) -> list[Path]:
 def clip(path: Path, size: tuple[int, int], longest: int) -> np.ndarray:
     """The first frames of a video file or a folder of numbered pictures: uint8 (N, *size, 3). Raises Problem."""
     camera = PictureCamera(path) if path.is_dir() else VideoCamera(path)
-    frames = islice(camera.frames(threading.Event()), longest)
-    frames = [cover(frame.pixels, size[::-1]) for frame in frames]
+    height, width = size
+    taken = islice(camera.frames(threading.Event()), longest)
+    frames = [cover(frame.pixels, (width, height)) for frame in taken]
     if len(frames) < 2:
         raise Problem(f"video {path}: a single frame; a clip needs two")
     return np.stack(frames)

@@ -12,12 +12,12 @@ from trainer.data import augment
 
 
 def clip(photo: Path, size: tuple[int, int], count: int):
-    """A photograph through a camera that wanders, under slowly changing light: frames, uint8 (count, H, W, 3), and for
-    every frame but the last the flow (H, W, 2) to the next and the mask (H, W) of what stays in view.
+    """The film of a photograph, at size (height, width): frames, uint8 (count, H, W, 3), and for every frame but the
+    last the flow (H, W, 2) to the next, in pixels, and the mask (H, W) of what stays in view.
     """
     height, width = size
-    photo = cover(read_picture(photo), (width * 5 // 4, height * 5 // 4)).astype("float32")[None] / 255
-    points, middle = flow.grid(height, width), [(photo.shape[2] - width) / 2, (photo.shape[1] - height) / 2]
+    picture = cover(read_picture(photo), (width * 5 // 4, height * 5 // 4)).astype("float32")[None] / 255
+    points, middle = flow.grid(height, width), [(picture.shape[2] - width) / 2, (picture.shape[1] - height) / 2]
     maps = []
     for t in range(count):
         angle = 2 * math.pi * t / count
@@ -27,7 +27,9 @@ def clip(photo: Path, size: tuple[int, int], count: int):
         )
     light = np.array([[[1 + 0.1 * math.sin(2 * math.pi * t / count), 1.0]] for t in range(count)], "float32")
     frames = [
-        np.asarray(augment.relight(flow.sample(photo, augment.project(m[None, :2].astype("float32"), points)), one))[0]
+        np.asarray(augment.relight(flow.sample(picture, augment.project(m[None, :2].astype("float32"), points)), one))[
+            0
+        ]
         for m, one in zip(maps, light, strict=True)
     ]
     flows, masks = [], []

@@ -119,8 +119,8 @@ def headline(name: str, verdicts: list[Verdict]) -> Text:
 def table(verdicts: list[Verdict]) -> Table:
     """A table of one model's verdicts; neighbours that are alike share a row."""
     made = Table("#", "operation", "version", "predicted", "why")
-    for key, run in groupby(verdicts, lambda v: (v.name, v.version, v.verdict, v.reason)):
-        run = list(run)
+    for key, alike in groupby(verdicts, lambda v: (v.name, v.version, v.verdict, v.reason)):
+        run = list(alike)
         place = str(run[0].index) if len(run) == 1 else f"{run[0].index}-{run[-1].index}"
         name, version, verdict, reason = key
         made.add_row(place, escape(name), str(version), f"[{COLOURS[verdict]}]{verdict}[/]", escape(reason))
@@ -156,7 +156,7 @@ def compiled_table(packages: list[darwinn.Package]) -> Table:
     for heading in ("cycles", "ms", "parameters cached", "streamed", "activations a tile", "in", "out", "runtime"):
         made.add_column(heading, justify="right")
     for i, package in enumerate(packages):
-        ends = {"in": [], "out": []}
+        ends: dict[str, list[darwinn.Layer]] = {"in": [], "out": []}
         for one in package.executables:
             ends["in"] += one.inputs
             ends["out"] += one.outputs

@@ -42,7 +42,8 @@ def forward(weights: dict, spec: Network, picture, plan: str = "split", normalis
         return low_resolution(x, name, 1 if name == "decoder1" else 2, upsample=2)
 
     def low_resolution(x, name, factor, upsample=1):
-        kernel, bias = at_low_resolution(*weights[name], factor, upsample)
+        kernel, bias = weights[name]
+        kernel, bias = at_low_resolution(kernel, bias, factor, upsample)
         if name == "image":
             kernel, bias = cells_into_cells(kernel, bias, factor, spec.cell)
         return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)

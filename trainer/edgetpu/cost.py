@@ -108,7 +108,7 @@ def plans(layers: list[tuple[str, int, int, int]], size: tuple[int, int], colour
         made.append(Layer(pixels, kernel**2, channels, outputs))
         channels = outputs
     *head, one, two, last = made
-    cell = size[0] * size[1] // last.pixels
+    cell = round(size[0] * size[1] / last.pixels)
     last = last._replace(outputs=colours * cell)
     takes, trunk, middle = (size[0] * size[1], 3), _gives(head[-1]), _gives(one)
     # Each source pixel of a 4x4 transposed convolution is multiplied by 16 taps, which make 4 pixels.
@@ -140,14 +140,15 @@ def plans(layers: list[tuple[str, int, int, int]], size: tuple[int, int], colour
 def segment(layers: list[Layer], takes: tuple[float, int], gives: tuple[float, int]) -> Segment:
     """The cost of one call; takes and gives are (pixels, channels). Parameters are int8 kernels and int32 biases."""
     parameters = sum(layer.taps * layer.inputs * layer.outputs + 4 * layer.outputs for layer in layers)
-    ends = [takes[0] * takes[1], gives[0] * gives[1]]
+    into, out = takes[0] * takes[1], gives[0] * gives[1]
     return Segment(
         sum(layer.macs for layer in layers),
         sum(layer.cycles for layer in layers),
-        *ends,
+        into,
+        out,
         gives[0] * _fours(gives[1]),
         parameters,
-        max(*ends, *(layer.pixels * layer.makes * layer.outputs for layer in layers)),
+        max(into, out, *(layer.pixels * layer.makes * layer.outputs for layer in layers)),
     )
 
 
@@ -175,7 +176,8 @@ def layers_of(model: Model) -> list[Layer]:
 def _layer(op: Operation) -> Layer | None:
     if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"):
         return None
-    kernel, made = op.inputs[1].shape, op.outputs[0].shape
+    _, kernel, *more = (tensor.shape if tensor else () for tensor in op.inputs)
+    made = op.outputs[0].shape
     if op.name == "FULLY_CONNECTED":
         return Layer(1, 1, kernel[1], kernel[0])
     outputs, high, wide, inputs = kernel
@@ -183,7 +185,7 @@ def _layer(op: Operation) -> Layer | None:
     if op.name == "DEPTHWISE_CONV_2D":
         return Layer(pixels, high * wide, 1, inputs, depthwise=True)
     if op.name == "TRANSPOSE_CONV":  # each tap of each source pixel is used once
-        source = op.inputs[2].shape[1] * op.inputs[2].shape[2]
+        source = more[0][1] * more[0][2]
         return Layer(source, high * wide, inputs, outputs, pixels // source)
     return Layer(pixels, high * wide, inputs, outputs)
 

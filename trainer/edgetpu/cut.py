@@ -19,7 +19,8 @@ def cut(data: bytes) -> list[bytes | int]:
     """
     model = unpack(data)
     graph = model.subgraphs[0]
-    stages, first, source = [], 0, graph.inputs
+    stages: list[bytes | int] = []
+    first, source = 0, graph.inputs
     for i, operator in enumerate([*graph.operators, None]):
         if operator is not None and operation(model, operator)[0] != UPSAMPLE:
             continue

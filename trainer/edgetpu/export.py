@@ -71,7 +71,8 @@ def export(
     with console.status("equalising"):
         peaks = channel_peaks(student, recipe.network, chosen)
         weights = for_pixels(equalise(fold(student, recipe.network), recipe.network, peaks), *pixels)
-        weights["encoder1"] = keep_zero(*weights["encoder1"], np.array(BLACK[pixels[0]]) / 255)
+        kernel, bias = weights["encoder1"]
+        weights["encoder1"] = keep_zero(kernel, bias, np.array(BLACK[pixels[0]]) / 255)
     files, stages, seen = {}, {}, calibration(frames, recipe, pixels[0])
     for plan in plans:
         with console.status(f"quantising for the plan {plan}"):
@@ -129,7 +130,8 @@ def staged(plan: str, whole: bytes, spec: Network) -> tuple[dict[str, bytes], li
     if plan != "split":
         name = f"{plan}.tflite"
         return {name: whole}, [{"segment": name}, *shuffle]
-    files, stages = {}, []
+    files: dict[str, bytes] = {}
+    stages: list[dict] = []
     for stage in cut(whole):
         if isinstance(stage, int):
             stages.append({"upsample": "nearest", "factor": stage})

@@ -189,9 +189,9 @@ def predictions(path: Path, size: tuple[int, int] | None = None, host: str = "de
     for name, plan in found.items():
         parts = tpu(plan, HOSTS[host]), cpu(plan, height * width)
         whole = together(parts)
-        times = (round(ms, 2) for ms in (*whole, *(part.ms for part in parts)))
-        bytes_ = round(largest(plan)), parameters(plan)
-        made.append(Prediction(name, f"{width}x{height}", *times, *bytes_))
+        ms, low, high, on_tpu, on_cpu = (round(ms, 2) for ms in (*whole, *(part.ms for part in parts)))
+        size_of = f"{width}x{height}"
+        made.append(Prediction(name, size_of, ms, low, high, on_tpu, on_cpu, round(largest(plan)), parameters(plan)))
     return made
 
 

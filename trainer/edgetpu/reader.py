@@ -68,9 +68,9 @@ def _model(model) -> Model:
         given = [tensors[i] if i >= 0 else None for i in inputs]
         operations.append(Operation(name, version, given, [tensors[i] for i in outputs], operator.builtinOptions))
         sources.append((inputs, outputs))
-    ends = ([tensors[i] for i in numbers] for numbers in (graph.inputs, graph.outputs))
+    heads, tails = ([tensors[i] for i in numbers] for numbers in (graph.inputs, graph.outputs))
     compiled = sum(package.cached + package.streamed for package in packages)
-    return Model(operations, sources, *ends, _size(graph, tensors, compiled), packages)
+    return Model(operations, sources, heads, tails, _size(graph, tensors, compiled), packages)
 
 
 def _tensor(model, tensor) -> Tensor:

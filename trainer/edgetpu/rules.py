@@ -84,11 +84,11 @@ class Rule:
 
 def common(op: Operation) -> Finding:
     """What holds for every operation [table: Model requirements]."""
-    for tensor in op.activations:
-        if tensor.dtype not in EIGHT_BITS:
-            return NOT_MAPPED, f"{tensor.dtype}: the Edge TPU computes in 8 bits only"
-        if any(extent != 1 for extent in tensor.shape[:-3]):
-            return NOT_MAPPED, f"shape {tensor.shape}: only the three innermost dimensions may exceed 1"
+    for activation in op.activations:
+        if activation.dtype not in EIGHT_BITS:
+            return NOT_MAPPED, f"{activation.dtype}: the Edge TPU computes in 8 bits only"
+        if any(extent != 1 for extent in activation.shape[:-3]):
+            return NOT_MAPPED, f"shape {activation.shape}: only the three innermost dimensions may exceed 1"
     for tensor in op.inputs:
         if tensor is not None and tensor.constant is not None and tensor.dtype not in (*EIGHT_BITS, "INT32"):
             return NOT_MAPPED, f"a {tensor.dtype} constant: the Edge TPU computes in 8 bits only"

@@ -20,7 +20,8 @@ def fold(student: keras.Model, spec: Network) -> dict[str, tuple[np.ndarray, np.
     for name, *_ in convolutions(spec):
         layer = student.get_layer(name)
         if name == "image":
-            folded[name] = tuple(np.array(array) for array in layer.get_weights())
+            kernel, bias = layer.get_weights()
+            folded[name] = np.array(kernel), np.array(bias)
         else:
             scale, shift = (np.array(array) for array in student.get_layer(f"{name}_norm").get_weights())
             folded[name] = affine_into_convolution(np.array(layer.kernel), scale, shift)
