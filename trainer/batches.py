@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jaxtyping import Float, UInt8
 from keras import ops
 
 from appliance.colour import BLUE, RED
@@ -14,6 +15,7 @@ from trainer.data import source as sources
 from trainer.data.contents import contents
 from trainer.faults import Collector
 from trainer.recipe import Augment, Frame, Motion, Recipe, Style
+from trainer.shapes import Array, Images
 
 SAMPLES = 4  # held-out frames, stylised now and then for the eye
 AS_IT_IS = Augment()
@@ -47,8 +49,8 @@ class Ground:
         return lambda rng: random_draws(self.sources, rng, count, self.motion, colours)
 
 
-def constants(pair_sources, weights: dict, painting: np.ndarray, style: Style) -> dict:
-    """What stays on the device: the sources' stores, VGG16's weights, and what the painting (1, H, W, 3) asks for."""
+def constants(pair_sources, weights: dict, painting: Float[Array, "1 height width 3"], style: Style) -> dict:
+    """What stays on the device: the sources' stores, VGG16's weights, and the painting's style."""
     made = perceptual.features(weights, painting, style.layers)
     if style.loss == "gram":
         targets = {layer: losses.gram(maps)[0] for layer, maps in made.items()}
@@ -92,8 +94,8 @@ def _sources(recipe, data, faults):
     return found
 
 
-def normalise_exposure(frames, frame: Frame, pixels: str = "rgb"):
-    """Brings frames (B, H, W, 3) in 0..1 to the recipe's exposure, and their chroma to the recipe's RMS where it names
+def normalise_exposure(frames: Images, frame: Frame, pixels: str = "rgb") -> Images:
+    """Brings frames in 0..1 to the recipe's exposure, and their chroma to the recipe's RMS where it names
     one, all of them by the same curve.
 
     The curve is appliance.engine.exposure's, which also allows for noise and smooths it over time; here the two frames
@@ -121,8 +123,10 @@ def normalise_exposure(frames, frame: Frame, pixels: str = "rgb"):
     return losses.coloured(ops.clip(y, 0, 1), red, blue)
 
 
-def still_frames(photos: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Photographs, uint8 (N, H, W, 3), as the network sees each of them alone: (N, h, w, 3) in 0..1."""
+def still_frames(
+    photos: UInt8[np.ndarray, "count _ _ 3"], recipe: Recipe
+) -> Float[np.ndarray, "count {recipe.frame.height} {recipe.frame.width} 3"]:
+    """Photographs as the network sees each of them alone, in 0..1."""
     frames = pictures.centre(photos, recipe.size).astype("float32") / 255
     return np.concatenate([ops.convert_to_numpy(normalise_exposure(frame[None], recipe.frame)) for frame in frames])
 
@@ -148,13 +152,17 @@ def make_batch(pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "
     return {"clean": exact, "noisy": noisy, "flow": pairs.flow, "mask": pairs.mask, "plain": pairs.plain}
 
 
-def normalise_pairs(lit, frame: Frame, pixels: str):
-    """Pairs of frames (B, 2, H, W, 3) as (2B, H, W, 3), the two of each brought to the exposure by one curve."""
+def normalise_pairs(
+    lit: Float[Array, "batch 2 height width 3"], frame: Frame, pixels: str
+) -> Float[Array, "2*batch height width 3"]:
+    """Pairs of frames, one after the other, the two of each brought to the exposure by one curve."""
     made = ops.vectorized_map(lambda pair: normalise_exposure(pair, frame, pixels), lit)
     return ops.reshape(made, (-1, *made.shape[2:]))
 
 
-def halves(frames):
-    """(previous, current), each (B, ...), of (2B, ...) as make_batch() orders them."""
+def halves(
+    frames: Float[Array, "frames ..."],
+) -> tuple[Float[Array, "frames//2 ..."], Float[Array, "frames//2 ..."]]:
+    """(previous, current) of frames as make_batch() orders them."""
     pairs = ops.reshape(frames, (-1, 2, *frames.shape[1:]))
     return pairs[:, 0], pairs[:, 1]

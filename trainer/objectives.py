@@ -1,12 +1,16 @@
 """What training minimises: the terms of the loss, and how a phase adds them up."""
 
+from collections.abc import Callable
+
 import jax
+from jaxtyping import Float
 from keras import ops
 
 from trainer import flow, losses, network, perceptual
 from trainer.batches import halves, make_batch
 from trainer.perceptual import crop
 from trainer.recipe import Recipe, Style
+from trainer.shapes import Array, Images, Maps, Scalar
 
 
 def teacher_objective(recipe: Recipe, pair_sources):
@@ -68,18 +72,18 @@ def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
     }
 
 
-def _content(made, shown, style):
+def _content(made: dict, shown: dict, style: Style) -> Scalar | float:
     weights = style.content
     return sum(w * losses.content(made[layer], shown[layer]) for layer, w in weights.items()) / sum(weights.values())
 
 
-def _difference_in_features(drawn, shown, batch):
+def _difference_in_features(drawn: Maps, shown: Maps, batch: dict) -> Scalar:
     energy = ops.mean(ops.square(ops.cast(shown, "float32")))
     (before, now), (previous, current) = halves(drawn), halves(shown)
     return losses.frame_difference(now, before, current, previous, batch["plain"]) / energy
 
 
-def _style(made, images, constants, style, key):
+def _style(made: dict, images: Images, constants: dict, style: Style, key) -> Scalar | float:
     """Mean over scales of the style loss; `made` are the features at full size."""
     if style.loss == "gram":
         grams = [losses.gram(made[layer]) for layer in style.layers]
@@ -96,8 +100,8 @@ def _style(made, images, constants, style, key):
     return sum(terms) / len(terms)
 
 
-def _sliced(maps, painting, style, key):
-    """losses.sliced() of random places of maps (B, h, w, C) and of the painting's features (N, C)."""
+def _sliced(maps: Maps, painting: Float[Array, "places channels"], style: Style, key) -> Scalar:
+    """losses.sliced() of random places of maps and of the painting's features."""
     places, theirs, directions = jax.random.split(key, 3)
     batch, height, width, channels = maps.shape
     flat = ops.reshape(maps, (batch, height * width, channels))
@@ -107,7 +111,7 @@ def _sliced(maps, painting, style, key):
     return losses.sliced(drawn, wanted, rays / ops.norm(rays, axis=0))
 
 
-def border(call, frames, images, reach: int):
+def border(call: Callable, frames: Images, images: Images, reach: int) -> Scalar:
     """How far what is drawn along a border is from what is drawn there when the frame goes on, over its energy.
 
     call(frames) draws {"image": ...}; images (B, H, W, 3) is what it drew of all frames. Not in the paper: near a
@@ -118,13 +122,13 @@ def border(call, frames, images, reach: int):
     return losses.content(call(frames[middle])["image"], ops.stop_gradient(images[middle]))
 
 
-def _middle(images):
+def _middle(images: Images) -> Float[Array, "batch _ _ 3"]:
     # Near a border the zero padding tells the network where it is, and it would paint all the yellow there, as a frame.
     top, left = images.shape[1] // 4, images.shape[2] // 4
     return images[:, top:-top, left:-left]
 
 
-def _feature_temporal(encoded, batch, height):
+def _feature_temporal(encoded: Maps, batch: dict, height: int) -> Scalar:
     """On the encoder's output, which is smaller than the frame of that height."""
     previous, current = halves(ops.cast(encoded, "float32"))
     stride = height // encoded.shape[1]
@@ -133,7 +137,7 @@ def _feature_temporal(encoded, batch, height):
     return losses.feature_temporal(current, flow.warp(previous, motion), mask)
 
 
-def _centred(features):
+def _centred(features: Maps) -> Maps:
     # The student's rectifiers start at 0 where the teacher's start at a learned threshold: only the constant differs.
     features = ops.cast(features, "float32")
     return features - ops.mean(features, axis=(1, 2), keepdims=True)

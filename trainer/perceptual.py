@@ -11,6 +11,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from jaxtyping import Float
 from keras import ops
 
 from appliance.errors import Problem
@@ -18,6 +19,7 @@ from appliance.files import replacing
 from trainer import losses
 from trainer.flow import downscale
 from trainer.recipe import LAYERS, Style
+from trainer.shapes import Array, Images, Maps
 
 QUANTILES, DIRECTIONS = 256, 64  # by which a style is judged with the sliced loss
 BGR_MEAN = (103.939, 116.779, 123.68)
@@ -125,17 +127,17 @@ def _square(triangle):
     return gram + np.triu(gram, 1).T
 
 
-def style_targets(weights, painting, style: Style) -> list:
+def style_targets(weights: dict, painting: Float[Array, "1 height width 3"], style: Style) -> list:
     """What a picture's style is measured against, by layer: Gram matrices (C, C), or quantiles (QUANTILES, D) of the
-    projections on fixed directions. painting is (1, H, W, 3) in 0..1.
+    projections on fixed directions. painting is in 0..1.
     """
     made = features(weights, painting, style.layers)
     measure = losses.gram if style.loss == "gram" else _quantiles
     return [measure(made[layer])[0] for layer in style.layers]
 
 
-def style_distance(weights, image, targets: list, style: Style) -> float:
-    """The style loss of an image (1, H, W, 3) in 0..1 against style_targets(), mean over layers and scales; unlike the
+def style_distance(weights: dict, image: Float[Array, "1 height width 3"], targets: list, style: Style) -> float:
+    """The style loss of an image in 0..1 against style_targets(), mean over layers and scales; unlike the
     one trained with, a "sliced" one draws nothing at random.
     """
     made, terms = image, []
@@ -150,20 +152,19 @@ def style_distance(weights, image, targets: list, style: Style) -> float:
     return float(np.mean([float(term) for term in terms]))
 
 
-def _quantiles(maps):
-    """(B, QUANTILES, D) of (B, h, w, C)."""
+def _quantiles(maps: Maps) -> Float[Array, "batch quantiles directions"]:
     batch, height, width, channels = maps.shape
     directions = np.random.default_rng(channels).normal(size=(channels, DIRECTIONS)).astype("float32")
     projected = ops.reshape(maps, (batch, height * width, channels)) @ (directions / np.linalg.norm(directions, axis=0))
     return ops.transpose(ops.quantile(projected, (np.arange(QUANTILES) + 0.5) / QUANTILES, axis=1), (1, 0, 2))
 
 
-def crop(images, factor: int):
-    """Images (B, H, W, C) without the rows and columns beyond a multiple of factor."""
+def crop(images: Maps, factor: int) -> Float[Array, "batch _ _ channels"]:
+    """Images without the rows and columns beyond a multiple of factor."""
     return images[:, : images.shape[1] // factor * factor, : images.shape[2] // factor * factor]
 
 
-def _halve(x):
+def _halve(x: Maps) -> Float[Array, "batch height//2 width//2 channels"]:
     """2x2 max pooling. As a reshape, because the gradient of a window reduction is a slow scatter."""
     batch, height, width, channels = x.shape
     height, width = height // 2, width // 2
@@ -171,11 +172,8 @@ def _halve(x):
     return ops.max(cells, axis=(2, 4))
 
 
-def features(weights, images, layers, dtype="float32") -> dict:
-    """Rectified activations {layer: (B, h, w, C)} of the layers named, computed in dtype.
-
-    images are (B, H, W, 3) in 0..1.
-    """
+def features(weights: dict, images: Images, layers, dtype: str = "float32") -> dict:
+    """Rectified activations of images in 0..1, {layer: (batch, h, w, channels)} of the layers named, in dtype."""
     x = ops.cast(images[..., ::-1] * 255.0 - ops.array(BGR_MEAN, dtype="float32"), dtype)
     taken = {}
     for layer in _up_to(layers):
