@@ -1,4 +1,4 @@
-"""What a step trains on: pairs of frames, drawn on the host, rendered, lit and exposed on the device."""
+"""Batches of frame pairs: parameters drawn at random on the host; rendered, lit and exposed on the device."""
 
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from trainer.faults import Collector
 from trainer.recipe import Augment, Frame, Motion, Recipe, Style
 from trainer.shapes import Array, Images
 
-SAMPLES = 4  # held-out frames, stylised now and then for the eye
+SAMPLES = 4  # held-out frames that are stylised during training, to look at
 AS_IT_IS = Augment()
 
 
 class Ground:
-    """What all phases train on: the sources of pairs, what the painting asks for, and the perceptual network."""
+    """The data of all phases: the sources of pairs, the painting's style, and the perceptual network."""
 
     def __init__(self, recipe: Recipe, data: Path):
         """Raises Problem, or Faults that names all that is missing or cannot be read."""
@@ -45,7 +45,7 @@ class Ground:
         self.targets = perceptual.style_targets(weights, painting, recipe.style)
 
     def random_draws(self, count: int, colours: Augment = AS_IT_IS):
-        """The function that draws what chance decides about count pairs, as optimise() wants it."""
+        """The function that draws the random parameters of count pairs, in the form that optimise() takes."""
         return lambda rng: random_draws(self.sources, rng, count, self.motion, colours)
 
 
@@ -67,7 +67,7 @@ def constants(pair_sources, weights: dict, painting: Float[Array, "1 height widt
 def random_draws(
     pair_sources, rng: np.random.Generator, count: int, motion: Motion, colours: Augment = AS_IT_IS
 ) -> dict:
-    """All that chance decides about count pairs but the noise's pattern."""
+    """The random parameters of count pairs, except for the noise itself."""
     noise = (motion.noise * rng.uniform(0, 1, count)).astype("float32")
     drawn = {
         **sources.random_draws(pair_sources, rng, count),
@@ -95,12 +95,12 @@ def _sources(recipe, data, faults):
 
 
 def normalise_exposure(frames: Images, frame: Frame, pixels: str = "rgb") -> Images:
-    """Brings frames in 0..1 to the recipe's exposure, and their chroma to the recipe's RMS where it names
-    one, all of them by the same curve.
+    """Brings frames in 0..1 to the recipe's exposure, and their chroma to the recipe's RMS if it has one,
+    all by the same curve.
 
     The curve is appliance.engine.exposure's, which also allows for noise and smooths it over time; here the two frames
-    of a pair share one. It clips "rgb" to 0..1; of "yuv" each of Y, U and V to its own range, which leaves some of RGB
-    outside of 0..1.
+    of a pair share one. It clips "rgb" to 0..1; of "yuv" each of Y, U and V to its own range, which leaves some RGB
+    values outside 0..1.
     """
     y = losses.luma(frames)
     mean, deviation = ops.mean(y), ops.std(y)
@@ -137,7 +137,7 @@ def make_batch(pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "
     """
     pairs = sources.render(pair_sources, stores, draws)
     frames = [augment.relight(frame, draws["light"][:, i]) for i, frame in enumerate(pairs[:2])]
-    # Pair by pair, so that both frames of one are on one device.
+    # Pair by pair, so that both frames of a pair are on the same device.
     lit = ops.stack(frames, axis=1)
     if "hue" in draws:
         lit = augment.turn(lit, ops.repeat(draws["hue"][:, None], 2, axis=1))

@@ -1,7 +1,7 @@
 """Distils a teacher into a student without normalisation.
 
-It starts from the teacher with each normalisation frozen at its average statistics, and stays close to what the teacher
-draws.
+It starts from the teacher, with each normalisation frozen at its average statistics, and is kept close to the teacher's
+output.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from trainer.recipe import Recipe
 from trainer.runs import forget, load_model, student_run, teacher_run
 from trainer.training import check_border
 
-STATISTICS = 24  # frames for the teacher's average statistics
+STATISTICS = 24  # frames from which the teacher's average statistics are taken
 
 
 def distill(recipe: Recipe, data: Path, out: Path, restart: bool = False) -> keras.Model:
@@ -26,7 +26,7 @@ def distill(recipe: Recipe, data: Path, out: Path, restart: bool = False) -> ker
     continued; with restart, it is discarded. Raises Problem.
     """
     if recipe.teacher is None:
-        raise Problem(f"{recipe.name}: has no [teacher] to distil; reconet-train train made its student already")
+        raise Problem(f"{recipe.name}: has no [teacher] to distil; reconet-train train trains its student directly")
     check_border(recipe)
     phase = recipe.student
     digests = contents(recipe, data)

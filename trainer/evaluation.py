@@ -1,4 +1,4 @@
-"""Measures what networks draw, on pictures they were not trained on: any of teacher, float student and int8 student."""
+"""Measures the pictures of a style's networks, on frames not used in training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from trainer.gather import Work
 from trainer.recipe import Frame, Recipe
 
 HEADLINE = ("alley_1", "cave_2")
-FRAME = 2  # and 3: the pair of each headline scene by which a style is judged
+FRAME = 2  # and 3: the pair of each headline scene that is measured for the manifest
 
 
 def evaluate(
@@ -27,7 +27,7 @@ def evaluate(
 ) -> dict:
     """Everything that can be measured of a style: see on_photos(), on_sintel() and headline().
 
-    At most `most` photographs, and pairs of frames a scene, evenly chosen. Raises Problem.
+    At most `most` photographs, and as many pairs of frames per scene, evenly spaced. Raises Problem.
     """
     painted = painters(work.recipe, work.networks, work.stylizer())
     report: dict = {"name": work.recipe.name}
@@ -56,10 +56,10 @@ def _evenly(items, most):
 
 
 def painters(recipe: Recipe, networks: dict[str, keras.Model], stylizer: Stylizer | None) -> dict[str, Callable]:
-    """{name: a function that makes of a run of frames, uint8 (H, W, 3), what is drawn of each, (H, W, 3) in -1..1}.
+    """{name: a function that stylises consecutive frames, uint8 (H, W, 3), each to (H, W, 3) in -1..1}.
 
-    The stylizer, if any, is "int8". Exposure goes on through a run as it does on the board, and begins anew with it.
-    The student sees what the stylizer sees: where that takes YUV, colours may lie outside of RGB.
+    The stylizer, if any, is "int8". Within one call exposure follows the frames as on the board; each call starts
+    afresh. The student gets the stylizer's input: where that is YUV, colours may lie outside RGB.
     """
     takes = {"student": stylizer.input_format} if stylizer else {}
 
@@ -85,7 +85,7 @@ def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, 
     """Means over photos, uint8 (N, H, W, 3), for each painter: {"content": {name: value}, "style", "blobs"}, and where
     there is a teacher "ssim" and "snr_teacher_db" against it; "snr_student_db" of int8 against the float student.
 
-    weights are VGG16's; targets what the painting asks for (perceptual.style_targets), without which style is left out.
+    weights are VGG16's; targets those of perceptual.style_targets(), without which style is left out.
     """
     layers = tuple(recipe.style.content)
     table: dict[str, dict[str, list]] = {}
@@ -141,7 +141,7 @@ def for_manifest(
     networks: dict[str, keras.Model],
     stylizer: Stylizer,
 ) -> dict:
-    """Figures for a bundle's manifest: the ratios that a style is judged by, then what they are made of.
+    """Figures for a bundle's manifest: the ratios with bounds first, then the values behind them.
 
     photos are held-out frames, uint8 (N, H, W, 3), as a camera gives them; painting is (1, H, W, 3) in 0..1. Sintel's
     figures are left out when the data folder has none.
@@ -162,14 +162,14 @@ def for_manifest(
 
 
 def plan_snr(recipe: Recipe, student: keras.Model, stylizer: Stylizer, photos: np.ndarray) -> float:
-    """Mean SNR, dB, of what one plan draws of photos to what the float student draws. See snr_db()."""
+    """Mean SNR, dB, of one plan's pictures of photos against the float student's. See snr_db()."""
     painted = painters(recipe, {"student": student}, stylizer)
     pairs = ((painted["student"]([photo])[0], painted["int8"]([photo])[0]) for photo in photos)
     return _rounded(np.mean([snr_db(*pair) for pair in pairs]))
 
 
 def headline(figures: dict) -> dict:
-    """The figures of on_photos() that a style is judged by; those that cannot be told are left out."""
+    """The figures of on_photos() that have bounds; those that could not be measured are left out."""
     found = {}
     for name in ("style", "content"):
         values = figures.get(name, {})
@@ -183,7 +183,7 @@ def headline(figures: dict) -> dict:
 
 
 def as_on_board(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
-    """The frame, uint8 (H, W, 3) of the meter's pixels, at the exposure that the appliance would give it."""
+    """The frame, uint8 (H, W, 3) of the meter's pixels, exposed as by the appliance."""
     exposed = np.empty_like(frame)
     exposure.expose(frame, meter.update(frame), exposed, meter.pixels)
     return exposed
@@ -192,7 +192,7 @@ def as_on_board(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
 def as_network_sees(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
     """A frame, uint8 RGB (H, W, 3), as a network sees it: exposed in the meter's pixels, then as float32 RGB.
 
-    Black and white are 0 and 1; what comes by way of YUV is not clipped to them.
+    Black and white are 0 and 1; values that come from YUV are not clipped to them.
     """
     exposed = as_on_board(converted(frame, "rgb", meter.pixels), meter).astype("float32")
     if meter.pixels == "yuv":
@@ -206,7 +206,7 @@ def to_bytes(output: np.ndarray) -> np.ndarray:
 
 
 def meter(frame: Frame, pixels: str = "rgb") -> ExposureMeter:
-    """A fresh meter for the recipe's exposure: the first frame that it sees counts whole."""
+    """A new meter for the recipe's exposure: its first frame sets the exposure alone."""
     return ExposureMeter(frame.exposure_mean, frame.exposure_std, frame.exposure_chroma, pixels)
 
 

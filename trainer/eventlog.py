@@ -1,4 +1,4 @@
-"""Scalars and pictures for TensorBoard, through its own event writer: no TensorFlow needed."""
+"""Scalars and pictures for TensorBoard, through its own event writer, without TensorFlow."""
 
 import io
 from pathlib import Path
@@ -9,7 +9,7 @@ try:
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
-except ImportError:  # training needs no TensorBoard: the losses go to NAME.losses.jsonl as well
+except ImportError:  # TensorBoard is optional: the losses are also in NAME.losses.jsonl
     EventFileWriter = None
 
 

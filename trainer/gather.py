@@ -19,8 +19,8 @@ KEPT = Path(__file__).with_name("weights")
 
 @dataclass
 class Work:
-    """A style's recipe, its networks by name, its bundle, what its painting asks for (perceptual.style_targets), and
-    what was not found.
+    """A style's recipe, its networks by name, its bundle, the style targets of its painting
+    (perceptual.style_targets), and a line for each thing that was not found.
     """
 
     recipe: Recipe
@@ -37,13 +37,13 @@ class Work:
 def gather(path: Path, data: Path, run: Path | None = None) -> Work:
     """What belongs to the bundle or the .keras or .npz network at path.
 
-    It is looked for in run, beside path, in runs/NAME and among the networks that are kept with the trainer; the
-    painting in data. What is not there is told in `missing`. Raises Problem when path cannot be read.
+    It is searched for in run, beside path, in runs/NAME and in trainer/weights; the painting in data. `missing` lists
+    what was not found. Raises Problem when path cannot be read.
     """
     path = Path(path)
     if path.suffix == bundle.SUFFIX:
         style = bundle.read(path)
-        work = Work(recipe_told(path, style.manifest.provenance.get("recipe")), style=style)
+        work = Work(recipe_of(path, style.manifest.provenance.get("recipe")), style=style)
         wanted = list(trained_networks(work.recipe))
     else:
         note = path.with_suffix(".json")
@@ -55,7 +55,7 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
     for name in wanted:
         if not find_network(work, name, folders, needed=path.stem == name):
             where = ", ".join(map(str, folders))
-            work.missing.append(f"no {name} of this recipe in {where}: what is measured against it is left out")
+            work.missing.append(f"no {name} of this recipe in {where}: figures against it are left out")
     if work.style is None and path.stem == "student" and path.with_name(f"{work.recipe.name}.reconet").exists():
         work.style = bundle.read(path.with_name(f"{work.recipe.name}.reconet"))
     _find_style(work, folders, data)
@@ -66,7 +66,7 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
 
 
 def places(path: Path, recipe: Recipe, run: Path | None) -> list[Path]:
-    """The folders, of those that exist, in which what belongs to the style at path is looked for."""
+    """The existing folders in which to search for what belongs to the style at path."""
     found: dict[Path, Path] = {}
     for folder in (run, Path(path).parent, Path("runs") / recipe.name, KEPT / recipe.name):
         if folder and folder.is_dir():
@@ -74,21 +74,23 @@ def places(path: Path, recipe: Recipe, run: Path | None) -> list[Path]:
     return list(found.values())
 
 
-def recipe_told(path: Path, fields: dict | None) -> Recipe:
-    """The recipe that the file at path says it was made by. Raises Problem."""
+def recipe_of(path: Path, fields: dict | None) -> Recipe:
+    """The recipe in the provenance of the bundle at path. Raises Problem."""
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        raise Problem(f"{path}: does not tell the recipe that made it; export it again") from error
+        raise Problem(f"{path}: has no valid recipe in its manifest; export it again") from error
 
 
 def trained_networks(recipe: Recipe) -> tuple[str, ...]:
-    """What a recipe trains, in that order."""
+    """The networks that a recipe trains, in that order."""
     return ("teacher", "student") if recipe.teacher else ("student",)
 
 
 def find_network(work: Work, name: str, folders: list[Path], needed: bool = False) -> bool:
-    """Adds a network of the work's recipe from the first folder that has it. Raises Problem when it is needed."""
+    """Adds a network of the work's recipe from the first folder that has it. Returns whether one did; raises Problem
+    instead when it is needed.
+    """
     refused: Problem | None = None
     for folder in folders:
         try:

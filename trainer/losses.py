@@ -1,4 +1,5 @@
-"""The loss terms of ReCoNet (Gao et al., ACCV 2018) and a few more, each a pure function of arrays, a scalar.
+"""The loss terms of ReCoNet (Gao et al., ACCV 2018) and a few more, each a pure function of arrays that returns
+a scalar.
 
 Content and style are divided by the energy of their targets, so that their weights compare across styles, layers and
 sizes. Images are (B, H, W, 3) in 0..1; feature maps are (B, h, w, C).
@@ -78,18 +79,18 @@ def total_variation(images: Maps) -> Scalar:
 
 
 def tone(images: Images, frames: Images, cell: int = 8) -> Scalar:
-    """Mean squared difference of luminance averaged over cell x cell pixels: bright stays bright, whatever the colours
-    and strokes.
+    """Mean squared difference of luminance averaged over cell x cell pixels: bright areas stay bright, whatever their
+    colours and strokes.
 
-    Not in the paper. Gram matrices are satisfied by fine strokes of one colour on a flat ground; this brings back the
+    Not in the paper. Gram matrices are satisfied by fine strokes of one colour on a flat ground; this restores the
     painting's other colours.
     """
     return ops.mean(ops.square(downscale(luma(images), cell) - downscale(luma(frames), cell)))
 
 
 def colour(images: Images, frames: Images, cell: int = 16) -> Scalar:
-    """Mean squared difference of U and V averaged over cell x cell pixels: things keep their colours. The mean is over
-    three channels, of which the one in the middle is 0.
+    """Mean squared difference of U and V averaged over cell x cell pixels: objects keep their colours. The mean is over
+    three channels, of which the middle one is 0.
     """
 
     def differences(pictures):
@@ -111,11 +112,11 @@ def high_pass(images: Images) -> Scalar:
 
 
 def lattice(images: Maps, periods: tuple[int, ...] = (2, 4, 8, 16), window: int = 40) -> Scalar | float:
-    """Energy of detail that repeats with a period of the network's grid, summed over periods (pixels).
+    """Energy of detail that repeats with the period of the network's grid, summed over periods (pixels).
 
     Detail is averaged, for each of the places in a period, over the periods within a window of about `window` pixels.
-    Strokes average out; a pattern that repeats does not. Not in the paper: on flat ground a network draws ticks from
-    nothing but the phase of its strides. Periods whose window does not fit are left out.
+    Strokes average out; a repeating pattern does not. Not in the paper: on flat ground a network draws ticks that
+    depend only on the phase of its strides. Periods whose window does not fit are left out.
     """
     fine = ops.pad(detail(images), ((0, 0), (1, 1), (1, 1), (0, 0)))
     batch, height, width, channels = fine.shape
@@ -143,8 +144,8 @@ def colour_moments(images: Images, cell: int = 8) -> tuple[Float[Array, " 3"], F
 def palette(moments: tuple, targets: tuple) -> Scalar:
     """Squared distance of two pairs of colour moments, each over its target's norm.
 
-    Not in the paper. The whole batch shares the painting's colours; which picture gets which is left to content and
-    style.
+    Not in the paper. The whole batch shares the painting's colours; content and style decide which
+    picture gets which.
     """
     return sum(ops.sum(ops.square(m - t)) / ops.sum(ops.square(t)) for m, t in zip(moments, targets, strict=True))
 

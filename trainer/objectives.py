@@ -1,4 +1,4 @@
-"""What training minimises: the terms of the loss, and how a phase adds them up."""
+"""What training minimises: the loss terms, and how each phase weights and adds them."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from trainer.shapes import Array, Images, Maps, Scalar
 
 
 def teacher_objective(recipe: Recipe, pair_sources):
-    """What a teacher minimises, as optimise() wants it."""
+    """The teacher's objective, in the form that optimise() takes."""
     assert recipe.teacher
     weights = recipe.teacher.loss
 
@@ -26,8 +26,8 @@ def teacher_objective(recipe: Recipe, pair_sources):
 
 
 def student_objective(recipe: Recipe, pair_sources, teacher=None):
-    """What a student minimises: the picture's terms, and with a teacher (a keras.Model, its weights being
-    constants["teacher"]) the distance to what that draws.
+    """The student's objective: the terms of the picture and, with a teacher (a keras.Model whose weights are
+    constants["teacher"]), the distance to the teacher's output.
     """
     phase, reach = recipe.student, network.reach(recipe.network)
 
@@ -47,7 +47,7 @@ def student_objective(recipe: Recipe, pair_sources, teacher=None):
 
 
 def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
-    """The loss terms of what the network made of a batch, by name, unweighted."""
+    """The unweighted loss terms of the network's outputs for a batch, by name."""
     images = (outputs["image"] + 1) / 2
     content_layers = tuple(style.content)
     made = perceptual.features(constants["vgg"], images, (*style.layers, *content_layers), "bfloat16")
@@ -112,24 +112,24 @@ def _sliced(maps: Maps, painting: Float[Array, "places channels"], style: Style,
 
 
 def border(call: Callable, frames: Images, images: Images, reach: int) -> Scalar:
-    """How far what is drawn along a border is from what is drawn there when the frame goes on, over its energy.
+    """Distance of the picture along a border to the picture there when the frame continues, over its energy.
 
-    call(frames) draws {"image": ...}; images (B, H, W, 3) is what it drew of all frames. Not in the paper: near a
-    border, whose zero padding tells it where it is, a network pleases the style loss with bands of their own.
+    call(frames) returns {"image": ...}; images is its output for all frames. Not in the paper: near a border the zero
+    padding reveals the position, and a network satisfies the style loss with bands of colour along it.
     """
-    # The middle of every second frame, and there what the frame's own border cannot have touched.
+    # The middle of every second frame, and of that only what its own border cannot affect.
     middle = (slice(1, None, 2), slice(reach, -reach), slice(reach, -reach))
     return losses.content(call(frames[middle])["image"], ops.stop_gradient(images[middle]))
 
 
 def _middle(images: Images) -> Float[Array, "batch _ _ 3"]:
-    # Near a border the zero padding tells the network where it is, and it would paint all the yellow there, as a frame.
+    # Near a border the zero padding reveals the position, and the network would put all the yellow there, as a frame.
     top, left = images.shape[1] // 4, images.shape[2] // 4
     return images[:, top:-top, left:-left]
 
 
 def _feature_temporal(encoded: Maps, batch: dict, height: int) -> Scalar:
-    """On the encoder's output, which is smaller than the frame of that height."""
+    """The loss on the encoder's output, which is smaller than the frame; height is the frame's."""
     previous, current = halves(ops.cast(encoded, "float32"))
     stride = height // encoded.shape[1]
     motion = flow.downscale(batch["flow"], stride) / stride
@@ -138,7 +138,7 @@ def _feature_temporal(encoded: Maps, batch: dict, height: int) -> Scalar:
 
 
 def _centred(features: Maps) -> Maps:
-    # The student's rectifiers start at 0 where the teacher's start at a learned threshold: only the constant differs.
+    # The student rectifies at 0, the teacher at a learned threshold: they differ by a constant.
     features = ops.cast(features, "float32")
     return features - ops.mean(features, axis=(1, 2), keepdims=True)
 

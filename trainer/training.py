@@ -1,4 +1,4 @@
-"""Trains a style's networks from nothing: a teacher with normalisation, or a student without one directly."""
+"""Trains a style's networks from scratch: a teacher with normalisation, or directly a student without."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from trainer.runs import student_run, teacher_run, with_norm
 
 
 def train(recipe: Recipe, data: Path, out: Path, norm: str | None = None, restart: bool = False) -> keras.Model:
-    """Trains the recipe's teacher and saves it to out/teacher.keras; of a recipe without one, its student, and saves
-    that to out/student.keras. With norm, a teacher that differs in the normalisation alone, to compare with, saved to
-    out/NORM.keras. An interrupted run is continued; with restart, it is discarded. Raises Problem.
+    """Trains the recipe's teacher and saves it to out/teacher.keras; of a recipe without one, its student, to
+    out/student.keras. With norm, a teacher that differs only in its normalisation, for comparison, to out/NORM.keras.
+    An interrupted run is continued; with restart, it is discarded. Raises Problem.
     """
     if recipe.teacher is None and norm:
         raise Problem(f"{recipe.name}: --norm compares teachers, and this recipe has no [teacher]")
@@ -43,7 +43,7 @@ def train(recipe: Recipe, data: Path, out: Path, norm: str | None = None, restar
 
 
 def check_border(recipe: Recipe) -> None:
-    """Raises Problem where the frame is too small for the student's border term."""
+    """Raises Problem when the frame is too small for the student's border term."""
     reach = network.reach(recipe.network)
     if recipe.student.loss.border and min(recipe.size) <= 2 * reach:
         raise Problem(

@@ -178,7 +178,7 @@ def test_a_damaged_note_is_one_line(trained, data, tmp_path, capfd, command):
     assert "student.json: missing or damaged" in line and "--restart" in line
 
 
-def test_steps_out_of_order_are_told_what_to_run_first(data, trained, tmp_path, capfd):
+def test_steps_out_of_order_name_what_to_run_first(data, trained, tmp_path, capfd):
     recipe, _ = trained
     for command in ("distill", "export"):
         assert main([command, str(recipe), "--data", str(data), "--out", str(tmp_path)]) == 1

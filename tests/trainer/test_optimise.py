@@ -1,4 +1,4 @@
-"""The training loop goes on where it was stopped, stops at what is not a number, leaves nothing half-written."""
+"""The training loop continues where it was interrupted, stops at NaN, refuses other settings, leaves no part files."""
 
 import json
 import os

@@ -89,7 +89,7 @@ def test_sintel_as_a_source_leaves_out_what_is_held_out_and_is_consistent(layout
         ),
         (
             lambda top: (top / "training/flow/market_2/frame_0001.flo").write_bytes(b"PIEH"),
-            ["frame_0001.flo", "not a whole .flo"],
+            ["frame_0001.flo", "not a complete .flo"],
         ),
         (
             lambda top: Image.new("L", (40, 24)).save(top / "training/invalid/market_2/frame_0001.png"),
@@ -152,7 +152,7 @@ def test_bad_video_folders_are_named(videos, tmp_path_factory):
         video.clips(videos / "nowhere", SIZE, 9)
     with pytest.raises(Problem, match="nothing in it"):
         video.clips(tmp_path_factory.mktemp("empty"), SIZE, 9)
-    with pytest.raises(Problem, match="single frame"):
+    with pytest.raises(Problem, match="only one frame"):
         video.clips(videos, SIZE, 1)
     (videos / "c.mp4").write_bytes(b"not a video")
     with pytest.raises(Problem, match="c.mp4"):

@@ -1,4 +1,4 @@
-"""What the training data is, by content: a folder that is renamed or moved is the same, another photograph is not."""
+"""Identifies training data by its content, so that renaming or moving a folder does not count as a change."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from pathlib import Path
 from trainer.data import pictures, sintel, video
 from trainer.recipe import Recipe
 
-FIELDS = {  # the setting that says where it is
+FIELDS = {  # the setting that locates it
     "painting": "data.painting",
     "photos": "data.photos",
     "sintel": "data.sintel",
@@ -17,7 +17,7 @@ FIELDS = {  # the setting that says where it is
 
 
 def contents(recipe: Recipe, data: Path) -> dict[str, str]:
-    """SHA-256 of all that the recipe trains on, by the keys of FIELDS. What is not there, or not used, is left out."""
+    """SHA-256 of everything that the recipe trains on, by the keys of FIELDS. What is missing or unused is left out."""
     where, used = recipe.data, {}
     used["painting"] = [data / where.painting]
     used["photos"] = pictures.paths(data / where.photos)[0]

@@ -20,13 +20,13 @@ def painting(path: Path, width: int) -> tuple[np.ndarray, str]:
     image = Image.fromarray(read_picture(path))
     height = round(image.height * width / image.width)
     if height < 64:
-        raise Problem(f"painting {path}: {width}x{height} once scaled; it needs 64 rows, so use a less elongated one")
+        raise Problem(f"painting {path}: {width}x{height} once scaled; it needs 64 rows; use a less elongated one")
     scaled = image.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(scaled, "float32")[None] / 255, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def paths(folder: Path) -> tuple[list[Path], list[Path]]:
-    """(the photographs of a folder, the files that are none), each in order of name. Hidden files are left out."""
+    """(the photographs of a folder, its other files), each in order of name. Hidden files are left out."""
     found = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
     return [path for path in found if is_picture(path)], [path for path in found if not is_picture(path)]
 
@@ -34,8 +34,8 @@ def paths(folder: Path) -> tuple[list[Path], list[Path]]:
 def photographs(folder: Path, size: tuple[int, int]) -> np.ndarray:
     """All photographs of a folder, in order of name: uint8 (N, H, W, 3).
 
-    Each is scaled to cover 5/4 of size (height, width), so that a camera has room to move, and cropped at the centre.
-    Files that are no pictures are skipped, with a line on stderr. Raises Problem when there are no photographs, and
+    Each is scaled to cover 5/4 of size (height, width), so that the camera has room to move, and cropped at the centre.
+    Files that are not pictures are skipped, with a line on stderr. Raises Problem when there are no photographs, and
     Faults that names all those that cannot be read or are smaller than size.
     """
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Pairs of frames out of plain video, whose flow nobody knows: for the frame-difference loss."""
+"""Pairs of frames from plain video, whose flow is unknown: for the frame-difference loss."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ SUFFIXES = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".m
 
 
 def source(folder: Path, size: tuple[int, int], longest: int, share: float) -> Source:
-    """Neighbouring frames of every clip in folder, seen by a resting camera. Raises Problem.
+    """Consecutive frames of every clip in folder, through a still camera. Raises Problem.
 
     Frames are kept at 5/4 of size (height, width), so that the camera can crop.
     """
@@ -40,7 +40,7 @@ def source(folder: Path, size: tuple[int, int], longest: int, share: float) -> S
 
 
 def render(frames, draws, size: tuple[int, int]) -> Pairs:
-    """The drawn pairs from frames, uint8 (N, H, W, 3); their mask is 0 and their flow is nothing."""
+    """The drawn pairs from frames, uint8 (N, H, W, 3); their mask and their flow are 0."""
     points = augment.project(draws["view"], grid(*size))
 
     def show(index):
@@ -76,7 +76,7 @@ def clips(folder: Path, size: tuple[int, int], longest: int) -> list[np.ndarray]
 
 
 def paths(folder: Path) -> tuple[list[Path], list[Path]]:
-    """(the clips of a folder, the files that are none), each in order of name. Hidden ones are left out."""
+    """(the clips of a folder, its other files), each in order of name. Hidden ones are left out."""
     found = sorted(path for path in folder.glob("*") if not path.name.startswith("."))
     clips = [path for path in found if path.is_dir() or path.suffix.lower() in SUFFIXES]
     return clips, [path for path in found if path not in clips]
@@ -95,5 +95,5 @@ def clip(path: Path, size: tuple[int, int], longest: int) -> np.ndarray:
     taken = islice(camera.frames(threading.Event()), longest)
     frames = [cover(frame.pixels, (width, height)) for frame in taken]
     if len(frames) < 2:
-        raise Problem(f"video {path}: a single frame; a clip needs two")
+        raise Problem(f"video {path}: only one frame; a clip needs two")
     return np.stack(frames)

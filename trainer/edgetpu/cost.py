@@ -25,7 +25,7 @@ DEPTHWISE_INPUTS = 8
 class Layer(NamedTuple):
     """A convolution: pixels made, kernel taps at each, input channels (of one group), output channels.
 
-    For a transposed convolution pixels are those of its input, and it `makes` so many out of each.
+    For a transposed convolution, pixels are those of its input, and it makes `makes` output pixels from each.
     """
 
     pixels: float
@@ -47,7 +47,7 @@ class Layer(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """What one call has to do. Bytes are those of int8 or uint8 tensors; `bytes_back` is `bytes_out` with channels
+    """The work of one call. Bytes are those of int8 or uint8 tensors; `bytes_back` is `bytes_out` with channels
     padded to a multiple of 4, as they leave the chip; `largest` is the largest activation.
     """
 
@@ -61,8 +61,8 @@ class Segment(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A plan's calls in order, the bytes that NumPy writes between and behind them, and those of int8 inputs and
-    outputs: Google's runtime converts them one at a time.
+    """A plan's calls in order, the bytes that NumPy writes between and after them, and the bytes of int8 inputs and
+    outputs, which Google's runtime converts one at a time.
     """
 
     segments: list[Segment]
@@ -99,8 +99,8 @@ def plans(layers: list[tuple[str, int, int, int]], size: tuple[int, int], colour
     """Every plan of a network at size (height, width), with uint8 at both ends.
 
     layers are those of network.convolutions(): (name, kernel size, output channels, stride) in order, of which
-    "decoder1" and "decoder2" follow an upsample by 2 and the last makes the image, of `colours` channels. What the
-    strides divide by more than the upsamples multiply comes out as cells of pixels in the channels of one.
+    "decoder1" and "decoder2" follow an upsample by 2 and the last makes the image, of `colours` channels. Where the
+    strides shrink by more than the upsamples enlarge, each output pixel's channels hold a cell of image pixels.
     """
     pixels, channels, made = size[0] * size[1], 3, []
     for name, kernel, outputs, stride in layers:

@@ -20,7 +20,7 @@ CACHING = KINDS[1]
 class Layer:
     """An input or output of a program: its shape (y, x, z), and bytes over the link, padding included.
 
-    `tiles` is in how many pieces an output comes, which the host puts together; 1 for an input.
+    `tiles` is the number of pieces of an output, which the host assembles; 1 for an input.
     """
 
     name: str
@@ -118,7 +118,7 @@ class _Table:
         start = _follow(self._data, place)
         count = _unpack("<I", self._data, start)
         if start + 4 + 4 * count > len(self._data):
-            raise IndexError("a vector that ends behind the file")
+            raise IndexError("a vector that ends after the end of the file")
         return range(start + 4, start + 4 + 4 * count, 4)
 
     def _place(self, field: int) -> int:
@@ -129,7 +129,7 @@ class _Table:
 
 def _unpack(form: str, data: bytes, at: int) -> int:
     if at < 0:
-        raise IndexError("an offset before the file")
+        raise IndexError("an offset before the start of the file")
     return struct.unpack_from(form, data, at)[0]
 
 
@@ -141,7 +141,7 @@ def _vector(data: bytes, start: int) -> bytes:
     count = _unpack("<I", data, start)
     found = data[start + 4 : start + 4 + count]
     if len(found) < count:
-        raise IndexError("a vector that ends behind the file")
+        raise IndexError("a vector that ends after the end of the file")
     return found
 
 

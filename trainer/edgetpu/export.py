@@ -1,4 +1,4 @@
-"""From a trained student to a style bundle: fold, convert once, cut, check, measure, write."""
+"""Exports a trained student as a style bundle: fold, convert, cut, check, measure, write."""
 
 import io
 from datetime import datetime, timezone
@@ -28,7 +28,7 @@ from trainer.recipe import Network, Recipe
 from trainer.runs import load_model, student_run, teacher_run
 
 PLANS = ("split", "fused", "lowres")
-CALIBRATION = 16  # frames: with more, the rarest values widen the ranges and coarsen all others
+CALIBRATION = 16  # frames; with more, rare values widen the ranges and make all others coarser
 COMPARED = 6  # photos on which the plans are compared
 
 
@@ -44,10 +44,10 @@ def export(
 ) -> Path:
     """Writes the bundle NAME.reconet from the recipe's trained student in out, and returns its path. Raises Problem.
 
-    plans are in the order in which the appliance is to try them; size (height, width) replaces the recipe's frame; the
-    bundle goes to the folder `to`, or to out; pixels are what it takes, rgb or yuv, and gives, rgb or bgrx;
-    tensors are the type of the network's input and output, uint8 or int8.
-    Beside the bundle goes NAME.tflite, the int8 network before it is cut.
+    plans are in the order in which the appliance tries them. size (height, width) replaces the recipe's frame. The
+    bundle is written to the folder `to`, or to out. pixels are the formats that it takes, rgb or yuv, and gives, rgb
+    or bgrx. tensors is the type of the network's input and output, uint8 or int8. NAME.tflite, the int8 network
+    before it is cut, is written beside the bundle.
     """
     console = Console(stderr=True)
     networks, steps, digests = {}, {}, contents(recipe, data)
@@ -144,7 +144,7 @@ def staged(plan: str, whole: bytes, spec: Network) -> tuple[dict[str, bytes], li
 
 
 def calibration(frames: np.ndarray, recipe: Recipe, pixels: str = "rgb") -> np.ndarray:
-    """Frames (N, H, W, 3) in 0..1 to calibrate on, out of uint8 RGB, exposed as the appliance would expose them."""
+    """Frames (N, H, W, 3) in 0..1 to calibrate on, from uint8 RGB, exposed as by the appliance."""
     chosen = frames[:: max(1, len(frames) // CALIBRATION)][:CALIBRATION]
     exposed = [as_on_board(converted(frame, "rgb", pixels), meter(recipe.frame, pixels)) for frame in chosen]
     return np.stack(exposed).astype("float32") / 255
