@@ -10,6 +10,7 @@ from PIL import Image
 
 from appliance.engine.stylizer import Stylizer
 from appliance.style import bundle
+from trainer import optimise
 from trainer.cli import main
 
 from .conftest import ROOT
@@ -97,7 +98,8 @@ def test_nothing_unfinished_is_left(trained):
         ({"teacher": {"steps": 2, "batch": 1, "learning_rate": 1e30}}, "is not a number at step"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_no_model(data, fields, tmp_path, capfd, change, names):
+def test_bad_input_is_one_line_and_leaves_no_model(data, fields, tmp_path, capfd, monkeypatch, change, names):
+    monkeypatch.setattr(optimise, "CHECKPOINT", np.inf)  # however long the first step takes to compile
     recipe = tmp_path / "bad.toml"
     recipe.write_text(toml({**fields, **change}))
     assert main(["train", str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]) == 1
