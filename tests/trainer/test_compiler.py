@@ -78,7 +78,7 @@ def test_a_plan_that_is_not_mapped_whole_is_the_last_resort(style, stand_in, cap
         ("unquantised", "Model not quantized"),
         ("internal", "Internal compiler error"),
         ("crash", "signal 11"),
-        ("missing", "left no"),
+        ("missing", "wrote no"),
     ],
 )
 def test_what_does_not_compile_leaves_the_bundle_untouched(style, stand_in, capsys, behaviour, says):
