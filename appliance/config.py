@@ -124,10 +124,17 @@ class Engine(_Section):
 
     plan: str = _key(
         "auto",
-        "The plan of the style; auto takes the one that bench --choose found, or the first that runs.",
+        "The plan of the style; auto takes what was measured to be best here.",
         '"auto" or the name of a plan: lower-case letters, digits and _',
         pattern=r"^[a-z0-9_]{1,64}$",
     )
+    size: str = _key(
+        "auto",
+        "The size of the picture in pixels; auto takes the largest that was measured to hold target_fps here.",
+        '"auto" or a size, such as "640x360"',
+        pattern=r"^(auto|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$",
+    )
+    target_fps: int = _number(0, 0, 120, "Frames per second that the size is chosen for; 0 is camera.fps.")
     runtime: Literal["auto", "pycoral", "tflite_runtime", "ai_edge_litert"] = _key(
         "auto",
         "The TensorFlow Lite runtime; auto takes the fastest that is there.",

@@ -22,6 +22,7 @@ from .host import signals, status, systemd, tpu
 from .memory import return_large_blocks
 from .parts import Stylizer
 from .pipeline import Pipeline
+from .style.manifest import size_name
 from .switcher import Switcher
 
 _TICK_S = 0.1
@@ -51,8 +52,15 @@ class Daemon:
         settings = self._settings
         self.screen = Announcer(_monitor(settings), self._shown)
         self.camera = V4l2Camera(as_configured(settings.camera))
-        self.switcher = Switcher(settings, self._swap, self.screen.caption)
         self.pipeline = Pipeline(self.camera, None, self.screen)
+        self.switcher = Switcher(
+            settings,
+            self._swap,
+            self.screen.caption,
+            rate=lambda: self.pipeline.counters.possible_fps,
+            hot=lambda: bool(self._tpu and self._tpu.hot),
+            quiet=self.pipeline.quiet,
+        )
 
     def stop(self) -> None:
         """End soon. Safe from any thread, not in a signal handler (see host/signals.py)."""
@@ -233,6 +241,10 @@ class Daemon:
             style=style.name if style else None,
             digest=style.digest if style else None,
             plan=style.plan if style else None,
+            size=size_name(style.size) if style else None,
+            measured_fps=style.fps if style else None,
+            target_fps=style.target if style else None,
+            why=style.why if style else None,
             runtime=f"{style.runtime} ({style.device})" if style else None,
             pinned=styles.pinned,
             slate=": ".join(filter(None, said)) if said else self.screen.notice,

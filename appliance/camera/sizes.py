@@ -10,6 +10,10 @@ _FAST = 0.8  # of the rate that is wanted: 24 and 25 fps do for 30
 _MOST = 16  # pixels averaged in a row: more would not fit the sums
 _BEST = (2, 1, 3, 4)  # factors by preference: averaging takes noise away, and large pictures take time to read
 
+# Sizes for a network that come by a whole step, without a crop, from sizes that cameras have: 1280x720 by 4, 3, 2 and
+# 1, 1024x576 by 2, 1920x1080 by 3 and 2, 848x480 as it is.
+LADDER = ((320, 180), (424, 240), (512, 288), (640, 360), (848, 480), (960, 540), (1280, 720))
+
 
 class Offer(NamedTuple):
     """A size that a camera has, and its frames per second there; None where the camera does not say."""

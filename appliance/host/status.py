@@ -23,7 +23,9 @@ Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Status(BaseModel):
     """The state of the daemon at `time` (seconds since 1970, UTC).
 
-    `style`, `digest`, `plan` and `runtime` are None while no style runs; `digest` is that of the style's bundle.
+    `style`, `digest`, `plan`, `size` and `runtime` are None while no style runs; `digest` is that of its bundle.
+    `measured_fps` is the rate that plan and size had when they were measured, `target_fps` the one that was wanted, and
+    `why` says why they were chosen.
     `pinned` is what `reconet use` asked for: a style, or "newest". `slate` is what the screen says instead of the
     picture or over it. `camera` and `display` say what is in use, or what is wrong with it. `fps` is frames shown per
     second during the last five, `ms` the median milliseconds of each stage, in their order, `dropped` the number of
@@ -38,6 +40,10 @@ class Status(BaseModel):
     style: Optional[Line] = None
     digest: Optional[Line] = None
     plan: Optional[Line] = None
+    size: Optional[Line] = None
+    measured_fps: Optional[Positive] = None
+    target_fps: Optional[Positive] = None
+    why: Optional[Line] = None
     runtime: Optional[Line] = None
     pinned: Optional[Line] = None
     slate: Optional[Line] = None
@@ -119,8 +125,12 @@ def lines(status: Status) -> List[str]:
     """The state for a terminal."""
     plan = status.plan and f"plan {status.plan}"
     style = (status.style or "none") + (" (pinned)" if status.style and status.style == status.pinned else "")
-    rows = [
-        ("style", ", ".join(filter(None, (style, plan, status.runtime)))),
+    rows = [("style", ", ".join(filter(None, (style, plan, status.runtime))))]
+    if status.size:
+        measured = f", measured at {status.measured_fps:.1f} fps" if status.measured_fps else ""
+        wanted = f" of {status.target_fps:g} wanted" if measured and status.target_fps else ""
+        rows.append(("size", f"{status.size}{measured}{wanted}" + (f": {status.why}" if status.why else "")))
+    rows += [
         (
             "picture",
             f"{status.fps:.1f} fps, longest gap {status.longest_gap_ms:.0f} ms, {status.dropped} frames dropped",

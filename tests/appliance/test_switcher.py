@@ -20,6 +20,7 @@ pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
 def no_trial(monkeypatch):
     """A process for each style would take most of the time; test_trial.py is about it."""
     monkeypatch.setattr(trial, "passes", lambda path, *_: None)
+    monkeypatch.setattr(trial, "measure", lambda path, *_: 1.0)
 
 
 def test_what_is_put_into_the_folder_is_shown_however_it_comes(folder, style, start, tmp_path):
@@ -77,9 +78,12 @@ def raised(error):
 
 
 def test_a_style_that_fails_its_trial_is_refused(folder, style, start, monkeypatch):
-    monkeypatch.setattr(
-        trial, "passes", lambda path, *_: f"{path}: crashed the interpreter" if path.stem == "bad" else None
-    )
+    def measure(path, *_):
+        if path.stem == "bad":
+            raise BundleError(f"{path}: crashed the interpreter")
+        return 1.0
+
+    monkeypatch.setattr(trial, "measure", measure)
     style(folder / "good.reconet")
     one = start(folder)
     assert one.runs() == "good"
@@ -90,7 +94,7 @@ def test_a_style_that_fails_its_trial_is_refused(folder, style, start, monkeypat
 
 def test_a_style_is_tried_once(folder, style, start, monkeypatch):
     tried = []
-    monkeypatch.setattr(trial, "passes", lambda path, *_: tried.append(path.stem))
+    monkeypatch.setattr(trial, "measure", lambda path, *_: tried.append(path.stem) or 1.0)
     style(folder / "a.reconet")
     one = start(folder)
     one.runs()

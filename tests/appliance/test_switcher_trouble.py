@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from appliance import loader, switcher, trial
+from appliance.errors import BundleError
 from appliance.files import Pending
 from appliance.style import state, store
 
@@ -19,9 +20,14 @@ def tried(monkeypatch):
     """(file, plan, runtime) of each trial, none of which takes place."""
     trials = []
 
-    def passes(path, timeout, plan, runtime, digest):
+    def measure(path, plan, size, runtime, *_):
+        trials.append((path.stem, plan, runtime))
+        return 1.0
+
+    def passes(path, timeout, plan, runtime, *_):
         trials.append((path.stem, plan, runtime))
 
+    monkeypatch.setattr(trial, "measure", measure)
     monkeypatch.setattr(trial, "passes", passes)
     return trials
 
@@ -120,13 +126,15 @@ def test_a_load_under_way_at_an_orderly_end_is_not_taken_for_its_cause(folder, s
 
 def test_what_goes_live_is_what_was_tried(folder, style, start, tried, monkeypatch):
     """A style whose first plan fails runs by the second; the third, which would crash, is never loaded."""
-    record = trial.passes
+    record = trial.measure
 
-    def passes(path, timeout, plan, runtime, digest):
-        record(path, timeout, plan, runtime, digest)
-        return f"{path}: {plan} crashed" if plan != names[1] else None
+    def measure(path, plan, *rest):
+        record(path, plan, *rest)
+        if plan != names[1]:
+            raise BundleError(f"{path}: {plan} crashed")
+        return 1.0
 
-    monkeypatch.setattr(trial, "passes", passes)
+    monkeypatch.setattr(trial, "measure", measure)
     made = style(folder / "a.reconet")
     names = [plan.name for plan in made.manifest.plans]
     one = start(folder)
@@ -137,7 +145,7 @@ def test_what_goes_live_is_what_was_tried(folder, style, start, tried, monkeypat
     assert one.now.style.plan == names[1]
 
 
-def test_a_proof_is_of_one_plan_on_one_runtime(folder, style, start, tried, monkeypatch):
+def test_what_is_measured_holds_for_one_plan_on_one_runtime(folder, style, start, tried, monkeypatch):
     made = style(folder / "a.reconet")
     first, second = [plan.name for plan in made.manifest.plans][:2]
     one = start(folder)
@@ -148,7 +156,11 @@ def test_a_proof_is_of_one_plan_on_one_runtime(folder, style, start, tried, monk
     assert [plan for _, plan, _ in tried] == [first, second]
     start(folder).runs()
     assert len(tried) == 2
-    state.change(folder, lambda now: now.changed(proved=[one.replace(" CPU", ".1 CPU") for one in now.proved]))
+    updated = {
+        digest: {device.replace(" CPU", ".1 CPU"): rows for device, rows in devices.items()}
+        for digest, devices in state.read(folder).measured.items()
+    }
+    state.change(folder, lambda now: now.changed(measured=updated))
     start(folder).runs()
     assert len(tried) == 3  # the runtime was updated
 
