@@ -12,7 +12,7 @@ SIZES = {plan: [SMALL, MIDDLE, LARGE] for plan in PLANS}
 
 
 def measured(truth, target, sizes=SIZES):
-    """The rows, in the order in which they are measured, where `truth` has the rates by plan, the smallest size first."""
+    """The rows as they are measured, where `truth` has the rates by plan, the smallest size first."""
     rows = []
     while True:
         pair = choice.following(sizes, rows, target)

@@ -66,7 +66,7 @@ def test_an_hour_at_the_largest_brings_the_first_pause_back(pace, clock):
     passed(pace, clock, 600, lambda rung: (20.0, 60.0)[rung])
     passed(pace, clock, 2 * 3600, lambda rung: 60.0)
     assert pace.rung == 0
-    steps = passed(pace, clock, 100, lambda rung: (20.0, 60.0)[rung])
+    steps = passed(pace, clock, 80, lambda rung: (20.0, 60.0)[rung])
     assert [at for at, _ in steps] == [10.5, 70.5]
 
 

@@ -212,7 +212,7 @@ def test_a_setting_of_something_else_does_not_load_the_style_again(folder, style
     one.runs()
     del reads[:]
     settings = one.settings(folder)
-    one.switcher.configure(settings.model_copy(update={"camera": settings.camera.model_copy(update={"fps": 15})}))
+    one.switcher.configure(settings.model_copy(update={"camera": settings.camera.model_copy(update={"mirror": True})}))
     style(folder / "b.reconet", title="B")
     assert one.runs() == "b" and reads == ["b.reconet"]
     one.switcher.configure(one.settings(folder, name="b"))
