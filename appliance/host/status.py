@@ -123,13 +123,10 @@ def summary(status: Status) -> str:
 
 def lines(status: Status) -> List[str]:
     """The state for a terminal."""
-    plan = status.plan and f"plan {status.plan}"
     style = (status.style or "none") + (" (pinned)" if status.style and status.style == status.pinned else "")
-    rows = [("style", ", ".join(filter(None, (style, plan, status.runtime))))]
+    rows = [("style", ", ".join(filter(None, (style, status.runtime))))]
     if status.size:
-        measured = f", measured at {status.measured_fps:.1f} fps" if status.measured_fps else ""
-        wanted = f" of {status.target_fps:g} wanted" if measured and status.target_fps else ""
-        rows.append(("size", f"{status.size}{measured}{wanted}" + (f": {status.why}" if status.why else "")))
+        rows.append(("size", choice(status)))
     rows += [
         (
             "picture",
@@ -146,6 +143,13 @@ def lines(status: Status) -> List[str]:
     rows += [("refused", reason) for reason in status.refused]
     rows.append(("daemon", f"{status.version}, process {status.pid}, up {_duration(status.uptime)}"))
     return [f"{name:<8} {text}" for name, text in rows]
+
+
+def choice(status: Status) -> str:
+    """Size and plan, and why: "640x360 by plan fused, measured at 41.2 fps of 30 wanted: configured"."""
+    measured = f", measured at {status.measured_fps:.1f} fps" if status.measured_fps else ""
+    wanted = f" of {status.target_fps:g} wanted" if measured and status.target_fps else ""
+    return f"{status.size} by plan {status.plan}{measured}{wanted}" + (f": {status.why}" if status.why else "")
 
 
 def _tpu(status: Status) -> str:

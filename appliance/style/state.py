@@ -236,6 +236,11 @@ def choose(folder: Path, digest: str, kind: str, plan: str, size: Optional[Size]
         raise Problem(f"the chosen plan cannot be remembered: {problem}") from problem
 
 
+def note(folder: Path, digest: str, device: str, rows: Sequence[Measured]) -> None:
+    """Remember what was measured for a bundle on a device, see `device`. Raises Problem."""
+    change(folder, lambda state: state.with_rows(digest, device, rows))
+
+
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     try:

@@ -31,6 +31,8 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatc
     assert settings.style.model_dump() == {"name": "newest", "folder": "/var/lib/reconet"}
     assert settings.engine.model_dump() == {
         "plan": "auto",
+        "size": "auto",
+        "target_fps": 0,
         "runtime": "auto",
         "threads": 0,
         "tpu_missing": "cpu",
@@ -70,7 +72,7 @@ def test_the_default_file_explains_every_key():
                 comment, number = lines[number][1:] + comment, number - 1
             assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
             keys += 1
-    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 18
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 20
 
 
 def test_a_key_changes_and_the_others_stay(tmp_path):
@@ -140,6 +142,8 @@ def test_a_mode_has_a_size(tmp_path):
         ("style.name", '"Starry Night"', '"newest" or the name of a style: lower-case letters, digits and _'),
         ("style.folder", '"styles"', "a folder, from / on"),
         ("engine.plan", '""', '"auto" or the name of a plan: lower-case letters, digits and _'),
+        ("engine.size", '"640"', '"auto" or a size, such as "640x360"'),
+        ("engine.target_fps", "-1", "a whole number from 0 to 120"),
         ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"'),
         ("engine.threads", "65", "a whole number from 0 to 64"),
         ("engine.tpu_missing", '"wait"', '"cpu" or "slate"'),

@@ -154,8 +154,8 @@ def test_a_newer_daemon_may_say_more(tmp_path):
 
 def test_lines_for_a_terminal():
     assert status.lines(status.Status(**FULL)) == [
-        "style    starry_night (pinned), plan lowres, pycoral 2.0.0 (TPU)",
-        "size     512x288, measured at 15.0 fps of 30 wanted: stepped down from 640x360: too hot",
+        "style    starry_night (pinned), pycoral 2.0.0 (TPU)",
+        "size     512x288 by plan lowres, measured at 15.0 fps of 30 wanted: stepped down from 640x360: too hot",
         "picture  14.8 fps, longest gap 95 ms, 3 frames dropped",
         "camera   /dev/video0, 1280x720 at 30 fps",
         "display  HDMI-A-1 1920x1080",
