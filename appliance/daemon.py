@@ -19,6 +19,7 @@ from .display.kms import KmsDisplay
 from .display.placing import Showing
 from .errors import Problem
 from .host import signals, status, systemd, tpu
+from .loader import Surroundings
 from .memory import return_large_blocks
 from .parts import Stylizer
 from .pipeline import Pipeline
@@ -53,14 +54,13 @@ class Daemon:
         self.screen = Announcer(_monitor(settings), self._shown)
         self.camera = V4l2Camera(as_configured(settings.camera))
         self.pipeline = Pipeline(self.camera, None, self.screen)
-        self.switcher = Switcher(
-            settings,
-            self._swap,
-            self.screen.caption,
+        around = Surroundings(
             rate=lambda: self.pipeline.counters.possible_fps,
             hot=lambda: bool(self._tpu and self._tpu.hot),
+            fits=lambda: self.camera.state.fits,
             quiet=self.pipeline.quiet,
         )
+        self.switcher = Switcher(settings, self._swap, self.screen.caption, around)
 
     def stop(self) -> None:
         """End soon. Safe from any thread, not in a signal handler (see host/signals.py)."""

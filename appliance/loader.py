@@ -12,10 +12,11 @@ A plan for the Edge TPU is tried on the CPU. Its compiled segments run and are m
 beforehand: they may end it.
 """
 
+import contextlib
 import os
 import time
 from dataclasses import replace
-from typing import Callable, ContextManager, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, ContextManager, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import choice, config, trial
 from .choice import Measured
@@ -36,7 +37,17 @@ LOAD_S = 60.0  # for one plan, in this process
 FIRST_S = 20.0  # until something runs, if anything does
 MEASURE_S = 60.0  # for one plan and size, beside the running style
 
-Quiet = Callable[[], ContextManager[None]]
+
+class Surroundings(NamedTuple):
+    """What a choice depends on. `rate()` gives the frames a second that the running style could make, None where that
+    is not known; `hot()` whether the Edge TPU is too hot; `fits()` the sizes of LADDER that the camera fits without
+    scaling, None where that is not known. While `quiet()` is held, the processors are left to a measurement.
+    """
+
+    rate: Callable[[], Optional[float]] = lambda: None
+    hot: Callable[[], bool] = lambda: False
+    fits: Callable[[], Optional[Sequence[Size]]] = lambda: None
+    quiet: Callable[[], ContextManager[None]] = contextlib.nullcontext
 
 
 class Request(NamedTuple):
@@ -61,6 +72,7 @@ class _On(NamedTuple):
     bundle: Bundle
     engine: config.Engine
     runtime: Runtime
+    fits: Optional[Sequence[Size]]
 
     @property
     def device(self) -> str:
@@ -71,7 +83,7 @@ class _On(NamedTuple):
 
     def options(self, remembered: State) -> List[Options]:
         chosen = remembered.chosen(self.bundle.digest, self.runtime.device)
-        return options(self.bundle, self.engine, self.runtime.device, chosen)
+        return options(self.bundle, self.engine, self.runtime.device, chosen, self.fits)
 
 
 def is_compiled(bundle: Bundle) -> bool:
@@ -96,13 +108,13 @@ def is_fatal(bundle: Bundle, remembered: State) -> bool:
 
 class Loader:
     """Loads bundles. What was measured, proved and fatal goes into `memory`. `busy(seconds)` is called before each
-    piece of work, with the longest that it may take. `quiet()` is held while something is measured.
+    piece of work, with the longest that it may take.
 
     `target` is the wanted rate in frames a second, `device` "CPU" or "TPU".
     """
 
-    def __init__(self, memory: state.Memory, busy: Callable[[float], None], quiet: Quiet):
-        self._memory, self._busy, self._quiet = memory, busy, quiet
+    def __init__(self, memory: state.Memory, busy: Callable[[float], None], around: Surroundings):
+        self._memory, self._busy, self._around = memory, busy, around
         self._failed: Dict[Tuple[str, str, str, Size], str] = {}  # why, by digest, device, plan and size
 
     def load(
@@ -147,7 +159,7 @@ class Loader:
     def _places(self, bundle: Bundle, engine: config.Engine, device: Optional[str]) -> List[_On]:
         """Where the bundle can run, best first. Raises Problem when it cannot."""
         found = [
-            _On(bundle, engine, runtime)
+            _On(bundle, engine, runtime, self._around.fits())
             for runtime in interpreter.runtimes(engine.threads)
             if engine.runtime in ("auto", runtime.name)
             and device in (None, runtime.device)
@@ -201,12 +213,12 @@ class Loader:
                     on.engine.threads,
                     on.engine.stillness,
                     seconds,
-                    self._quiet,
+                    self._around.quiet,
                 )
             else:
                 self._prove(on, plan, seconds)
                 stylizer = self._open(on, plan, size)
-                with self._quiet():
+                with self._around.quiet():
                     milliseconds = frame_ms(stylizer)
         except Problem as problem:
             self._failed[on.key(plan, size)] = str(problem)

@@ -1,6 +1,6 @@
 """Which plans and sizes of a style a device may choose among: what it can run, and what people asked for."""
 
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from . import config
 from .camera.sizes import LADDER
@@ -34,26 +34,34 @@ class Decision(NamedTuple):
     rungs: List[Measured]
 
 
-def sizes_of(bundle: Bundle, kind: str) -> Sizes:
+def sizes_of(bundle: Bundle, kind: str, fits: Optional[Sequence[Size]] = None) -> Sizes:
     """The plans that run on "CPU" or "TPU", and the sizes worth measuring, the smallest first.
 
-    On an Edge TPU those that are compiled; else those of `LADDER` for which the style can be built, and its own.
+    On an Edge TPU those that are compiled; else those of `LADDER` for which the style can be built, and its own. `fits`
+    are those that the camera fits without scaling: others are left out, where that leaves any. None: not known.
     """
     manifest, found = bundle.manifest, {}
     for plan in manifest.plans:
         here = set(manifest.compiled(plan))
         if kind == "CPU":
             here = {size for size in LADDER if manifest.has(size)} | {manifest.size}
+        fitting = here if fits is None else here & ({manifest.size} | set(fits))
         if here:
-            found[plan.name] = sorted(here, key=lambda size: (size[0] * size[1], size))
+            found[plan.name] = sorted(fitting or here, key=lambda size: (size[0] * size[1], size))
     return found
 
 
-def options(bundle: Bundle, engine: config.Engine, kind: str, chosen: Optional[Chosen] = None) -> List[Options]:
+def options(
+    bundle: Bundle,
+    engine: config.Engine,
+    kind: str,
+    chosen: Optional[Chosen] = None,
+    fits: Optional[Sequence[Size]] = None,
+) -> List[Options]:
     """Among what to choose on "CPU" or "TPU", in order: what bench chose, `chosen`; then all that the configuration
-    allows. A plan or size that is configured, but cannot be had here, is passed over with a note.
+    allows. A plan or size that is configured, but cannot be had here, is passed over with a note. `fits`: see sizes_of.
     """
-    sizes, notes, configured = sizes_of(bundle, kind), [], False
+    sizes, notes, configured = sizes_of(bundle, kind, fits), [], False
     if engine.plan in sizes:
         sizes = {engine.plan: sizes[engine.plan]}
     elif engine.plan != "auto":
@@ -61,7 +69,8 @@ def options(bundle: Bundle, engine: config.Engine, kind: str, chosen: Optional[C
     if engine.size != "auto":
         wanted = parse_size(engine.size)
         can_build = kind == "CPU" and bundle.manifest.has(wanted)
-        fitting = {name: [wanted] for name, some in sizes.items() if can_build or wanted in some}
+        every = sizes_of(bundle, kind)
+        fitting = {name: [wanted] for name in sizes if can_build or wanted in every[name]}
         if fitting:
             sizes, configured = fitting, True
         else:
@@ -69,7 +78,8 @@ def options(bundle: Bundle, engine: config.Engine, kind: str, chosen: Optional[C
     note = "; ".join(notes)
     found = [Options(sizes, {} if configured else sizes, "configured" if configured else "", note)]
     if chosen and not configured:
-        some = [size for size in sizes.get(chosen.plan, []) if chosen.size in (None, size)]
+        here = sizes_of(bundle, kind).get(chosen.plan, []) if chosen.plan in sizes else []
+        some = [size for size in (sizes[chosen.plan] if chosen.size is None else here) if chosen.size in (None, size)]
         if some:
             found.insert(0, Options({chosen.plan: some}, sizes, "chosen by reconet bench", note))
     return found

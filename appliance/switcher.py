@@ -4,7 +4,6 @@ A state machine in a thread of its own. In come events: files, changes of the st
 `Snapshot` and calls of `swap`.
 """
 
-import contextlib
 import threading
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from .engine.stylizer import Stylizer
 from .errors import Problem
 from .files import remove_leftovers
 from .host import systemd
-from .loader import Loader, Quiet, Request
+from .loader import Loader, Request, Surroundings
 from .memory import return_the_rest
 from .news import News
 from .options import Decision
@@ -42,8 +41,7 @@ class _Retry(NamedTuple):
 class Switcher:
     """`swap(stylizer)` puts a style into the pipeline, None takes it out; `tell(text, seconds)` reaches the screen.
 
-    `rate` gives the frames a second that the style in the pipeline could make, `hot` whether the Edge TPU is; while
-    `quiet()` is held, the pipeline leaves the processors to a measurement. `snapshot` is for any thread.
+    `snapshot` is for any thread.
     """
 
     def __init__(
@@ -51,14 +49,12 @@ class Switcher:
         settings: config.Settings,
         swap: Callable[[Optional[Stylizer]], None],
         tell: Callable[[str, float], None],
-        rate: Callable[[], Optional[float]] = lambda: None,
-        hot: Callable[[], bool] = lambda: False,
-        quiet: Quiet = contextlib.nullcontext,
+        around: Surroundings = Surroundings(),  # noqa: B008
     ):
         starting = Slate("Starting", "The style is being loaded.", time.monotonic() + _CHECK_S)
         self._news = News(Snapshot(slate=starting), tell)
         self._settings, self._next, self._swap = settings, settings, swap
-        self._rate, self._hot, self._quiet = rate, hot, quiet
+        self._around = around
         self._follow(settings)
         self._tuner: Optional[Tuner] = None
         self._request: Optional[Request] = None  # of what runs or waits for an Edge TPU
@@ -92,7 +88,7 @@ class Switcher:
     def _follow(self, settings: config.Settings) -> None:
         self._settings, self._folder = settings, Path(settings.style.folder)
         self._memory = state.Memory(self._folder, self._news.warn)
-        self._loader = Loader(self._memory, self._news.busy, self._quiet)
+        self._loader = Loader(self._memory, self._news.busy, self._around)
 
     def _wanted(self) -> Optional[str]:
         """The name of the style that was asked for; None for the newest."""
@@ -239,7 +235,7 @@ class Switcher:
         self._request, self._retry = request, None
         self._unsettled, self._steady = bundle, time.monotonic() + _STEADY_S
         path, engine, (row, why) = self._folder / request.file, self._settings.engine, decision[:2]
-        self._tuner = Tuner(self._loader, path, bundle.digest, engine, runtime.device, target, decision)
+        self._tuner = Tuner(self._loader, self._around, path, bundle.digest, engine, runtime.device, target, decision)
         name, title, digest = bundle.name, bundle.manifest.title, bundle.digest
         style = Style(name, title, digest, row.plan, str(runtime), runtime.device, *row[1:], target, why)
         self._news.publish(style=style, slate=None, waiting=False)
@@ -252,7 +248,7 @@ class Switcher:
     def _tune(self, tuner: Tuner) -> None:
         """Measure what is left, or keep the rate."""
         try:
-            change = tuner.look(self._target(), self._rate(), self._hot())
+            change = tuner.look(self._target())
         except Problem as problem:  # the picture goes on as it is
             self._tuner = None
             self._news.warn(str(problem))

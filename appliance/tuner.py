@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 from . import config
 from .choice import Measured
 from .engine.stylizer import Stylizer
-from .loader import Loader
+from .loader import Loader, Surroundings
 from .options import Decision
 from .pace import Pace
 from .style import store
@@ -34,6 +34,7 @@ class Tuner:
     def __init__(
         self,
         loader: Loader,
+        around: Surroundings,
         path: Path,
         digest: str,
         engine: config.Engine,
@@ -41,22 +42,20 @@ class Tuner:
         target: float,
         decision: Decision,
     ):
-        self._loader, self._path, self._digest = loader, path, digest
+        self._loader, self._around, self._path, self._digest = loader, around, path, digest
         self._engine, self._device, self._target = engine, device, target
         self._row, self._complete = decision.row, decision.complete
+        self._fits = around.fits()
         self._pace = Pace(decision.rungs, target)
 
-    def look(self, target: float, rate: Optional[float], hot: bool) -> Optional[Change]:
-        """Do what is next; None when nothing changes. Raises Problem.
-
-        `rate`: the frames a second that the picture could have now, None where that is not known; `hot`: whether the
-        Edge TPU is too hot.
-        """
-        if target != self._target:
-            self._target, self._complete = target, False
+    def look(self, target: float) -> Optional[Change]:
+        """Do what is next; None when nothing changes. Raises Problem. `target` is the wanted rate from now on."""
+        fits = self._around.fits()
+        if (target, fits) != (self._target, self._fits):
+            self._target, self._fits, self._complete = target, fits, False
         if not self._complete:
             return self._measure()
-        if self._pace.update(rate, hot):
+        if self._pace.update(self._around.rate(), self._around.hot()):
             return self._step()
         return None
 

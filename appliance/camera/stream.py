@@ -12,13 +12,13 @@ import os
 import select
 import threading
 import time
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from ..errors import Problem
 from ..frames import Size
-from .sizes import Offer, choose_size, steps
+from .sizes import LADDER, Offer, choose_size, steps, way
 from .yuyv import BT601, BT709, Colour
 
 NETWORK = (640, 360)  # the input that a camera's size is chosen for as long as no network wants another
@@ -72,6 +72,12 @@ class Stream:
         if offered:
             return choose_size(offered, network, self._wanted_fps)
         return self._given or (2 * NETWORK[0], 2 * NETWORK[1])
+
+    def fits(self) -> Tuple[Size, ...]:
+        """The sizes of LADDER to which a whole step leads, without a crop, from a size that this camera gives."""
+        asked = {size: self.choice(size) for size in LADDER}
+        given = {size: self.size if camera == self.asked else camera for size, camera in asked.items()}
+        return tuple(size for size, camera in given.items() if not way(camera, size).resampled)
 
     def newest(self, stop: threading.Event, seconds: float) -> Any:
         """Wait for a picture: the newest filled v4l2_buffer, ours until `queue`. None after `seconds`, or once `stop`

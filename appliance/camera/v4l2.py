@@ -5,7 +5,7 @@ import glob
 import os
 import threading
 import time
-from typing import Any, Dict, Generator, List, NamedTuple, Optional
+from typing import Any, Dict, Generator, List, NamedTuple, Optional, Tuple
 
 from .. import config
 from ..errors import Problem
@@ -24,11 +24,13 @@ BACKOFF = (0.5, 10.0)  # seconds between tries: the first, doubling to the last
 
 class State(NamedTuple):
     """What a camera is doing. `fault`: in one line why there is no picture, None while there is one. `path`: the device
-    in use, None without one; `given`: the size and rate that it gives, in words."""
+    in use, None without one; `given`: the size and rate that it gives, in words. `fits`: which sizes of LADDER a whole
+    step leads to from a size that it has; None where that is not known."""
 
     fault: Optional[str] = None
     path: Optional[str] = None
     given: str = ""
+    fits: Optional[Tuple[Size, ...]] = None
 
 
 class Wanted(NamedTuple):
@@ -83,7 +85,9 @@ class V4l2Camera:
             try:
                 with contextlib.closing(open_first(wanted, network)) as stream, explained(stream.path):
                     self.fps, self._thinner = stream.fps, None
-                    self.state = State(self.state.fault, stream.path, given(stream))  # the fault, until a picture comes
+                    fits = stream.fits()
+                    # The fault stays until a picture comes.
+                    self.state = State(self.state.fault, stream.path, given(stream), fits)
                     while wanted == self._wanted:
                         asked = self.yuv_size
                         if asked and all(asked) and asked != network:
@@ -97,11 +101,12 @@ class V4l2Camera:
                         last = max(stream.timestamp(buffer), last + 1e-6)
                         frame = self._frame(stream, buffer.index, last, index)
                         stream.queue(buffer)
-                        self.state, wait = State(None, stream.path, given(stream, frame.made_for)), BACKOFF[0]
+                        self.state = State(None, stream.path, given(stream, frame.made_for), fits)
+                        wait = BACKOFF[0]
                         yield frame
                         index += 1
             except Problem as problem:
-                self.state = State(str(problem))
+                self.state = State(str(problem), fits=self.state.fits)
                 wait = BACKOFF[0] if _rest(stop, wait, devices) else min(2 * wait, BACKOFF[1])
 
     def _newest(self, stream: Stream, stop: threading.Event, wait: float, devices: List[str]) -> Any:
@@ -112,7 +117,9 @@ class V4l2Camera:
         """
         buffer = stream.newest(stop, STALLED)
         if buffer is None and not stop.is_set():
-            self.state = State(f"{stream.path} gave no picture for {STALLED:.0f} seconds: check its cable")
+            self.state = State(
+                f"{stream.path} gave no picture for {STALLED:.0f} seconds: check its cable", fits=self.state.fits
+            )
             end = time.monotonic() + wait
             while buffer is None and time.monotonic() < end and not stop.is_set() and _devices() == devices:
                 buffer = stream.newest(stop, min(BACKOFF[0], end - time.monotonic()))

@@ -8,6 +8,7 @@ import pytest
 
 from appliance import config
 from appliance.engine import interpreter
+from appliance.loader import Surroundings
 from appliance.style import bundle
 from appliance.switcher import Switcher
 
@@ -41,10 +42,12 @@ def style(tiny):
 class Running:
     """A switcher in its thread; what it swaps in and what it tells come in queues."""
 
-    def __init__(self, folder, **engine):
+    def __init__(self, folder, around=None, **engine):
         self.swapped, self.told = queue.Queue(), queue.Queue()
         self.stop = threading.Event()
-        self.switcher = Switcher(self.settings(folder, **engine), self.swapped.put, self._tell)
+        self.switcher = Switcher(
+            self.settings(folder, **engine), self.swapped.put, self._tell, around or Surroundings()
+        )
         self.looks, self._folder, self._free = 0, folder, threading.Event()
         self._free.set()
         notice = self.switcher._notice

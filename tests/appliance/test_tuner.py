@@ -7,6 +7,7 @@ import pytest
 from appliance import options, pace, switcher, trial
 from appliance.choice import Measured
 from appliance.engine import interpreter
+from appliance.loader import Surroundings
 from appliance.style import bundle, state
 from appliance.style.resize import Resizable
 
@@ -78,9 +79,8 @@ class Tuned(Running):
 def start():
     running = []
 
-    def begin(folder, rate=lambda: None, hot=lambda: False, **engine):
-        one = Tuned(folder, **engine)
-        one.switcher._rate, one.switcher._hot = rate, hot
+    def begin(folder, around=None, **engine):
+        one = Tuned(folder, around, **engine)
         running.append(one)
         return one
 
@@ -139,6 +139,24 @@ def test_where_none_holds_the_rate_the_fastest_runs_from_the_start(folder, put, 
     assert one.swapped.empty() and len(rates.tried) == 3
 
 
+def test_a_size_to_which_no_whole_step_leads_from_the_camera_is_not_taken(folder, put, start, rates):
+    put()
+    rates.update({(plan, size): 99.0 for plan in PLANS for size in LADDER})
+    fits = [None]
+    one = start(folder, Surroundings(fits=lambda: fits[0]))
+    assert one.until(lambda style: style.size == LADDER[2]).fps == 99
+    fits[0] = (LADDER[1],)  # a camera was plugged in
+    assert one.until(lambda style: style.size == LADDER[1]).fps == 99
+    fits[0] = LADDER[1:]
+    one.until(lambda style: style.size == LADDER[2])
+
+
+def test_a_size_that_is_configured_may_be_scaled(folder, put, start, rates):
+    put()
+    one = start(folder, Surroundings(fits=lambda: LADDER[:1]), size="192x108")
+    one.until(lambda style: style.size == LADDER[2])
+
+
 def test_other_threads_are_another_device(folder, put, start, rates):
     put()
     rates.update({(plan, size): 99.0 for plan in PLANS for size in LADDER})
@@ -172,7 +190,7 @@ def test_what_bench_chose_is_taken_and_steps_down_too(folder, put, start, rates,
     monkeypatch.setattr(pace, "_DOWN_S", 0.0)
     made, rate = put(), [40.0]
     rates.update({("split", LADDER[0]): 90.0, ("split", LADDER[1]): 50.0, ("split", LADDER[2]): 20.0})
-    one = start(folder, lambda: rate[0])
+    one = start(folder, Surroundings(lambda: rate[0]))
     one.until(lambda style: style.size == LADDER[1] and "being measured" not in style.why)
     state.choose(folder, made.digest, "CPU", "split", LADDER[2])
     style = one.until(lambda style: style.size == LADDER[2])
@@ -187,7 +205,7 @@ def test_a_rate_that_is_missed_steps_down_and_up_again(folder, put, start, rates
     put()
     rates.update({("split", LADDER[0]): 90.0, ("split", LADDER[1]): 40.0})
     rate, heat = [40.0], [False]
-    one = start(folder, lambda: rate[0], lambda: heat[0])
+    one = start(folder, Surroundings(lambda: rate[0], lambda: heat[0]))
     one.until(lambda style: style.size == LADDER[1] and "being measured" not in style.why)
     heat[0], rate[0] = True, 19.0
     style = one.until(lambda style: style.size == LADDER[0])

@@ -282,6 +282,15 @@ def test_a_driver_that_gives_another_format(kernel):
     assert "gives UYVY when asked for YUYV" in fault_of(kernel)
 
 
+def test_which_sizes_it_fits_without_scaling(kernel):
+    device = kernel.devices["/dev/video0"] = Device(size=(1280, 720))
+    device.sizes = {(1280, 720): 30, (640, 480): 30, (1920, 1080): 5}  # the last is too slow
+    camera = V4l2Camera(yuv_size=(640, 360))
+    assert camera.state.fits is None
+    take(camera, Stop(kernel), 1)
+    assert camera.state.fits == ((320, 180), (424, 240), (640, 360), (1280, 720))
+
+
 def test_a_camera_smaller_than_the_network_is_enlarged(kernel):
     device = kernel.devices["/dev/video0"] = Device()
     (frame,) = take(V4l2Camera(yuv_size=(16, 8)), Stop(kernel), 1)
@@ -295,7 +304,7 @@ def test_what_is_asked_for_may_change_at_any_time(kernel):
     assert next(frames).pixels.shape == (4, 8, 3) and first.asked == (1280, 720, 30)
     camera.configure(Wanted("/dev/video1", (640, 480), 15))
     assert next(frames).pixels.shape == (8, 16, 3) and second.asked == (640, 480, 15)
-    assert camera.state == (None, "/dev/video1", "16x8 at 30 fps") and not first.streaming
+    assert camera.state[:3] == (None, "/dev/video1", "16x8 at 30 fps") and not first.streaming
     frames.close()
 
 
