@@ -34,8 +34,8 @@ from .style.watch import signature
 
 TRIAL_S = 180.0  # for all that a load tries
 LOAD_S = 60.0  # for one plan, in this process
-FIRST_S = 20.0  # until something runs, if anything does
-MEASURE_S = 60.0  # for one plan and size, beside the running style
+FIRST_S = 30.0  # in which something better than the first that runs is looked for
+MEASURE_S = 120.0  # for one plan and size, beside a style that may keep all processors busy
 
 
 class Surroundings(NamedTuple):
@@ -155,6 +155,12 @@ class Loader:
     def open(self, bundle: Bundle, engine: config.Engine, row: Measured, device: str) -> Stylizer:
         """A plan and size that was measured. Raises Problem."""
         return self._open(self._places(bundle, engine, device)[0], row.plan, row.size)
+
+    def forget(self, digest: str, engine: config.Engine, kind: str) -> None:
+        """Forget what was measured of a bundle on "CPU" or "TPU": it was disturbed."""
+        for runtime in interpreter.runtimes(engine.threads):
+            if runtime.device == kind:
+                self._memory.forget(digest, state.device(str(runtime), kind, engine.threads))
 
     def _places(self, bundle: Bundle, engine: config.Engine, device: Optional[str]) -> List[_On]:
         """Where the bundle can run, best first. Raises Problem when it cannot."""

@@ -4,6 +4,8 @@ Causes are heat (an Edge TPU halves its clock from 85 degC on) and load. It step
 the rate, one size at a time. It steps up after a minute at its rate, not while the Edge TPU is hot. That is a try:
 nobody knows whether the larger picture holds its rate again. Each try doubles the time before the next one, up to an
 hour. Only an hour at the largest picture brings the minute back.
+
+A rate far above what was measured, for a minute, says that the measurement was disturbed: `surpassed`.
 """
 
 import time
@@ -12,6 +14,7 @@ from typing import Callable, Optional, Sequence
 from .choice import Measured
 
 _MISSES = 0.85  # of the rate
+_SURPASSES = 1.5  # times what was measured
 _DOWN_S = 10.0
 _UP_S, _LONGEST_S = 60.0, 3600.0
 
@@ -27,16 +30,24 @@ class Pace:
         self._target, self._clock, self._pause = target, clock, _UP_S
         self._since = clock()  # since when the rate is missed, or held
         self._missing = False
+        self._slower = self._since  # when the picture was last no faster than it was measured
 
     @property
     def now(self) -> Measured:
         return self.rungs[self.rung]
+
+    @property
+    def surpassed(self) -> bool:
+        """Whether the chosen picture has been far faster than it was measured for a minute."""
+        return self._clock() - self._slower >= _UP_S and not self.rung
 
     def update(self, rate: Optional[float], hot: bool = False) -> bool:
         """Look at the frames a second that the picture could have now. None: too few frames to say. `hot`: the Edge TPU
         is. Returns whether to run another rung from now on.
         """
         now = self._clock()
+        if rate is None or rate < _SURPASSES * self.now.fps:
+            self._slower = now
         if rate is None:
             self._since = now
             return False
@@ -58,4 +69,5 @@ class Pace:
 
     def _step(self, by: int, why: str) -> None:
         self.rung += by
-        self.why, self._missing, self._since = why, False, self._clock()
+        self.why, self._missing = why, False
+        self._since = self._slower = self._clock()

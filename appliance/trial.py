@@ -159,7 +159,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     threads = (
         min(_THREADS, os.cpu_count() or 1) if arguments.measure is None else arguments.measure or os.cpu_count() or 1
     )
-    _stand_back(threads)
+    _stand_back(threads, nice=arguments.measure is None)
     from .engine.interpreter import runtimes
     from .engine.stylizer import Stylizer
     from .style.bundle import read
@@ -201,14 +201,16 @@ def _die_with(parent: Optional[int]) -> None:
         os._exit(1)
 
 
-def _stand_back(threads: int) -> None:
-    """Bound this process, and let it come after all others for the CPU and first when memory is short."""
+def _stand_back(threads: int, nice: bool) -> None:
+    """Bound this process, and let it come first when memory is short and, when it is `nice`, after all others for the
+    CPU: a measurement would be of that.
+    """
     most = (MOST_MEGABYTES + _STACK * max(0, threads - _THREADS)) << 20
     for bound in (
         lambda: resource.setrlimit(resource.RLIMIT_DATA, (most, most)),
         lambda: resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_S, MOST_CPU_S + 5)),
         lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
-        lambda: os.nice(10),
+        lambda: os.nice(10 if nice else 0),
         lambda: Path("/proc/self/oom_score_adj").write_text("1000"),
     ):
         with contextlib.suppress(OSError, ValueError):  # a sandbox forbids it: then that bounds us

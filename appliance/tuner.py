@@ -45,7 +45,7 @@ class Tuner:
         self._loader, self._around, self._path, self._digest = loader, around, path, digest
         self._engine, self._device, self._target = engine, device, target
         self._row, self._complete = decision.row, decision.complete
-        self._fits = around.fits()
+        self._fits, self._again = around.fits(), True
         self._pace = Pace(decision.rungs, target)
 
     def look(self, target: float) -> Optional[Change]:
@@ -57,6 +57,9 @@ class Tuner:
             return self._measure()
         if self._pace.update(self._around.rate(), self._around.hot()):
             return self._step()
+        if self._pace.surpassed and self._again:  # once: it may be wrong about that
+            self._again = self._complete = False
+            self._loader.forget(self._digest, self._engine, self._device)
         return None
 
     def _measure(self) -> Optional[Change]:

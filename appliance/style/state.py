@@ -94,6 +94,11 @@ class State(_Document):
         others = {key: value for key, value in self.measured.items() if key != digest}
         return self.changed(measured={**others, digest: dict(list(devices.items())[-_MOST_DEVICES:])})
 
+    def without_rows(self, digest: str, device: str) -> "State":
+        """A copy in which nothing was measured for a bundle on a device."""
+        devices = {key: rows for key, rows in self.measured.get(digest, {}).items() if key != device}
+        return self.changed(measured={**self.measured, digest: devices})
+
     def changed(self, **fields: Any) -> "State":
         """A copy with other values. What grows is cut to its latest entries."""
         for name, most in (("proved", _MOST_PROOFS), ("fatal", _MOST_ENTRIES)):
@@ -204,6 +209,11 @@ class Memory:
         """Remember what was measured, besides what others have measured meanwhile."""
         self.now = self.now.with_rows(digest, device, rows)
         self._change(lambda state: state.with_rows(digest, device, rows))
+
+    def forget(self, digest: str, device: str) -> None:
+        """Forget what was measured."""
+        self.now = self.now.without_rows(digest, device)
+        self._change(lambda state: state.without_rows(digest, device))
 
     def forgive(self) -> None:
         """Note that the process ends as it should, so that a load under way is not taken for the cause. Any thread."""

@@ -80,3 +80,14 @@ def test_without_frames_nothing_is_known(pace, clock):
 def test_what_was_chosen_as_the_fastest_is_not_measured_by_what_it_never_had(clock):
     pace = Pace([Measured("lite", (640, 360), 8.0), Measured("lite", (320, 180), 9.0)], 30.0, lambda: clock.now)
     assert passed(pace, clock, 3600, lambda rung: 7.5) == []
+
+
+def test_a_rate_far_above_the_measured_one_is_noticed_after_a_minute(pace, clock):
+    passed(pace, clock, 3600, lambda rung: 55.0)
+    assert not pace.surpassed
+    passed(pace, clock, 59, lambda rung: 65.0)
+    assert not pace.surpassed
+    passed(pace, clock, 2, lambda rung: 65.0)
+    assert pace.surpassed
+    passed(pace, clock, 1, lambda rung: 40.0)
+    assert not pace.surpassed

@@ -219,6 +219,19 @@ def test_a_rate_that_is_missed_steps_down_and_up_again(folder, put, start, rates
     assert sizes == [LADDER[0], LADDER[1], LADDER[0], LADDER[1]]
 
 
+def test_a_measurement_that_was_disturbed_is_made_again_once(folder, put, start, rates, monkeypatch):
+    monkeypatch.setattr(pace, "_UP_S", 0.0)
+    put()
+    rates.update({(plan, size): 5.0 for plan in PLANS for size in LADDER})  # the board was just starting
+    one = start(folder, Surroundings(lambda: 200.0))
+    assert one.swapped.get(timeout=30).input_size == LADDER[0]
+    rates.update({(plan, size): 90.0 for plan in PLANS for size in LADDER})
+    one.until(lambda style: style.size == LADDER[2])
+    tried = len(rates.tried)
+    one.passes(10)
+    assert len(rates.tried) == tried
+
+
 def test_another_target_is_another_choice_without_a_new_trial_where_none_is_needed(folder, put, start, rates):
     put()
     rates.update({("split", LADDER[0]): 90.0, ("split", LADDER[1]): 40.0, ("split", LADDER[2]): 20.0})
