@@ -53,13 +53,13 @@ class Surroundings(NamedTuple):
 class Request(NamedTuple):
     """What a style was loaded for: as long as the same is asked for, it is not loaded again.
 
-    The bundle's digest, the settings, the plans that are preferred on CPU and TPU; and the name of the bundle's file,
+    The bundle's digest, the settings, what bench chose on CPU and TPU; and the name of the bundle's file,
     which may change.
     """
 
     digest: str
     engine: config.Engine
-    choices: Tuple[Optional[str], Optional[str]]
+    choices: Tuple[Optional[state.Chosen], Optional[state.Chosen]]
     file: str
 
     def is_like(self, other: "Optional[Request]") -> bool:
@@ -229,7 +229,7 @@ class Loader:
         except Problem as problem:
             self._failed[on.key(plan, size)] = str(problem)
             return
-        self._memory.measured(on.bundle.digest, on.device, [Measured(plan, size, 1000 / milliseconds)])
+        self._memory.measured(on.bundle.digest, on.device, [Measured(plan, size, 1000 / max(milliseconds, 1e-3))])
 
     def _prove(self, on: _On, plan: str, seconds: float) -> None:
         """Try the segments for the CPU of a compiled plan, unless that was done before. Raises Problem."""

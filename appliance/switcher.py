@@ -278,8 +278,8 @@ class Switcher:
 
     # What is wanted
 
-    def _choices(self, digest: str) -> Tuple[Optional[str], Optional[str]]:
-        return self._memory.now.choice(digest, "CPU"), self._memory.now.choice(digest, "TPU")
+    def _choices(self, digest: str) -> Tuple[Optional[state.Chosen], Optional[state.Chosen]]:
+        return self._memory.now.chosen(digest, "CPU"), self._memory.now.chosen(digest, "TPU")
 
 
 def _concern(settings: config.Settings) -> Tuple[config.Style, config.Engine]:

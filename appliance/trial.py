@@ -87,8 +87,9 @@ def measure(
                 with contextlib.suppress(BrokenPipeError):  # it has ended: the reason follows
                     child.stdin.write(b"\n")
                     child.stdin.flush()
-                said = _words(child.stdout, time.monotonic() + QUIET_S)
-                if child.poll() is None and not _MEASURED.search(said):
+                end = time.monotonic() + QUIET_S
+                said = _words(child.stdout, end)
+                if time.monotonic() >= end and not _MEASURED.search(said):
                     return 1000 * QUIET_S
             deadline = max(deadline, time.monotonic() + QUIET_S)
         reason = _outcome(path, child, said, deadline, timeout)

@@ -89,7 +89,7 @@ class State(_Document):
     def with_rows(self, digest: str, device: str, rows: Sequence[Measured]) -> "State":
         """A copy in which `rows`, all of them of what runs, are what was measured last."""
         devices = dict(self.measured.get(digest, {}))
-        new = {f"{row.plan} {size_name(row.size)}": round(row.fps, 2) for row in rows}
+        new = {f"{row.plan} {size_name(row.size)}": max(0.01, round(row.fps, 2)) for row in rows}
         devices[device] = {**devices.pop(device, {}), **new}
         others = {key: value for key, value in self.measured.items() if key != digest}
         return self.changed(measured={**others, digest: dict(list(devices.items())[-_MOST_DEVICES:])})

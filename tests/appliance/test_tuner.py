@@ -195,6 +195,10 @@ def test_what_bench_chose_is_taken_and_steps_down_too(folder, put, start, rates,
     state.choose(folder, made.digest, "CPU", "split", LADDER[2])
     style = one.until(lambda style: style.size == LADDER[2])
     assert style.why == "chosen by reconet bench"
+    state.choose(folder, made.digest, "CPU", "split", LADDER[1])  # the same plan
+    one.until(lambda style: style.size == LADDER[1] and style.why == "chosen by reconet bench")
+    state.choose(folder, made.digest, "CPU", "split", LADDER[2])
+    one.until(lambda style: style.size == LADDER[2])
     rate[0] = 5.0
     assert one.until(lambda style: style.size == LADDER[0]).why.startswith("stepped down from 192x108: 128x72 made 5.0")
 
@@ -307,3 +311,25 @@ def test_rows_of_the_state_are_of_their_device(tmp_path):
     now = state.read(tmp_path)
     assert now.rows("ab", "x 1 CPU 4") == [Measured("fused", (640, 360), 31.25), Measured("fused", (320, 180), 90.0)]
     assert now.rows("ab", "x 2 CPU 4") == now.rows("cd", "x 1 CPU 4") == []
+    memory.measured("ab", "x 1 CPU 4", [Measured("fused", (1280, 720), 0.001)])  # very slow, but it runs
+    assert state.read(tmp_path).rows("ab", "x 1 CPU 4")[-1].fps == 0.01
+
+
+def test_a_state_of_before_sizes_is_read(tmp_path):
+    (tmp_path / state.NAME).write_text(
+        '{"version": 1, "choices": {"ab": {"CPU": "fused"}}, "proved": ["ab split x CPU"]}'
+    )
+    now = state.read(tmp_path, pytest.fail)
+    assert now.chosen("ab", "CPU") == ("fused", None) and now.rows("ab", "x 1 CPU 4") == []
+    state.choose(tmp_path, "ab", "CPU", "split", (640, 360))
+    assert state.read(tmp_path).chosen("ab", "CPU") == ("split", (640, 360))
+    assert state.read(tmp_path).choice("ab", "CPU") == "split"
+
+
+def test_a_plan_that_an_earlier_version_chose_is_measured_at_all_sizes(folder, put, start, rates):
+    made = put()
+    rates.update({("lowres", LADDER[0]): 90.0, ("lowres", LADDER[1]): 40.0, ("lowres", LADDER[2]): 20.0})
+    state.choose(folder, made.digest, "CPU", "lowres")
+    one = start(folder)
+    style = one.until(lambda style: style.size == LADDER[1])
+    assert style.plan == "lowres" and {plan for plan, _ in rates.tried} == {"lowres"}
