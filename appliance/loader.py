@@ -228,6 +228,9 @@ class Loader:
                     milliseconds = frame_ms(stylizer)
         except Problem as problem:
             self._failed[on.key(plan, size)] = str(problem)
+            if on.runtime.device == "CPU" and any(row.plan == plan and row.fps for row in self._rows(on)):
+                # The plan runs when it is smaller: this is a limit, mostly of memory, and will be one the next time.
+                self._memory.measured(on.bundle.digest, on.device, [Measured(plan, size, 0.0)])
             return
         self._memory.measured(on.bundle.digest, on.device, [Measured(plan, size, 1000 / max(milliseconds, 1e-3))])
 

@@ -35,7 +35,7 @@ _MOST_PROOFS, _MOST_DEVICES = 512, 4
 _PATIENT_S = 5.0  # for another process that changes the state; it takes milliseconds
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 StyleName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 
 
@@ -58,7 +58,7 @@ class State(_Document):
     `proved` lists what passed its trial, see `proof`. `attempt` is the load under way. `fatal` lists what ended the
     daemon while it was loaded, as "digest signature". `choices` maps a bundle's digest and a device, "CPU" or "TPU", to
     what `reconet bench --choose` found best there, a "plan WIDTHxHEIGHT" or, of earlier versions, a "plan". `measured`
-    maps a bundle's digest and a device, see `device`, to frames per second by "plan WIDTHxHEIGHT".
+    maps a bundle's digest and a device, see `device`, to frames per second by "plan WIDTHxHEIGHT"; 0 does not run.
     """
 
     version: Literal[1] = 1
@@ -87,9 +87,10 @@ class State(_Document):
         return [Measured(one.plan, one.size, fps) for one, fps in stored if one.size]
 
     def with_rows(self, digest: str, device: str, rows: Sequence[Measured]) -> "State":
-        """A copy in which `rows`, all of them of what runs, are what was measured last."""
+        """A copy in which `rows` are what was measured last."""
         devices = dict(self.measured.get(digest, {}))
-        new = {f"{row.plan} {size_name(row.size)}": max(0.01, round(row.fps, 2)) for row in rows}
+        # What runs is never rounded to 0, which is of what does not.
+        new = {f"{row.plan} {size_name(row.size)}": round(row.fps, 2) or (0.01 if row.fps else 0.0) for row in rows}
         devices[device] = {**devices.pop(device, {}), **new}
         others = {key: value for key, value in self.measured.items() if key != digest}
         return self.changed(measured={**others, digest: dict(list(devices.items())[-_MOST_DEVICES:])})

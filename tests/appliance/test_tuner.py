@@ -268,6 +268,26 @@ def test_a_plan_that_fails_its_trial_is_passed_over_and_not_tried_again_and_agai
     assert len(rates.tried) == len(set(rates.tried))
 
 
+def test_a_size_that_fails_its_trial_is_remembered_where_a_smaller_one_runs(folder, put, start, rates, monkeypatch):
+    put()
+    rates.update({("split", LADDER[0]): 90.0, ("fused", LADDER[1]): 20.0, ("lowres", LADDER[1]): 20.0})
+    measure = trial.measure
+
+    def failing(path, plan, size, *rest):
+        if plan == "split" and size != LADDER[0]:
+            rates.tried.append((plan, size))
+            raise bundle.BundleError(f"{path}: its trial run needed more memory")
+        return measure(path, plan, size, *rest)
+
+    monkeypatch.setattr(trial, "measure", failing)
+    for _ in range(2):
+        one = start(folder)
+        one.until(lambda style: style.size == LADDER[0] and "being measured" not in style.why)
+        one.passes()
+        one.close()
+        assert rates.tried == [("split", LADDER[0]), ("split", LADDER[1]), ("fused", LADDER[1]), ("lowres", LADDER[1])]
+
+
 def test_compiled_sizes_are_measured_in_the_daemon_after_a_trial_on_the_cpu(
     folder, put, start, rates, tpu, monkeypatch
 ):
