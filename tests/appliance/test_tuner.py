@@ -4,7 +4,7 @@ import queue
 
 import pytest
 
-from appliance import options, pace, switcher, trial
+from appliance import choice, options, pace, switcher, trial
 from appliance.choice import Measured
 from appliance.engine import interpreter
 from appliance.loader import Surroundings
@@ -95,19 +95,17 @@ def device():
 
 
 def test_real_trials_end_in_the_largest_picture_that_holds_the_rate(folder, put, start):
+    """Whatever they measure on a machine that may be busy."""
     made = put()
     one = start(folder, target_fps=1)
-    first = one.swapped.get(timeout=60)
-    assert first.input_size == LADDER[0] and first.plan == "split"
-    style = one.until(lambda style: style.size == LADDER[-1])
-    assert style.plan == "split" and style.fps > 0 and style.why == "the largest measured that holds 1 fps"
-    last = one.swapped.get(timeout=60)
-    while not one.swapped.empty():
-        last = one.swapped.get()
-    assert last.input_size == LADDER[-1]
+    assert one.swapped.get(timeout=60).input_size == LADDER[0]
+    style = one.until(lambda style: not style.why.startswith("the first"))
     one.close()
     rows = state.read(folder).rows(made.digest, device())
-    assert [row[:2] for row in rows] == [("split", size) for size in LADDER] and all(row.fps > 0 for row in rows)
+    assert rows[0][:2] == ("split", LADDER[0]) and all(row.fps > 0 for row in rows)
+    best = choice.best(rows, 1, PLANS)
+    assert (style.plan, style.size) == best[:2] and style.fps == pytest.approx(best.fps, abs=0.01)
+    assert choice.following({plan: LADDER for plan in PLANS}, rows, 1) is None
 
 
 def test_what_was_measured_is_taken_at_once_the_next_time(folder, put, start, rates):
