@@ -34,7 +34,7 @@ from .style.watch import signature
 
 TRIAL_S = 180.0  # for all that a load tries
 LOAD_S = 60.0  # for one plan, in this process
-FIRST_S = 30.0  # in which something better than the first that runs is looked for
+FIRST_S = 15.0  # in which something better than the first that runs is looked for
 MEASURE_S = 120.0  # for one plan and size, beside a style that may keep all processors busy
 
 
