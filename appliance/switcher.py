@@ -27,6 +27,7 @@ _BETTER_S, _RARELY_S = 3.0, 300.0  # between attempts to get an Edge TPU: the fi
 _REFUSED = 16  # reasons that are remembered
 _TITLE_S, _REASON_S = 3.0, 8.0
 _CHECK_S = 60.0  # to read a bundle
+_TOGETHER_S = 5.0  # between the files of one arrival, whose events may come in several batches (rsync)
 
 
 class _Request(NamedTuple):
@@ -69,6 +70,7 @@ class Switcher:
         self._retry: Optional[_Retry] = None
         self._unsettled: Optional[Bundle] = None  # what runs, until it counts as good
         self._steady = 0.0  # when that will be
+        self._together_until = 0.0  # while an older file than what runs belongs to the same arrival
         self._warned: Optional[str] = None
 
     def configure(self, settings: config.Settings) -> None:
@@ -99,8 +101,6 @@ class Switcher:
         """The name of the style that was asked for; None for the newest."""
         asked = self._memory.now.pinned or self._settings.style.name
         return None if asked == state.NEWEST else asked
-
-    # Events
 
     def _notice(self, events: Events) -> None:
         if events.folder or state.NAME in events.names:
@@ -138,13 +138,17 @@ class Switcher:
             self._publish(slate=(refused or [empty])[-1])
 
     def _first(self, paths: List[Path], wanted: Optional[str]) -> None:
-        """Run the first of `paths` that is sound. The others are only checked."""
-        runs = False
+        """Run the first of `paths` that is sound, unless a newer one of the same arrival runs. Check the others."""
+        current = self._folder / self._request.file if self._request else None
+        runs, together = False, time.monotonic() < self._together_until
         for path in paths:
+            runs = runs or bool(together and current and store.is_newer(current, path))
             if runs:
                 self._checked(path)
             else:
                 runs = self._try(path, wanted)
+        if runs:
+            self._together_until = time.monotonic() + _TOGETHER_S
 
     def _gone(self, name: str) -> None:
         self._publish(refused=tuple(one for one in self.snapshot.refused if one[0] != name))
@@ -180,8 +184,6 @@ class Switcher:
         finally:
             self._rest()
         self._retry = retry._replace(due=time.monotonic() + pause, pause=pause)
-
-    # From a file to a running style
 
     def _try(self, path: Path, wanted: Optional[str]) -> bool:
         """Run the bundle at `path` when it is sound and is the style `wanted`. Returns whether it runs, or waits."""
@@ -260,8 +262,6 @@ class Switcher:
         self._say(f"refused: {reason}", systemd.WARNING)
         if self.snapshot.style is None and not self.snapshot.waiting:
             self._publish(slate=Slate("Style refused", reason))
-
-    # What is remembered and shown
 
     def _choices(self, digest: str) -> Tuple[Optional[str], Optional[str]]:
         return self._memory.now.choice(digest, "CPU"), self._memory.now.choice(digest, "TPU")

@@ -45,6 +45,13 @@ def paths(folders: Optional[Iterable[Path]] = None) -> List[Path]:
     return [path for _, path in sorted(found)]
 
 
+def is_newer(path: Path, than: Path) -> bool:
+    """Whether the file at `path` was modified after `than`. False when either is gone."""
+    with contextlib.suppress(OSError):
+        return path.lstat().st_mtime > than.lstat().st_mtime
+    return False
+
+
 def candidates(folder: Path, before: State, wanted: Optional[str] = None) -> List[Path]:
     """What to try, best first: the style `wanted`; or what is new since `before`, what ran then, then the newest.
 

@@ -22,7 +22,8 @@ def no_trial(monkeypatch):
     monkeypatch.setattr(trial, "passes", lambda path, *_: None)
 
 
-def test_what_is_put_into_the_folder_is_shown_however_it_comes(folder, style, start, tmp_path):
+def test_what_is_put_into_the_folder_is_shown_however_it_comes(folder, style, start, tmp_path, monkeypatch):
+    monkeypatch.setattr("appliance.switcher._TOGETHER_S", 0.0)
     style(folder / "first.reconet", title="The First")
     one = start(folder)
     assert one.runs() == "first" and one.tells("The First") and one.now.slate is None

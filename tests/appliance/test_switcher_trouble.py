@@ -194,6 +194,32 @@ def test_of_several_styles_at_once_the_newest_stays(folder, style, start, tried,
     assert {name for name, _, _ in tried} == {"d"} and one.swapped.empty()
 
 
+def test_the_newest_stays_when_rsync_brings_styles_one_by_one(folder, style, start, tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(switcher, "time", clock)
+    monkeypatch.setattr(switcher, "_LOOK_S", 0.01)
+    style(folder / "a.reconet")
+    one = start(folder)
+    assert one.runs() == "a"
+
+    def bring(name, modified):
+        path = style(tmp_path / f"{name}.reconet", title=name).path
+        os.utime(str(path), (modified, modified))
+        shutil.move(str(path), str(folder / path.name))
+
+    bring("c", 2e9)
+    assert one.runs() == "c"
+    bring("b", 1e9)
+    one.passes()
+    assert one.swapped.empty()
+    bring("d", 3e9)
+    assert one.runs() == "d"
+    one.passes()
+    clock.now += 60
+    bring("e", 1e9)  # on its own: shown, whatever its time
+    assert one.runs() == "e"
+
+
 def test_a_setting_of_something_else_does_not_load_the_style_again(folder, style, start, reads):
     style(folder / "a.reconet")
     one = start(folder)
