@@ -30,16 +30,21 @@ _BRIGHTER = 0.05
 
 
 class Statistics(NamedTuple):
-    """Mean and standard deviation of Y, and RMS of U and V together, and how much of both is noise.
+    """A frame's mean and standard deviation of Y, its RMS of U and V together, and how much of both is noise."""
 
-    As targets without chroma, it follows luma.
-    """
+    mean: float
+    std: float
+    chroma: float
+    noise: float = 0.0
+    chroma_noise: float = 0.0
+
+
+class Target(NamedTuple):
+    """The statistics that frames are brought to. Without `chroma`, colours are scaled as luma is."""
 
     mean: float
     std: float
     chroma: Optional[float] = None
-    noise: float = 0.0
-    chroma_noise: float = 0.0
 
 
 class Curve(NamedTuple):
@@ -62,8 +67,10 @@ def _samples(frame: np.ndarray, pixels: str) -> np.ndarray:
     """
     sample = frame[::_STRIDE, ::_STRIDE].transpose(2, 0, 1)
     if pixels == "yuv":
-        return sample.astype(np.int32, order="C") - np.array(YUV_BLACK, np.int32).reshape(3, 1, 1)
-    return np.matmul(RGB_TO_YUV.astype(np.float32), sample.reshape(3, -1).astype(np.float32)).reshape(sample.shape)
+        black = np.array(YUV_BLACK, np.int32).reshape(3, 1, 1)
+        return np.asarray(sample.astype(np.int32, order="C") - black)
+    flat = np.matmul(RGB_TO_YUV.astype(np.float32), sample.reshape(3, -1).astype(np.float32))
+    return np.asarray(flat.reshape(sample.shape))
 
 
 def _statistics(samples: np.ndarray) -> Statistics:
@@ -86,7 +93,7 @@ def _statistics(samples: np.ndarray) -> Statistics:
 
 
 def _noise(samples: np.ndarray) -> List[float]:
-    """The variance of each channel that neighbours do not share: that of the flattest quarter of the cells."""
+    """The variance of each channel that neighbours do not share, in the flattest quarter of the cells."""
     thin = samples[:, ::2, : samples.shape[2] // 2 * 2]
     if not thin.size:
         return [0.0, 0.0, 0.0]
@@ -107,7 +114,7 @@ def _cell_sizes(shape: Tuple[int, ...]) -> np.ndarray:
     return _cell_sums(np.ones(shape[-2:], np.int64))
 
 
-def exposure_curve(now: Statistics, target: Statistics) -> Curve:
+def exposure_curve(now: Statistics, target: Target) -> Curve:
     """The curve that brings a frame to the target, in so far as it has any contrast and colour beside its noise.
 
     The gains stay within GAINS and CHROMA_GAINS. As contrast goes to nothing, the mean is left as it is and the gain
@@ -163,7 +170,7 @@ def _table(gain: float, zero: float, offset: float, lowest: int, highest: int, f
     """table[byte] = gain * (byte - zero) + offset, rounded to nearest and clipped, ^ flip."""
     values = np.rint(gain * (_BYTES - zero) + offset)
     np.minimum(np.maximum(values, lowest, out=values), highest, out=values)
-    return (values.astype(np.uint8) ^ np.uint8(flip)).tobytes()
+    return bytes(values.astype(np.uint8) ^ np.uint8(flip))
 
 
 # bytearray.translate is twice as fast as that of bytes, and up to eight times as np.take, which widens its indices.
@@ -176,7 +183,9 @@ def _apply_table(frame: np.ndarray, table: bytes, out: np.ndarray) -> None:
         out[row : row + _ROWS] = _translated(frame[row : row + _ROWS], table)
 
 
-def _apply_tables(frame: np.ndarray, luma: bytes, chroma: bytes, out: np.ndarray, grain, flip: int) -> None:
+def _apply_tables(
+    frame: np.ndarray, luma: bytes, chroma: bytes, out: np.ndarray, grain: Optional[np.ndarray], flip: int
+) -> None:
     for row in range(0, frame.shape[0], _ROWS):
         rows, made = frame[row : row + _ROWS], out[row : row + _ROWS]
         first = _translated(rows[..., 0], luma)
@@ -201,7 +210,7 @@ def _grain(shape: Tuple[int, int], amplitude: float) -> np.ndarray:
     random = np.random.RandomState(0)
     noise = random.random_sample(shape).astype(np.float32)
     noise -= random.random_sample(shape)
-    return np.rint(amplitude * noise).astype(np.int8).view(np.uint8)
+    return np.asarray(np.rint(amplitude * noise).astype(np.int8).view(np.uint8))
 
 
 class ExposureMeter:
@@ -213,9 +222,15 @@ class ExposureMeter:
     """
 
     def __init__(self, mean: float, std: float, chroma: Optional[float] = None, pixels: str = "rgb"):
-        self.target = Statistics(mean, std, chroma)
+        self.target = Target(mean, std, chroma)
         self.pixels = pixels
         self.reset()
+
+    def reset(self) -> None:
+        """Forget the past: the next frame counts whole."""
+        self._smoothed: Optional[Statistics] = None
+        self._cells: np.ndarray = np.zeros((0, 0))
+        self._rate = 1.0
 
     @property
     def jumped(self) -> bool:
@@ -230,23 +245,17 @@ class ExposureMeter:
         if self._smoothed is None or cells.shape != self._cells.shape:
             self._smoothed, self._cells, self._rate = now, cells, 1.0
         else:
-            self._rate = self._follow(cells)
+            self._rate = self._follow(self._smoothed, cells)
             blended = [old + self._rate * (new - old) for old, new in zip(self._smoothed, now)]
             self._smoothed = Statistics(*blended)
             self._cells = self._cells + self._rate * (cells - self._cells)
         return exposure_curve(self._smoothed, self.target)
 
-    def _follow(self, cells: np.ndarray) -> float:
+    def _follow(self, smoothed: Statistics, cells: np.ndarray) -> float:
         """The weight of the new frame, from how its cells differ from those that the exposure was made for."""
         change = cells - self._cells
         median = np.sort(np.abs(change), axis=None)[change.size // 2]
-        curve = exposure_curve(self._smoothed, self.target)
+        curve = exposure_curve(smoothed, self.target)
         bleached = np.mean((change > _BRIGHTER) & (curve.gain * cells + curve.offset > 1))
         rest = _RELEASE * self._rate if self._rate < 1 else 0.0
         return float(min(max(_FAST * (median - _NOISE), _BLEACHED * bleached, rest, _SLOW), 1.0))
-
-    def reset(self) -> None:
-        """Forget the past: the next frame counts whole."""
-        self._smoothed: Optional[Statistics] = None
-        self._cells = np.zeros((0, 0))
-        self._rate = 1.0
