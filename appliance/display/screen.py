@@ -30,7 +30,8 @@ class Layout(NamedTuple):
     black: Optional[Buffer] = None
     enlarger: Optional[Enlarger] = None
 
-    def draw(self, picture: np.ndarray) -> None:
+    def render(self, picture: np.ndarray) -> None:
+        """Write `picture`, uint32 (H, W), into the buffer that is shown next."""
         picture, pixels, place = self.placing.prepared(picture), self.pair[0].pixels, self.place
         if self.plane:
             pixels[:] = picture
@@ -99,7 +100,7 @@ class Screen:
         """
         size = picture.shape[1], picture.shape[0]
         layout = self._layout if self._layout.size == size else self._arrange(size)
-        layout.draw(picture)
+        layout.render(picture)
         try:
             ticket = self._flip(layout)
         except OSError as error:
