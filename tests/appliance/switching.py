@@ -39,12 +39,12 @@ def style(tiny):
 
 
 class Running:
-    """A switcher in its thread; what it swaps in and what it tells come in queues."""
+    """A switcher in its thread. What it swaps in and what it reports arrive in queues."""
 
     def __init__(self, folder, **engine):
-        self.swapped, self.told = queue.Queue(), queue.Queue()
+        self.swapped, self.reported = queue.Queue(), queue.Queue()
         self.stop = threading.Event()
-        self.switcher = Switcher(self.settings(folder, **engine), self.swapped.put, self._tell)
+        self.switcher = Switcher(self.settings(folder, **engine), self.swapped.put, self._report)
         self.looks, self._folder, self._free = 0, folder, threading.Event()
         self._free.set()
         notice = self.switcher._notice
@@ -69,12 +69,12 @@ class Running:
         """What is put into the folder meanwhile is noticed at once."""
         self._free.clear()
         (self._folder / "hold.reconet").write_bytes(b"")
-        self.tells("hold")
+        self.reports("hold")
         yield
         self._free.set()
 
-    def _tell(self, text, seconds):
-        self.told.put(text)
+    def _report(self, text, seconds):
+        self.reported.put(text)
         self._free.wait(30)
 
     @property
@@ -90,9 +90,10 @@ class Running:
         stylizer = self.swapped.get(timeout=30)
         return stylizer and stylizer.bundle.name
 
-    def tells(self, words):
+    def reports(self, words):
+        """Wait for a message with these words, and return it."""
         while True:
-            text = self.told.get(timeout=30)
+            text = self.reported.get(timeout=30)
             if words in text:
                 return text
 
@@ -116,16 +117,23 @@ def start():
 
 
 class Tpu:
-    """An Edge TPU that is not there at first. Its runtime computes on the CPU."""
+    """An Edge TPU that is absent at first. Its runtime computes on the CPU."""
 
     def __init__(self, device):
-        self._device, self.fault, self.loads = device, None, 0
+        self._device, self.fault, self.loads, self.before = device, None, 0, lambda: None
 
     def plug(self):
         self._device.write_text("")
 
+    def hold(self):
+        """Events: a load has begun; the next loads may end."""
+        begun, end = threading.Event(), threading.Event()
+        self.before = lambda: begun.set() or end.wait(30)
+        return begun, end
+
     def load(self, data):
         self.loads += 1
+        self.before()
         if self.fault:
             raise ValueError(self.fault)
         return self.cpu.load(data)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import threading
 from types import SimpleNamespace
 
 import pytest
@@ -93,8 +92,7 @@ def test_the_pause_doubles_while_an_edge_tpu_cannot_be_opened(folder, style, sta
 
 def test_a_slate_ends_that_a_load_outlasts(folder, style, start, tpu, monkeypatch):
     monkeypatch.setattr(loader, "LOAD_S", 0.0)
-    begun, end = threading.Event(), threading.Event()
-    monkeypatch.setattr(tpu, "load", lambda data: (begun.set(), end.wait(30), tpu.cpu.load(data))[-1])
+    begun, end = tpu.hold()
     tpu.plug()
     style(folder / "a.reconet", compiled=True)
     one = start(folder)
@@ -106,8 +104,7 @@ def test_a_slate_ends_that_a_load_outlasts(folder, style, start, tpu, monkeypatc
 
 
 def test_a_load_under_way_at_an_orderly_end_is_not_taken_for_its_cause(folder, style, start, tpu, monkeypatch):
-    begun, end = threading.Event(), threading.Event()
-    monkeypatch.setattr(tpu, "load", lambda data: (begun.set(), end.wait(30), tpu.cpu.load(data))[-1])
+    begun, end = tpu.hold()
     tpu.plug()
     style(folder / "a.reconet", compiled=True)
     one = start(folder)
@@ -133,7 +130,7 @@ def test_what_goes_live_is_what_was_tried(folder, style, start, tried, monkeypat
     stylizer = one.swapped.get(timeout=30)
     assert stylizer.plan == names[1] and tried[-1] == ("a", names[1], stylizer.runtime.name)
     one.switcher.configure(one.settings(folder, plan=names[2]))
-    assert f"{names[2]} crashed" in one.tells("a.reconet") and one.swapped.empty()
+    assert f"{names[2]} crashed" in one.reports("a.reconet") and one.swapped.empty()
     assert one.now.style.plan == names[1]
 
 
@@ -190,7 +187,7 @@ def test_of_several_styles_at_once_the_newest_stays(folder, style, start, tried,
     with one.held():
         for name in "bcdef":
             shutil.move(str(tmp_path / f"{name}.reconet"), str(folder / f"{name}.reconet"))
-    assert one.runs() == "d" and "f.reconet" in one.tells("refused")
+    assert one.runs() == "d" and "f.reconet" in one.reports("refused")
     assert {name for name, _, _ in tried} == {"d"} and one.swapped.empty()
 
 
