@@ -88,9 +88,11 @@ def appliance(styles, tmp_path, monkeypatch):
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
     notes, slates, started = [], [], []
     monkeypatch.setattr(systemd, "_notify", lambda *assignments: notes.extend(assignments))
-    say = daemon_module.Announcer._say
+    show = daemon_module.Announcer._show_slate
     monkeypatch.setattr(
-        daemon_module.Announcer, "_say", lambda self, title, text: slates.append(title) or say(self, title, text)
+        daemon_module.Announcer,
+        "_show_slate",
+        lambda self, title, text: slates.append(title) or show(self, title, text),
     )
     settings = tmp_path / "config.toml"
 

@@ -40,7 +40,7 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatc
 
 
 def test_another_file_must_exist(tmp_path):
-    with pytest.raises(Problem, match="cannot read .*other.toml: no such file: check the name after --config"):
+    with pytest.raises(Problem, match="cannot read .*other.toml: no such file: check the path after --config"):
         config.load(tmp_path / "other.toml")
 
 
@@ -138,13 +138,13 @@ def test_a_mode_has_a_size(tmp_path):
         ("display.mode", '"1080p"', '"preferred" or a size, such as "1920x1080"'),
         ("display.mode", '"1920x0"', '"preferred" or a size'),
         ("style.name", '"Starry Night"', '"newest" or the name of a style: lower-case letters, digits and _'),
-        ("style.folder", '"styles"', "a folder, from / on"),
+        ("style.folder", '"styles"', "an absolute path of a folder"),
         ("engine.plan", '""', '"auto" or the name of a plan: lower-case letters, digits and _'),
         ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"'),
         ("engine.threads", "65", "a whole number from 0 to 64"),
         ("engine.tpu_missing", '"wait"', '"cpu" or "slate"'),
         ("engine.stillness", "1.5", "a number from 0 to 1"),
-        ("host.status", '"status.json"', "a file, from / on"),
+        ("host.status", '"status.json"', "an absolute path of a file"),
         ("host.watchdog", "1", "true or false"),
         ("host.watchdog", '"on"', "true or false"),
     ],

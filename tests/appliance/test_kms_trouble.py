@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from appliance.display import drm, kms, screen
+from appliance.display import drm, kms, output
 
 from .fake_drm import CONSOLE, enlarged, frame, framed, mode, opened
 from .steps import interrupted_at_each_step
@@ -68,7 +68,7 @@ def test_another_program_has_the_card_and_then_ends(card, display, cgroup, advic
 def test_another_program_that_cannot_be_seen(card, display):
     card.others = 1
     assert not display.show(frame())
-    assert display.fault == "another program (root sees which) holds /dev/dri/card0: end it"
+    assert display.fault == "another program (only root can see which) holds /dev/dri/card0: end it"
     (card.proc / "312").mkdir()
     for name, text in [("comm", "weston"), ("cgroup", "0::/user.slice/user-1000.slice/session-c1.scope"), ("fd", "")]:
         (card.proc / "312" / name).write_text(text)
@@ -95,7 +95,7 @@ def test_a_flip_that_never_comes(card, display, monkeypatch, atomic):
     card.atomic = card.scales = atomic
     assert display.show(frame())
     card.late = True
-    monkeypatch.setattr(screen, "PATIENCE", 0.0)
+    monkeypatch.setattr(output, "PATIENCE", 0.0)
     assert not display.show(frame())
     assert "/dev/dri/card0 showed nothing for 1 s" in display.fault
     card.late = False
