@@ -70,7 +70,7 @@ class KmsDisplay:
         return "{} {}x{} {} Hz, {}".format(output.connector.name, *mode.size, refresh(mode), output.scaling)
 
     def connect(self) -> bool:
-        """Open the monitor, or check that it is still there. Returns whether it is; `size` and `mode` are then known."""
+        """Open the monitor, or check that it is still there. Returns whether it is. It sets `size` and `mode`."""
         return self._attempt(lambda output: None)
 
     def show(self, frame: Frame) -> bool:
