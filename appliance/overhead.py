@@ -61,7 +61,7 @@ def _capturing(picture: np.ndarray, where: str, stylizer: Stylizer, repeats: int
     return [
         Step("capture", f"rows out of {where}", _ms(lambda: np.copyto(copy, picture), repeats), pixels, pixels),
         Step(
-            "(not done)",
+            "(compare)",
             f"every second luma out of {where}",
             _ms(lambda: np.copyto(luma, every), repeats),
             luma.size,
@@ -110,7 +110,7 @@ def _showing(screen: np.ndarray, where: str, size: Size, repeats: int) -> List[S
         milliseconds = _ms(lambda: enlarger(picture, part), repeats)
         found.append(Step("show", f"enlarge {float(zoom):.3g}x to {where}", milliseconds, enlarged, part.nbytes))
     milliseconds = _ms(lambda: np.copyto(row, screen[0]), repeats)
-    return found + [Step("(not done)", f"a row read back from {where}", milliseconds, row.nbytes, row.nbytes)]
+    return found + [Step("(compare)", f"a row read back from {where}", milliseconds, row.nbytes, row.nbytes)]
 
 
 @contextlib.contextmanager
