@@ -1,7 +1,7 @@
 """Exposure normalisation: bring every frame to the same brightness, contrast and colourfulness before the network.
 
-It gives back, outside the network, much of what instance normalisation did inside it. All values are in [0, 1]
-unless they are called bytes; Y, U and V are those of colour.py.
+Outside the network, it does much of what instance normalisation did inside it. All values are in [0, 1] unless they are
+called bytes. Y, U and V are those of colour.py.
 """
 
 import math
@@ -14,17 +14,17 @@ from ..colour import LUMA
 from ..frames import RGB_TO_YUV, YUV_BLACK, YUV_STEPS, mix
 
 GAINS, CHROMA_GAINS = (0.5, 3.0), (0.2, 4.0)
-# Below the first standard deviation of luma, or RMS of chroma, a frame is not brought to the target; from the second on
-# it is; between them it goes part of the way.
+# A frame is brought to the target in full from the second standard deviation of luma, or RMS of chroma, on; in part
+# between the two; not at all below the first.
 CONTRAST, COLOUR = (0.01, 0.05), (0.004, 0.0125)
 
 _BYTES = np.arange(256)
 _STRIDE = 4
 _ROWS = 24
-_COARSEST = 3  # steps of luma that grain moves to both sides, at most
+_COARSEST = 3  # the largest amplitude of grain, in steps of luma
 _CELL = (8, 4)  # rows and columns of samples
-# How fast a meter follows, as the weight of a new frame: always; for each 1.0 by which the median cell changed, above
-# its noise; for the share of cells that turned white; after a faster frame; and what counts as a jump.
+# How fast a meter follows, as the weight of a new frame: always; per change of the median cell beyond noise; per share
+# of cells that turned white; as a share of the last weight; and from which weight on it is a jump.
 _SLOW, _FAST, _NOISE, _BLEACHED, _RELEASE, _JUMP = 0.0005, 40.0, 0.008, 0.2, 0.6, 0.3
 _BRIGHTER = 0.05
 
@@ -56,14 +56,14 @@ class Curve(NamedTuple):
 
 
 def statistics(frame: np.ndarray, pixels: str = "rgb") -> Statistics:
-    """Of every 4th row and column of a uint8 frame (H, W, 3), "rgb" or "yuv"."""
+    """The statistics of every 4th row and column of a uint8 frame (H, W, 3), "rgb" or "yuv"."""
     return _statistics(_samples(frame, pixels))
 
 
 def _samples(frame: np.ndarray, pixels: str) -> np.ndarray:
-    """Y, U and V of every 4th row and column in YUV_STEPS from 0: (3, h, w), of whole numbers where `pixels` is yuv.
+    """Y, U and V of every 4th row and column, in YUV_STEPS from 0: (3, h, w), int32 for "yuv", else float32.
 
-    Whole numbers are exact, on every CPU alike, and take a third of the time.
+    Integers are exact, so every CPU gives the same, and take a third of the time.
     """
     sample = frame[::_STRIDE, ::_STRIDE].transpose(2, 0, 1)
     if pixels == "yuv":
@@ -79,7 +79,7 @@ def _statistics(samples: np.ndarray) -> Statistics:
     for channel in samples.reshape(3, -1):
         channel = channel.astype(np.float64)  # exact for whole numbers, sums and squares too
         sums.append(channel.sum().item())
-        squares.append(np.einsum("i,i", channel, channel).item())  # not dot: BLAS would take threads for it
+        squares.append(np.einsum("i,i", channel, channel).item())  # not dot: BLAS would use threads for it
     variance = max(count * squares[0] - sums[0] ** 2, 0) / count**2
     chroma = (squares[1] / steps[1] ** 2 + squares[2] / steps[2] ** 2) / 2 / count
     noise = _noise(samples)
@@ -103,7 +103,7 @@ def _noise(samples: np.ndarray) -> List[float]:
 
 
 def _cell_sums(samples: np.ndarray) -> np.ndarray:
-    """Sums over cells of 8x4 samples (..., h, w); those at the right and at the bottom may be cut short."""
+    """Sums over cells of 8x4 samples (..., h, w); cells at the right and at the bottom may be smaller."""
     height, width = samples.shape[-2:]
     rows = np.add.reduceat(samples, np.arange(0, height, _CELL[0]), axis=-2)
     return np.add.reduceat(rows, np.arange(0, width, _CELL[1]), axis=-1)
@@ -115,11 +115,11 @@ def _cell_sizes(shape: Tuple[int, ...]) -> np.ndarray:
 
 
 def exposure_curve(now: Statistics, target: Target) -> Curve:
-    """The curve that brings a frame to the target, in so far as it has any contrast and colour beside its noise.
+    """The curve that brings a frame to the target, as far as it has contrast and colour besides noise.
 
-    The gains stay within GAINS and CHROMA_GAINS. As contrast goes to nothing, the mean is left as it is and the gain
-    goes to its least: a covered lens stays dark, a grey wall grey, and noise small. So does the gain of chroma, as
-    colour goes to nothing.
+    The gains stay within GAINS and CHROMA_GAINS. As contrast vanishes, the mean is left as it is and the gain goes to
+    its lower limit: a covered lens stays dark, a grey wall grey, and noise small. As colour vanishes, so does the gain
+    of chroma.
     """
     contrast = _share(now.std, now.noise, CONTRAST)
     gain = min(max(target.std / max(now.std, 1e-3), GAINS[0]), GAINS[1])
@@ -134,7 +134,7 @@ def exposure_curve(now: Statistics, target: Target) -> Curve:
 
 
 def _share(deviation: float, noise: float, between: Tuple[float, float]) -> float:
-    """0 to 1 for a deviation, less noise, from one end to the other of `between`."""
+    """0 to 1 as a deviation, less noise, goes from one end of `between` to the other."""
     signal = math.sqrt(max(deviation**2 - noise**2, 0.0))
     return min(max((signal - between[0]) / (between[1] - between[0]), 0.0), 1.0)
 
@@ -147,10 +147,10 @@ def expose(
     flip: int = 0,
     grain: Optional[np.ndarray] = None,
 ) -> None:
-    """The frame, uint8 (H, W, 3), by the curve, into `out`; every byte of it ^ `flip`.
+    """Apply the curve to the frame, uint8 (H, W, 3), and write every byte ^ `flip` to `out`, rounded to nearest.
 
-    Rounded to nearest. `grain`, see grain(), is added to the luma of "yuv". A few rows at a time: nothing as large as a
-    frame is allocated.
+    `grain`, see grain(), is added to the luma of "yuv". Works on a few rows at a time, so nothing as large as a frame
+    is allocated.
     """
     if pixels == "yuv":
         most = 0 if grain is None else _COARSEST
@@ -173,7 +173,7 @@ def _table(gain: float, zero: float, offset: float, lowest: int, highest: int, f
     return bytes(values.astype(np.uint8) ^ np.uint8(flip))
 
 
-# bytearray.translate is twice as fast as that of bytes, and up to eight times as np.take, which widens its indices.
+# bytearray.translate is twice as fast as bytes.translate, and up to eight times as np.take, which widens its indices.
 def _translated(pixels: np.ndarray, table: bytes) -> np.ndarray:
     return np.frombuffer(bytearray(np.ascontiguousarray(pixels)).translate(table), np.uint8).reshape(pixels.shape)
 
@@ -197,10 +197,10 @@ def _apply_tables(
 
 
 def grain(shape: Tuple[int, int], gain: float) -> np.ndarray:
-    """A dither, uint8 (H, W), to be added modulo 256 to luma that a curve of this gain made: always the same.
+    """A fixed dither, uint8 (H, W), to add modulo 256 to luma from a curve with this gain.
 
-    A gain spreads the 219 steps of luma, and a network draws a bar at each of them on a wall or in the sky. Triangular
-    noise of a step to both sides hides them. It does not move, so nothing flickers.
+    A gain spreads the 219 steps of luma, and a network draws a bar at each step on a wall or in the sky. Triangular
+    noise of one step to both sides hides them. It does not move, so nothing flickers.
     """
     return _grain(shape, min(max(round(2 * gain), 1), 2 * _COARSEST) / 2)
 
@@ -214,11 +214,11 @@ def _grain(shape: Tuple[int, int], amplitude: float) -> np.ndarray:
 
 
 class ExposureMeter:
-    """The exposure curve of a moving picture: it follows a change of light at once, and hardly anything else.
+    """The exposure curve of a film. It follows a change of light at once, and hardly anything else.
 
-    The frame is divided into cells. What changes the brightness of half of them is light, or another scene; what
-    changes fewer is something that moves, and the rest of the picture should not change with it. Without the target
-    `chroma`, colours gain as much contrast as luma.
+    The frame is divided into cells. When half of them change in brightness, the light or the scene changed. When fewer
+    do, something moves, and the rest of the picture should stay as it is. Without the target `chroma`, colours are
+    scaled as luma is.
     """
 
     def __init__(self, mean: float, std: float, chroma: Optional[float] = None, pixels: str = "rgb"):
@@ -234,7 +234,7 @@ class ExposureMeter:
 
     @property
     def jumped(self) -> bool:
-        """Whether the latest frame brought another light or scene, so that the ones before it say little."""
+        """Whether the light or the scene changed with the latest frame, so that earlier frames say little about it."""
         return self._rate >= _JUMP
 
     def update(self, frame: np.ndarray) -> Curve:
@@ -252,7 +252,7 @@ class ExposureMeter:
         return exposure_curve(self._smoothed, self.target)
 
     def _follow(self, smoothed: Statistics, cells: np.ndarray) -> float:
-        """The weight of the new frame, from how its cells differ from those that the exposure was made for."""
+        """The weight of the new frame, from how its cells differ from those of the present exposure."""
         change = cells - self._cells
         median = np.sort(np.abs(change), axis=None)[change.size // 2]
         curve = exposure_curve(smoothed, self.target)

@@ -272,7 +272,7 @@ def test_no_camera_at_all(kernel):
 def test_a_configured_device_that_is_no_camera(kernel):
     kernel.devices["/dev/video0"] = Device()
     kernel.devices["/dev/video0"].device_caps = 0x04000002
-    assert fault_of(kernel, "/dev/video0") == "/dev/video0 is no camera: name another device"
+    assert fault_of(kernel, "/dev/video0") == "/dev/video0 is not a camera: name another device"
     assert fault_of(kernel) == "no camera found: plug one in"
 
 
