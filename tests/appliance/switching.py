@@ -21,7 +21,7 @@ def style_folder(tmp_path):
 
 @pytest.fixture
 def style(tiny):
-    """Write the small style to a path, under the name of its file; `title` makes it another one."""
+    """Write the small style to a path, named after its file; another `title` makes it another bundle."""
 
     def write(path, name=None, title="A title", compiled=False):
         fields = tiny.manifest.model_dump(exclude_none=True)
@@ -58,7 +58,7 @@ class Running:
         self.thread.start()
 
     def passes(self, rounds=3):
-        """Wait until the switcher has looked a few times."""
+        """Wait until the switcher has gone round its loop a few times."""
         for _ in range(rounds):
             before = self.looks
             while self.looks == before:
@@ -66,7 +66,7 @@ class Running:
 
     @contextlib.contextmanager
     def held(self):
-        """What is put into the folder meanwhile is noticed at once."""
+        """Files put into the folder inside the `with` block are noticed all at once, at its end."""
         self._free.clear()
         (self._folder / "hold.reconet").write_bytes(b"")
         self.reports("hold")
@@ -86,7 +86,7 @@ class Running:
         return config.Settings.model_validate({"style": {"folder": str(folder), "name": name}, "engine": engine})
 
     def runs(self):
-        """The name of the style that is swapped in next; None when it is taken out."""
+        """The name of the style that is swapped in next; None when one is taken out."""
         stylizer = self.swapped.get(timeout=30)
         return stylizer and stylizer.bundle.name
 

@@ -194,7 +194,7 @@ def test_what_is_not_toml_is_refused_with_what_to_do(tmp_path, text):
     assert "remove it to take the defaults" in refusal(tmp_path, text)
 
 
-def test_where_the_toml_is_broken_is_said(tmp_path):
+def test_the_place_of_a_toml_error_is_reported(tmp_path):
     assert "line 2" in refusal(tmp_path, "[camera]\nfps = \n")
 
 

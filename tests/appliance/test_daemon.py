@@ -9,7 +9,7 @@ from .running import picture, state_of, words
 pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
 
 
-def test_words_then_the_picture(appliance):
+def test_a_slate_then_the_picture(appliance):
     one = appliance()
     one.monitor.until(picture)
     assert one.slates[0] == "Starting" and one.notes.count("READY=1") == 1
@@ -22,7 +22,7 @@ def test_words_then_the_picture(appliance):
     assert "STOPPING=1" in one.notes and not appliance.status.exists()
 
 
-def test_without_a_camera_it_says_so_and_goes_on_when_there_is_one(appliance):
+def test_without_a_camera_it_shows_why_and_continues_when_there_is_one(appliance):
     one = appliance()
     one.monitor.until(picture)
     one.camera.fault = "no camera found: plug one in"
@@ -33,7 +33,7 @@ def test_without_a_camera_it_says_so_and_goes_on_when_there_is_one(appliance):
     one.monitor.until(picture)
 
 
-def test_without_a_style_it_says_so_until_there_is_one(appliance, styles):
+def test_without_a_style_it_shows_why_until_there_is_one(appliance, styles):
     good = (styles / "tiny.reconet").read_bytes()
     (styles / "tiny.reconet").unlink()
     one = appliance()
@@ -79,7 +79,7 @@ def test_what_breaks_at_the_end_keeps_nothing_from_being_released(appliance):
     assert not appliance.status.exists()
 
 
-def test_a_hot_edge_tpu_is_said(appliance, monkeypatch):
+def test_a_hot_edge_tpu_is_reported(appliance, monkeypatch):
     monkeypatch.setattr(tpu, "read", lambda: tpu.Tpu(91.0, (85.0, 90.0, 95.0)))
     appliance()
     now = state_of(appliance, lambda now: now.hot and now.fps > 0)
@@ -120,7 +120,7 @@ def test_a_status_elsewhere_leaves_none_behind(appliance, tmp_path):
     assert not before.exists()
 
 
-def test_a_status_that_cannot_be_written_is_no_hindrance(appliance, tmp_path):
+def test_a_status_that_cannot_be_written_does_not_stop_the_picture(appliance, tmp_path):
     appliance.configure(host={"status": str(tmp_path / "none" / "status.json")})
     one = appliance()
     one.monitor.until(picture)

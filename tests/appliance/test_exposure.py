@@ -74,7 +74,7 @@ def test_statistics_of_yuv_are_exact():
 
 
 @pytest.mark.parametrize("pixels", ["rgb", "yuv"])
-def test_noise_is_told_from_edges(pixels):
+def test_noise_is_distinguished_from_edges(pixels):
     picture = np.zeros((108, 256, 3))
     picture[:, 100:] = 120  # one edge, which is no noise
     found = statistics(converted(sensed(60 + picture, 6), "rgb", pixels), pixels)

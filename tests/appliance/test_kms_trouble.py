@@ -1,4 +1,4 @@
-"""The display when something is wrong, and how it is left."""
+"""The monitor when something goes wrong, and the state in which it is left."""
 
 import errno
 import os
@@ -196,7 +196,7 @@ def test_a_netlink_error_that_stays_ends_the_listening(hotplug, number):
 # Ways out
 
 
-def test_the_console_is_put_back(card):
+def test_the_console_is_restored(card):
     before = card.picture()
     with opened() as display:
         display.show(frame())
@@ -214,7 +214,7 @@ def test_a_screen_that_was_off_is_switched_off(card, display):
     assert card.picture() is None
 
 
-def test_a_picture_that_is_gone_cannot_be_put_back(card, display):
+def test_a_picture_that_is_gone_cannot_be_restored(card, display):
     assert display.show(frame())
     console = card.framebuffers.pop(CONSOLE)
     display.finish()
@@ -222,7 +222,7 @@ def test_a_picture_that_is_gone_cannot_be_put_back(card, display):
     card.framebuffers[CONSOLE] = console
 
 
-def test_nothing_to_put_back(card, display):
+def test_nothing_to_restore(card, display):
     display.finish()
     assert not card.calls
 
@@ -243,7 +243,7 @@ def test_nothing_to_put_back(card, display):
         "drmModeAtomicCommit",
     ],
 )
-def test_a_failure_at_any_point_puts_everything_back(scaling, display, name):
+def test_a_failure_at_any_point_restores_everything(scaling, display, name):
     before = scaling.picture()
     scaling.atomic = "PageFlip" not in name
     scaling.faults[name] = [errno.EIO]
@@ -254,7 +254,7 @@ def test_a_failure_at_any_point_puts_everything_back(scaling, display, name):
     assert display.show(frame())
 
 
-def test_an_exception_while_showing_puts_everything_back(card, display, monkeypatch):
+def test_an_exception_while_showing_restores_everything(card, display, monkeypatch):
     before = card.picture()
     assert display.show(frame())
 

@@ -206,7 +206,7 @@ def test_a_network_gets_the_pixels_that_it_takes():
     assert display.frames[0].pixels[0, 0].tolist() == [16, 128, 128]  # black
 
 
-def test_a_camera_is_told_what_the_network_takes():
+def test_the_camera_gets_the_size_that_the_network_takes():
     camera = Camera()
     camera.yuv_size = (1, 1)
     pipeline = Pipeline(camera, Style(), Display())

@@ -105,7 +105,7 @@ def test_a_style_is_tried_once(folder, style, start, monkeypatch):
     assert again.runs() == "a" and tried == ["a", "b"]
 
 
-def test_without_a_style_it_says_so_until_there_is_one(folder, style, start):
+def test_without_a_style_it_shows_why_until_there_is_one(folder, style, start):
     one = start(folder / "later")
     (folder / "later").mkdir()
     (folder / "later" / "bad.reconet").write_bytes(b"")
@@ -217,7 +217,7 @@ def test_without_an_edge_tpu_a_compiled_style_runs_on_the_cpu_or_waits(folder, s
     assert waiting.now.style.name == "b" and waiting.now.slate is None
 
 
-def test_a_style_that_stops_before_it_has_settled_is_not_kept(folder, style, start, monkeypatch, tmp_path):
+def test_a_style_that_stops_before_it_has_settled_is_not_copied(folder, style, start, monkeypatch, tmp_path):
     style(folder / "a.reconet", compiled=True)
     monkeypatch.setattr(interpreter, "TPU_DEVICE", str(tmp_path / "apex_0"))
     one = start(folder, tpu_missing="cpu")
@@ -230,7 +230,7 @@ def test_a_style_that_stops_before_it_has_settled_is_not_kept(folder, style, sta
     assert not (folder / state.LAST_GOOD).exists()
 
 
-def test_a_compiled_style_that_took_the_daemon_down_is_refused_until_it_is_copied_anew(
+def test_a_compiled_style_that_crashed_the_daemon_is_refused_until_it_is_copied_again(
     folder, style, start, tpu, monkeypatch, tmp_path
 ):
     style(folder / "good.reconet")
@@ -261,7 +261,7 @@ def interrupted(folder, style):
     state.change(folder, lambda before: before.changed(attempt=attempt))
 
 
-def test_a_folder_that_cannot_be_written_is_no_hindrance(folder, style, start, monkeypatch):
+def test_a_folder_that_cannot_be_written_does_not_stop_the_picture(folder, style, start, monkeypatch):
     def refuse(*_):
         raise Problem("the disk is full")
 

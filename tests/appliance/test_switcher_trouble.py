@@ -1,4 +1,4 @@
-"""The style's state machine where things go wrong: each test is a fault that there was."""
+"""The switcher when things go wrong: each test is a fault that once existed."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
 
 @pytest.fixture(autouse=True)
 def tried(monkeypatch):
-    """(file, plan, runtime) of each trial, none of which takes place."""
+    """(file, plan, runtime) of each trial. None of them really runs."""
     trials = []
 
     def passes(path, timeout, plan, runtime, digest):

@@ -44,7 +44,7 @@ def test_restart(board):
     assert sum("Started" in line for line in board.journal(since)) == 4
 
 
-def test_shutting_down_is_said(board):
+def test_shutting_down_is_shown(board):
     words = expected.slate_of("Shutting down", "")
     board.run("systemctl stop --no-block reconet")
     wait_for(lambda: expected.likeness(board.screen(), words) > expected.SAID, "the last words", every=0.0)

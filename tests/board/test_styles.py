@@ -43,7 +43,7 @@ def _quoted(command):
     return "'" + command.replace("'", "'\\''") + "'"
 
 
-def test_bad_bundles_are_refused_and_the_old_style_goes_on(board):
+def test_bad_bundles_are_refused_and_the_old_style_continues(board):
     style, pid, since = _style(board), board.pid(), board.now()
     secret = board.run("cat /etc/shadow").out
     bundles = bad.bundles(board.files[style])
