@@ -27,7 +27,7 @@ _ROWS = 24
 class Frame:
     """`pixels`: uint8 (height, width, channels), of `format`; `timestamp`: seconds, increasing; `index`: from 0.
 
-    `made_for`: the size (width, height) of the network's input to which a camera reduced it; None for a whole frame.
+    `made_for`: the size (width, height) of the network's input that a camera reduced it for, None for a whole frame.
     """
 
     pixels: np.ndarray

@@ -23,8 +23,8 @@ BACKOFF = (0.5, 10.0)  # seconds between attempts: the first, doubling up to the
 
 
 class State(NamedTuple):
-    """A camera's state. `fault`: one line that says why there is no picture, or None. `path`: the device in use, or
-    None. `given`: its size and rate, in words."""
+    """What a camera is doing. `fault`: in one line why there is no picture, None while there is one. `path`: the device
+    in use, None without one; `given`: the size and rate that it gives, in words."""
 
     fault: Optional[str] = None
     path: Optional[str] = None

@@ -45,17 +45,10 @@ def paths(folders: Optional[Iterable[Path]] = None) -> List[Path]:
     return [path for _, path in sorted(found)]
 
 
-def is_newer(path: Path, than: Path) -> bool:
-    """Whether the file at `path` was modified after `than`. False when either is gone."""
-    with contextlib.suppress(OSError):
-        return path.lstat().st_mtime > than.lstat().st_mtime
-    return False
-
-
 def candidates(folder: Path, before: State, wanted: Optional[str] = None) -> List[Path]:
-    """The files to try, best first: the style `wanted`; or what is new since `before`, what ran then, then the newest.
+    """What to try, best first: the style `wanted`; or what is new since `before`, what ran then, then the newest.
 
-    The second is the copy of the last style that ran well, in case the first is refused.
+    Where the first one is refused, a copy of what is known to run comes before what is not.
     """
     found = paths([folder])
     now = signatures(found)
@@ -69,6 +62,13 @@ def candidates(folder: Path, before: State, wanted: Optional[str] = None) -> Lis
     found.sort(key=rank)
     copy = folder / LAST_GOOD
     return found[:1] + ([copy] if copy.exists() else []) + found[1:]
+
+
+def is_newer(path: Path, than: Path) -> bool:
+    """Whether the file at `path` was modified after `than`. False when either is gone."""
+    with contextlib.suppress(OSError):
+        return path.lstat().st_mtime > than.lstat().st_mtime
+    return False
 
 
 def load(path: Path) -> Bundle:
@@ -99,7 +99,7 @@ def styles(folders: Optional[Iterable[Path]] = None) -> Tuple[List[Bundle], List
 
 
 def find(wanted: Optional[Union[str, Path]] = None, folders: Optional[Iterable[Path]] = None) -> Bundle:
-    """The style `wanted`: a name, as in a manifest, or the path of a bundle; None for the newest valid one.
+    """The style `wanted`: the name in its manifest, or the path of a bundle; None means the newest valid one.
 
     Raises BundleError when the file is refused and Problem when there is no such style.
     """
@@ -107,7 +107,7 @@ def find(wanted: Optional[Union[str, Path]] = None, folders: Optional[Iterable[P
         return read(wanted)
     folders = directories() if folders is None else list(folders)
     candidates = paths(folders)
-    # A file is usually named after its style. Then only that one is opened.
+    # The file is usually named after its style: then only that one is opened.
     candidates.sort(key=lambda path: path.stem != str(wanted))
     names, refused = [], []
     for path in candidates:
