@@ -38,7 +38,7 @@ def frame(index=0):
     return Frame(np.full((72, 128, 4), 7, np.uint8), index / 30, index, "bgrx")
 
 
-def test_a_caption_stands_over_the_picture_for_a_while(clock):
+def test_a_caption_is_over_the_picture_for_a_while(clock):
     monitor = Monitor()
     screen = Announcer(monitor)
     screen.caption("The Scream", 3.0)

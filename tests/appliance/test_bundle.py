@@ -275,7 +275,7 @@ def test_segment_is_no_tflite_and_preview_is_no_jpeg(tmp_path, parts):
 
 
 def patched(files, name, old, new):
-    """`files` with the float32 or int64 value `old` in segment `name` replaced by `new`, wherever it stands."""
+    """`files` with every float32 or int64 value `old` in segment `name` replaced by `new`."""
     assert old in files[name]
     return dict(files, **{name: files[name].replace(old, new)})
 

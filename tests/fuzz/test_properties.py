@@ -1,4 +1,4 @@
-"""Property-based: FUZZ_EXAMPLES inputs a test, always the same when that is not set."""
+"""Property-based tests: FUZZ_EXAMPLES inputs each; a fixed selection when that is not set."""
 
 import json
 import os

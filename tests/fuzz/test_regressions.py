@@ -1,4 +1,4 @@
-"""What fuzzing found. Inputs that it leaves go to regressions/ as bundle-* or settings-*; large ones are made here."""
+"""Faults found by fuzzing. Their inputs are in regressions/ as bundle-* or settings-*; large ones are made here."""
 
 import json
 from pathlib import Path
