@@ -26,8 +26,7 @@ _STEADY_S = 10.0  # that a style has to run until it counts as good
 _BETTER_S, _RARELY_S = 3.0, 300.0  # between attempts to get an Edge TPU: the first pause, and the longest
 _REFUSED = 16  # reasons that are remembered
 _TITLE_S, _REASON_S = 3.0, 8.0
-_CHECK_S = 60.0  # to read a bundle
-_TOGETHER_S = 5.0  # between the files of one arrival, whose events may come in several batches (rsync)
+_CHECK_S, _TOGETHER_S = 60.0, 5.0  # to read a bundle; between the files of one arrival, such as rsync's
 
 
 class _Request(NamedTuple):
