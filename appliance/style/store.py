@@ -64,13 +64,6 @@ def candidates(folder: Path, before: State, wanted: Optional[str] = None) -> Lis
     return found[:1] + ([copy] if copy.exists() else []) + found[1:]
 
 
-def is_newer(path: Path, than: Path) -> bool:
-    """Whether the file at `path` was modified after `than`. False when either is gone."""
-    with contextlib.suppress(OSError):
-        return path.lstat().st_mtime > than.lstat().st_mtime
-    return False
-
-
 def load(path: Path) -> Bundle:
     """The bundle at `path`, which must not be a symbolic link: it could lead anywhere. Raises BundleError."""
     if path.is_symlink():
@@ -85,6 +78,13 @@ def keep(folder: Path, bundle: Bundle) -> None:
         if load(copy).digest == bundle.digest:
             return
     write(copy, bundle.manifest, bundle.files)
+
+
+def is_newer(path: Path, than: Path) -> bool:
+    """Whether the file at `path` was modified after `than`. False when either is gone."""
+    with contextlib.suppress(OSError):
+        return path.lstat().st_mtime > than.lstat().st_mtime
+    return False
 
 
 def styles(folders: Optional[Iterable[Path]] = None) -> Tuple[List[Bundle], List[Refused]]:
