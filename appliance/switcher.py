@@ -1,7 +1,7 @@
-"""Keeps the right style running: watches the folder, loads the next style beside the running one, swaps.
+"""Keeps the right style running: watches the folder, loads the next style beside the running one, swaps them.
 
-A state machine in a thread of its own. In come events: files, changes of the state file, settings, time. Out come a
-`Snapshot` and calls of `swap`.
+A state machine in a thread of its own. Its inputs are events: files, changes of the state file, settings, time. Its
+outputs are a `Snapshot` and calls of `swap`.
 """
 
 import threading
@@ -73,11 +73,11 @@ class Switcher:
         self._warned: Optional[str] = None
 
     def configure(self, settings: config.Settings) -> None:
-        """Continue with other settings. Safe from any thread."""
+        """Use other settings from now on. Safe from any thread."""
         self._next = settings
 
     def forgive(self) -> None:
-        """Note that the process ends as it should. Safe from any thread."""
+        """Record that the process ends normally. Safe from any thread."""
         self._memory.forgive()
 
     def run(self, stop: threading.Event) -> None:
