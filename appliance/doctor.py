@@ -1,4 +1,4 @@
-"""Checks what `reconet run` needs on this machine."""
+"""Checks for what `reconet run` needs on this machine."""
 
 import ctypes.util
 import glob
@@ -27,8 +27,8 @@ _NEEDS_RUNTIME = {"16.": 14, "15.": 13, "14.": 13}
 def examine(path: Optional[str] = None) -> List[Finding]:
     """All findings, in the order in which a user would fix them.
 
-    With the configuration at `path`, or with the board's in its place, they are about the appliance, which needs a
-    camera and a monitor; otherwise about stylising files.
+    With a configuration, at `path` or at the board's usual place, they are about the daemon, which needs a camera and a
+    monitor; otherwise about stylising files.
     """
     board = path is not None or CONFIG.exists()
     install = _BOARD_INSTALL if board else _INSTALL
@@ -139,7 +139,7 @@ def _styles(settings: Optional["Settings"]) -> List[Finding]:
 
 
 def _trial(bundle: "Bundle", plan: Optional[str]) -> Finding:
-    """The style's first run, in a child process that it may crash."""
+    """The result of the style's trial, in a child process, which may crash."""
     from .trial import passes
 
     reason = passes(bundle.path, plan=plan)
@@ -182,7 +182,7 @@ def _choice(bundle: "Bundle", settings: "Settings") -> Finding:
 
 
 def _compiled(bundles: Sequence["Bundle"]) -> List[Finding]:
-    """Whether the Edge TPU's runtime here is new enough for what the compiler made."""
+    """Findings about compiled styles that need a newer Edge TPU runtime than the one here."""
     from .engine.interpreter import edge_tpu_runtime
 
     runtime = edge_tpu_runtime()

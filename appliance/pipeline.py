@@ -100,7 +100,7 @@ class Pipeline:
     """Shows what `camera` sees, stylised by `stylizer`, on `display`, until the camera ends, `seconds` are over,
     or `stop` is called.
 
-    A live camera never waits: a slow stage makes frames be dropped. Of any other camera every frame is shown.
+    A live camera never waits: when a stage is slow, frames are dropped. Of any other camera every frame is shown.
     `seconds` is wall-clock time for a live camera and the source's own time for others. `watch(source, stylised)`
     sees every pair, uint8 RGB, in the stylising thread. `stylizer` may be replaced at any time: the swap happens
     between two frames. While it is None, frames are dropped.
@@ -138,11 +138,11 @@ class Pipeline:
         return self._gate.shut(_PATIENT_S)
 
     def stop(self) -> None:
-        """End after the frames under way. Safe from any thread, not in a signal handler (see host/signals.py)."""
+        """End after the frames under way. Safe from any thread, not from a signal handler (see host/signals.py)."""
         self._stop.set()
 
     def run(self) -> Counters:
-        """Run to the end. The display is finished, or on failure discarded, and the failure of any thread raised."""
+        """Run to the end, then finish the display. On a failure in any thread, discard the display and raise it."""
         threads = [
             threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
             for work in (self._capture, self._stylise, self._show)
@@ -220,7 +220,7 @@ class Pipeline:
                 continue
             frame, stylizer, source, pixels = prepared
             width, height = stylizer.output_size
-            # Never the memory of a frame that the display may still be busy with.
+            # Never memory of a frame that the display may still be using.
             drawn = memory.array((height, width, stylizer.channels))
             with self._gate.passing():
                 began = time.perf_counter()
@@ -254,7 +254,7 @@ class Pipeline:
             self.counters.took("show", 1000 * (time.perf_counter() - begin))
             self.counters.show()
             if self._camera.monotonic:
-                # Some drivers say when a frame will have been taken.
+                # Some drivers give frames a timestamp in the future.
                 self.counters.took("latency", max(0.0, 1000 * (time.monotonic() - frame.timestamp)))
 
 

@@ -1,4 +1,4 @@
-"""What the switcher shows to other threads: one value, replaced as a whole and never changed."""
+"""What other threads read of the switcher: one value, replaced as a whole and never changed."""
 
 import time
 from typing import Dict, NamedTuple, Optional, Tuple
@@ -7,7 +7,7 @@ from .frames import Size
 
 
 class Slate(NamedTuple):
-    """Why no style runs. `until`, on time.monotonic's clock, ends what stands for work under way; None: it holds."""
+    """Why no style runs. `until`: when the work under way is overdue, on the clock of time.monotonic; or None."""
 
     title: str
     text: str

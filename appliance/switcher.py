@@ -1,7 +1,7 @@
-"""Keeps the right style running: watches the folder, loads the next style beside the running one, swaps.
+"""Keeps the right style running: watches the folder, loads the next style beside the running one, swaps them.
 
-A state machine in a thread of its own. In come events: files, changes of the state file, settings, time. Out come a
-`Snapshot` and calls of `swap`.
+A state machine in a thread of its own. Its inputs are events: files, changes of the state file, settings, time. Its
+outputs are a `Snapshot` and calls of `swap`.
 """
 
 import threading
@@ -28,7 +28,7 @@ _LOOK_S = 0.5
 _STEADY_S = 10.0  # that a style has to run until it counts as good
 _BETTER_S, _RARELY_S = 3.0, 300.0  # between attempts to get an Edge TPU: the first pause, and the longest
 _TITLE_S = 3.0
-_CHECK_S = 60.0  # to read a bundle
+_CHECK_S, _TOGETHER_S = 60.0, 5.0  # to read a bundle; between the files of one arrival, such as rsync's
 
 
 class _Retry(NamedTuple):
@@ -61,17 +61,18 @@ class Switcher:
         self._retry: Optional[_Retry] = None
         self._unsettled: Optional[Bundle] = None  # what runs, until it counts as good
         self._steady = 0.0  # when that will be
+        self._together_until = 0.0  # while an older file than what runs belongs to the same arrival
 
     @property
     def snapshot(self) -> Snapshot:
         return self._news.snapshot
 
     def configure(self, settings: config.Settings) -> None:
-        """Continue with other settings. Safe from any thread."""
+        """Use other settings from now on. Safe from any thread."""
         self._next = settings
 
     def forgive(self) -> None:
-        """Note that the process ends as it should. Safe from any thread."""
+        """Record that the process ends normally. Safe from any thread."""
         self._memory.forgive()
 
     def run(self, stop: threading.Event) -> None:
@@ -94,8 +95,6 @@ class Switcher:
         """The name of the style that was asked for; None for the newest."""
         asked = self._memory.now.pinned or self._settings.style.name
         return None if asked == state.NEWEST else asked
-
-    # Events
 
     def _notice(self, events: Events) -> None:
         if events.folder or state.NAME in events.names:
@@ -135,13 +134,17 @@ class Switcher:
             self._news.publish(slate=(refused or [empty])[-1])
 
     def _first(self, paths: List[Path], wanted: Optional[str]) -> None:
-        """Run the first of `paths` that is sound. The others are only checked."""
-        runs = False
+        """Run the first of `paths` that is sound, unless a newer one of the same arrival runs. Check the others."""
+        current = self._folder / self._request.file if self._request else None
+        runs, together = False, time.monotonic() < self._together_until
         for path in paths:
+            runs = runs or bool(together and current and store.is_newer(current, path))
             if runs:
                 self._checked(path)
             else:
                 runs = self._try(path, wanted)
+        if runs:
+            self._together_until = time.monotonic() + _TOGETHER_S
 
     def _gone(self, name: str) -> None:
         self._news.take_back(name)
@@ -177,8 +180,6 @@ class Switcher:
         finally:
             self._news.rest()
         self._retry = retry._replace(due=time.monotonic() + pause, pause=pause)
-
-    # From a file to a running style
 
     def _try(self, path: Path, wanted: Optional[str]) -> bool:
         """Run the bundle at `path` when it is sound and is the style `wanted`. Returns whether it runs, or waits."""

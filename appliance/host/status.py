@@ -96,7 +96,7 @@ def read(path: Union[str, Path], now: Optional[float] = None) -> Status:
         where = ".".join(str(part)[:40] for part in first["loc"])
         raise Problem(
             f"{path} is damaged: {where + ': ' if where else ''}{first['msg'][:200]}: "
-            "systemctl restart reconet writes it anew"
+            "systemctl restart reconet writes a new one"
         ) from None
     # Either way: the clock of a board that has just booted may jump.
     age = abs((time.time() if now is None else now) - status.time)

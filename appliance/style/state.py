@@ -137,7 +137,7 @@ def proof(digest: str, plan: str, size: Size, runtime: str, kind: str) -> str:
 
 
 def boot_id() -> str:
-    """What changes when the machine starts again."""
+    """A text that changes when the machine reboots."""
     return _BOOT.read_text().strip()
 
 
@@ -168,13 +168,13 @@ def change(folder: Path, edit: Callable[[State], State], warn: Callable[[str], N
         if after != before or legacy.there(folder):
             with replacing(folder / NAME) as temporary:
                 temporary.write_text(json.dumps(after.model_dump(mode="json"), indent=1), "utf-8")
-                os.chmod(str(temporary), 0o664)  # whatever the umask of who calls `reconet use`
+                os.chmod(str(temporary), 0o664)  # whatever the umask of the caller of `reconet use`
             legacy.remove(folder)
     return after
 
 
 class Memory:
-    """The daemon's hold on the state of `folder`: `now` is the latest, and stays usable where nothing can be written.
+    """The daemon's copy of the state of `folder`: `now` is the latest, also when the file cannot be written.
 
     `warn` gets one line when something cannot be read or written.
     """
@@ -184,7 +184,7 @@ class Memory:
         self._folder, self._warn = folder, warn
 
     def start(self) -> None:
-        """Read it, as a process that has just started: a load that was under way in this boot was fatal."""
+        """Read it at the start of a process. A load that was under way, in this boot, is fatal: it ended the daemon."""
         self.recall()
         attempt = self.now.attempt
         if attempt:
@@ -194,14 +194,14 @@ class Memory:
             self._change(lambda state: state)
 
     def recall(self) -> None:
-        """Read what others may have changed."""
+        """Read the file again: other processes may have changed it."""
         try:
             self.now = read(self._folder, self._warn)
         except Problem as problem:
             self._warn(str(problem))
 
     def remember(self, **fields: Any) -> None:
-        """Change fields of the state, in the file too where that can be written."""
+        """Change fields of the state, and of the file if it can be written."""
         before, self.now = self.now, self.now.changed(**fields)
         if self.now != before:
             self._change(lambda state: state.changed(**fields))
@@ -217,7 +217,7 @@ class Memory:
         self._change(lambda state: state.without_rows(digest, device))
 
     def forgive(self) -> None:
-        """Note that the process ends as it should, so that a load under way is not taken for the cause. Any thread."""
+        """Record that the process ends normally, so that a load under way is not blamed. Safe from any thread."""
         if self.now.attempt:
             self._change(lambda state: state.changed(attempt=None))
 
@@ -272,4 +272,4 @@ def _locked(folder: Path) -> Iterator[None]:
                 time.sleep(0.01)
         yield
     finally:
-        os.close(descriptor)  # which ends the lock
+        os.close(descriptor)  # this releases the lock

@@ -103,6 +103,6 @@ def test_a_camera_and_a_card_that_are_there_are_measured(kernel, card, tiny_yuv,
     assert card.calls.count("drmModeSetCrtc") == 0  # nothing is shown
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     with pytest.raises(Problem, match="cannot be remembered"):
         state.choose(tmp_path / "none", "ab" * 32, "CPU", "split")

@@ -1,4 +1,4 @@
-"""What `reconet doctor` says of a board, whose devices are not there."""
+"""What `reconet doctor` reports on a simulated board."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_what_the_appliance_cannot_do_without(board, pattern, words):
     assert not fine and words in text
 
 
-def test_a_camera_that_does_not_do(board, monkeypatch):
+def test_a_camera_that_does_not_work(board, monkeypatch):
     def refuse(*_):
         raise Problem("/dev/video0 offers MJPG, not YUYV: use a camera that offers YUYV")
 

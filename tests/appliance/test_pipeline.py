@@ -206,7 +206,7 @@ def test_a_network_gets_the_pixels_that_it_takes():
     assert display.frames[0].pixels[0, 0].tolist() == [16, 128, 128]  # black
 
 
-def test_a_camera_is_told_what_the_network_takes():
+def test_the_camera_gets_the_size_that_the_network_takes():
     camera = Camera()
     camera.yuv_size = (1, 1)
     pipeline = Pipeline(camera, Style(), Display())
@@ -218,8 +218,8 @@ def test_a_camera_is_told_what_the_network_takes():
 
 
 class Reducing(Camera):
-    """Its frames are YUV of the size that is wanted, all of them the width. `taken(index)` is called between the making
-    of a frame and its delivery."""
+    """Frames are YUV of the wanted size, filled with its width. `taken(index)` is called after a frame is made and
+    before it is delivered."""
 
     def frames(self, stop):
         for frame in super().frames(stop):

@@ -143,7 +143,7 @@ def test_a_damaged_file(tmp_path, content, why):
     path.write_bytes(content)
     line = refusal(path)
     assert f"{path} is damaged: " in line and why in line
-    assert line.endswith("systemctl restart reconet writes it anew")
+    assert line.endswith("systemctl restart reconet writes a new one")
 
 
 def test_a_newer_daemon_may_say_more(tmp_path):

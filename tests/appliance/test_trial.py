@@ -14,7 +14,7 @@ from appliance.style import bundle
 
 from .test_bundle import put, signed
 
-# A runtime for the child, in the place of the real one.
+# A runtime for the child process in place of the real one.
 RUNTIME = """
 import os, signal
 class OpResolverType:
@@ -73,7 +73,7 @@ def test_what_never_ends_is_ended(runtime, tiny):
 
 
 def test_a_network_that_crashes_tflite_runtime_takes_only_its_trial_along(tmp_path, parts):
-    """Found by fuzzing tflite_runtime 2.7: one byte of an operator's options. Newer runtimes may take or refuse it."""
+    """Found by fuzzing tflite_runtime 2.7: one byte of an operator's options. Newer runtimes accept or refuse it."""
     fields, files = parts
     name = fields["plans"][0]["stages"][-1]["segment"]
     data = bytearray(files[name])
