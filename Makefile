@@ -67,7 +67,7 @@ bench: .venv-test/installed ## time each part of a frame on this machine, beside
 	.venv-test/bin/python -m benchmarks.daemon
 
 .PHONY: lint
-lint: .venv-test/installed ## ruff format, ruff check, and mypy --strict over the appliance
+lint: .venv-test/installed ## ruff format, ruff check, and mypy, --strict over the appliance
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/ruff check .
 	.venv-test/bin/mypy

@@ -251,15 +251,14 @@ def make_bundles(folder: Path):
     from appliance.camera.virtual import VirtualCamera
     from appliance.frames import cover
     from appliance.style import bundle
-    from trainer import judge
     from trainer.edgetpu.convert import convert
     from trainer.edgetpu.export import calibration, ends, staged
     from trainer.edgetpu.student import channel_peaks, equalise, fold, for_pixels
     from trainer.recipe import Recipe
-    from trainer.runs import load_model
+    from trainer.runs import load_model, network_run
 
     recipe = Recipe.model_validate(json.loads((WEIGHTS / "student.json").read_text())["recipe"])
-    student, _ = load_model(judge.network_run(recipe, "student", WEIGHTS), 0)
+    student, _ = load_model(network_run(recipe, "student", WEIGHTS), 0)
     height, width = recipe.size
     camera = VirtualCamera(paced=False)
     pictures = np.stack([cover(camera.picture(40 * i), (width, height)) for i in range(12)])
@@ -272,7 +271,7 @@ def make_bundles(folder: Path):
         files, plans, frames = {"preview.jpg": b"\xff\xd8\xff\xff\xd9"}, [], calibration(pictures, recipe, pixels[0])
         for plan in PLANS:
             whole = convert(for_pixels(equal, *pixels), recipe.network, frames, plan, takes=pixels[0])
-            segments, stages = staged(plan, whole)
+            segments, stages = staged(plan, whole, recipe.network)
             files.update(segments)
             plans.append({"name": plan, "stages": stages})
         fields = {**about, **ends(recipe, pixels), "plans": plans, "provenance": {}}

@@ -138,7 +138,7 @@ def our_step(spec: dict, size: tuple[int, int], batch: int, precision: str, step
     optimizer = keras.optimizers.Adam(1e-4, global_clipnorm=10.0)
     optimizer.build(model.trainable_variables)
     state = ([v.value for v in model.trainable_variables], [v.value for v in optimizer.variables])
-    drawn = [batches.draw(pairs, rng, batch, recipe.motion) for _ in range(steps)]
+    drawn = [batches.random_draws(pairs, rng, batch, recipe.motion) for _ in range(steps)]
     draws = devices.scatter(jax.tree.map(lambda *arrays: np.stack(arrays), *drawn))
     scan = optimise.steps(model, optimizer, objectives.teacher_objective(recipe, pairs), 0)
     one = jax.tree.map(lambda array: array[:1], draws)

@@ -1,9 +1,10 @@
-"""What a step trains on: pairs of frames, drawn on the host, rendered, lit and exposed on the device."""
+"""Batches of frame pairs: parameters drawn at random on the host; rendered, lit and exposed on the device."""
 
 from pathlib import Path
 
 import jax
 import numpy as np
+from jaxtyping import Float, UInt8
 from keras import ops
 
 from appliance.colour import BLUE, RED
@@ -11,33 +12,45 @@ from appliance.engine.exposure import CHROMA_GAINS, COLOUR, CONTRAST, GAINS
 from trainer import losses, perceptual
 from trainer.data import augment, flat, moving_photos, pictures, sintel, video
 from trainer.data import source as sources
+from trainer.data.contents import contents
+from trainer.faults import Collector
 from trainer.recipe import Augment, Frame, Motion, Recipe, Style
+from trainer.shapes import Array, Images
 
-SAMPLES = 4  # held-out frames, stylised now and then for the eye
+SAMPLES = 4  # held-out frames that are stylised during training, to look at
 AS_IT_IS = Augment()
 
 
 class Ground:
-    """What all phases train on: the sources of pairs, what the painting asks for, and the perceptual network."""
+    """The data of all phases: the sources of pairs, the painting's style, and the perceptual network."""
 
     def __init__(self, recipe: Recipe, data: Path):
-        painting, _ = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
-        weights = perceptual.load(recipe.perceptual, data, recipe.style)
-        photos = pictures.photographs(data / recipe.data.photos, recipe.size)
-        self.photos, held_out = pictures.split(photos, recipe.data.held_out)
+        """Raises Problem, or Faults that names all that is missing or cannot be read."""
+        faults = Collector()
+        with faults:
+            painting, _ = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
+        with faults:
+            weights = perceptual.load(recipe.perceptual, data, recipe.style)
+        with faults:
+            photos = pictures.photographs(data / recipe.data.photos, recipe.size)
+            self.photos, held_out = pictures.split(photos, recipe.data.held_out)
+        self.sources = _sources(recipe, data, faults)
+        faults.check()
+        if recipe.mix.photos:
+            self.sources.insert(0, moving_photos.source(self.photos, recipe.size, recipe.motion, recipe.mix.photos))
+        self.contents = contents(recipe, data)
         self.samples = still_frames(held_out[:SAMPLES], recipe)
         self.motion = recipe.motion
-        self.sources = _sources(recipe, data, self.photos)
         self.constants = constants(self.sources, weights, painting, recipe.style)
         self.targets = perceptual.style_targets(weights, painting, recipe.style)
 
-    def draw(self, count: int, colours: Augment = AS_IT_IS):
-        """The function that draws what chance decides about count pairs, as optimise() wants it."""
-        return lambda rng: draw(self.sources, rng, count, self.motion, colours)
+    def random_draws(self, count: int, colours: Augment = AS_IT_IS):
+        """The function that draws the random parameters of count pairs, in the form that optimise() takes."""
+        return lambda rng: random_draws(self.sources, rng, count, self.motion, colours)
 
 
-def constants(pair_sources, weights: dict, painting: np.ndarray, style: Style) -> dict:
-    """What stays on the device: the sources' stores, VGG16's weights, and what the painting (1, H, W, 3) asks for."""
+def constants(pair_sources, weights: dict, painting: Float[Array, "1 height width 3"], style: Style) -> dict:
+    """What stays on the device: the sources' stores, VGG16's weights, and the painting's style."""
     made = perceptual.features(weights, painting, style.layers)
     if style.loss == "gram":
         targets = {layer: losses.gram(maps)[0] for layer, maps in made.items()}
@@ -51,37 +64,43 @@ def constants(pair_sources, weights: dict, painting: np.ndarray, style: Style) -
     }
 
 
-def draw(pair_sources, rng: np.random.Generator, count: int, motion: Motion, colours: Augment = AS_IT_IS) -> dict:
-    """All that chance decides about count pairs but the noise's pattern."""
+def random_draws(
+    pair_sources, rng: np.random.Generator, count: int, motion: Motion, colours: Augment = AS_IT_IS
+) -> dict:
+    """The random parameters of count pairs, except for the noise itself."""
     noise = (motion.noise * rng.uniform(0, 1, count)).astype("float32")
-    drawn = {**sources.draw(pair_sources, rng, count), "light": augment.draw_light(rng, count, motion), "noise": noise}
-    gamma, hue = augment.draw_colours(rng, count, colours)
+    drawn = {
+        **sources.random_draws(pair_sources, rng, count),
+        "light": augment.random_light(rng, count, motion),
+        "noise": noise,
+    }
+    gamma, hue = augment.random_colours(rng, count, colours)
     drawn["light"][..., 1] *= gamma[:, None]
     return {**drawn, "hue": hue} if colours.hue else drawn
 
 
-def _sources(recipe, data, photos):
+def _sources(recipe, data, faults):
+    """All sources but the photographs."""
     mix, where, found = recipe.mix, recipe.data, []
-    if mix.photos:
-        found.append(moving_photos.source(photos, recipe.size, recipe.motion, mix.photos))
     if mix.sintel:
-        found.append(
-            sintel.source(data / where.sintel, recipe.size, where.sintel_passes, where.sintel_held_out, mix.sintel)
-        )
+        with faults:
+            root, passes = data / where.sintel, where.sintel_passes
+            found.append(sintel.source(root, recipe.size, passes, where.sintel_held_out, mix.sintel))
     if mix.video:
-        found.append(video.source(data / where.videos, recipe.size, where.video_frames, mix.video))
+        with faults:
+            found.append(video.source(data / where.videos, recipe.size, where.video_frames, mix.video))
     if mix.flat:
         found.append(flat.source(recipe.size, recipe.motion, mix.flat))
     return found
 
 
-def expose(frames, frame: Frame, pixels: str = "rgb"):
-    """Brings frames (B, H, W, 3) in 0..1 to the recipe's exposure, and their chroma to the recipe's RMS where it names
-    one, all of them by the same curve.
+def normalise_exposure(frames: Images, frame: Frame, pixels: str = "rgb") -> Images:
+    """Brings frames in 0..1 to the recipe's exposure, and their chroma to the recipe's RMS if it has one,
+    all by the same curve.
 
     The curve is appliance.engine.exposure's, which also allows for noise and smooths it over time; here the two frames
-    of a pair share one. It clips "rgb" to 0..1; of "yuv" each of Y, U and V to its own range, which leaves some of RGB
-    outside of 0..1.
+    of a pair share one. It clips "rgb" to 0..1; of "yuv" each of Y, U and V to its own range, which leaves some RGB
+    values outside 0..1.
     """
     y = losses.luma(frames)
     mean, deviation = ops.mean(y), ops.std(y)
@@ -104,10 +123,12 @@ def expose(frames, frame: Frame, pixels: str = "rgb"):
     return losses.coloured(ops.clip(y, 0, 1), red, blue)
 
 
-def still_frames(photos: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Photographs, uint8 (N, H, W, 3), as the network sees each of them alone: (N, h, w, 3) in 0..1."""
+def still_frames(
+    photos: UInt8[np.ndarray, "count _ _ 3"], recipe: Recipe
+) -> Float[np.ndarray, "count {recipe.frame.height} {recipe.frame.width} 3"]:
+    """Photographs as the network sees each of them alone, in 0..1."""
     frames = pictures.centre(photos, recipe.size).astype("float32") / 255
-    return np.concatenate([ops.convert_to_numpy(expose(frame[None], recipe.frame)) for frame in frames])
+    return np.concatenate([ops.convert_to_numpy(normalise_exposure(frame[None], recipe.frame)) for frame in frames])
 
 
 def make_batch(pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "rgb") -> dict:
@@ -116,28 +137,32 @@ def make_batch(pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "
     """
     pairs = sources.render(pair_sources, stores, draws)
     frames = [augment.relight(frame, draws["light"][:, i]) for i, frame in enumerate(pairs[:2])]
-    # Pair by pair, so that both frames of one are on one device.
+    # Pair by pair, so that both frames of a pair are on the same device.
     lit = ops.stack(frames, axis=1)
     if "hue" in draws:
         lit = augment.turn(lit, ops.repeat(draws["hue"][:, None], 2, axis=1))
 
     sigma = ops.repeat(draws["noise"], 2)[:, None, None, None]
     noise = sigma * jax.random.normal(key, (lit.shape[0] * 2, *lit.shape[2:]))
-    exact = exposed(lit, recipe.frame, "rgb")
+    exact = normalise_pairs(lit, recipe.frame, "rgb")
     if recipe.motion.noise_before_exposure:
-        noisy = exposed(ops.clip(lit + ops.reshape(noise, lit.shape), 0, 1), recipe.frame, pixels)
+        noisy = normalise_pairs(ops.clip(lit + ops.reshape(noise, lit.shape), 0, 1), recipe.frame, pixels)
     else:
-        noisy = ops.clip(exact + noise, 0, 1) if pixels == "rgb" else exposed(lit, recipe.frame, pixels) + noise
+        noisy = ops.clip(exact + noise, 0, 1) if pixels == "rgb" else normalise_pairs(lit, recipe.frame, pixels) + noise
     return {"clean": exact, "noisy": noisy, "flow": pairs.flow, "mask": pairs.mask, "plain": pairs.plain}
 
 
-def exposed(lit, frame: Frame, pixels: str):
-    """Pairs of frames (B, 2, H, W, 3) as (2B, H, W, 3), the two of each brought to the exposure by one curve."""
-    made = ops.vectorized_map(lambda pair: expose(pair, frame, pixels), lit)
+def normalise_pairs(
+    lit: Float[Array, "batch 2 height width 3"], frame: Frame, pixels: str
+) -> Float[Array, "2*batch height width 3"]:
+    """Pairs of frames, one after the other, the two of each brought to the exposure by one curve."""
+    made = ops.vectorized_map(lambda pair: normalise_exposure(pair, frame, pixels), lit)
     return ops.reshape(made, (-1, *made.shape[2:]))
 
 
-def halves(frames):
-    """(previous, current), each (B, ...), of (2B, ...) as make_batch() orders them."""
+def halves(
+    frames: Float[Array, "frames ..."],
+) -> tuple[Float[Array, "frames//2 ..."], Float[Array, "frames//2 ..."]]:
+    """(previous, current) of frames as make_batch() orders them."""
     pairs = ops.reshape(frames, (-1, 2, *frames.shape[1:]))
     return pairs[:, 0], pairs[:, 1]

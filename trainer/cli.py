@@ -15,8 +15,8 @@ SHIPPED = Path(__file__).parents[1] / "firmware_overlay/var/lib/reconet"
 
 
 def main(argv=None) -> int:
-    """Runs one command; returns the exit code: 0 done, 1 a problem that the user can mend, 2 wrong usage, 3 no Edge TPU
-    compiler here, 130 interrupted.
+    """Runs one command; returns the exit code: 0 done, 1 a problem that the user can fix, 2 wrong usage, 3 no Edge TPU
+    compiler on this machine, 130 interrupted.
     """
     arguments = parser().parse_args(argv)
     os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -24,7 +24,8 @@ def main(argv=None) -> int:
     try:
         arguments.command(arguments)
     except Problem as problem:
-        print(f"reconet-train: {problem}", file=sys.stderr)
+        for one in getattr(problem, "problems", [problem]):
+            print(f"reconet-train: {one}", file=sys.stderr)
         return getattr(problem, "exit_code", 1)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("trainer", "appliance"):
@@ -39,7 +40,10 @@ def main(argv=None) -> int:
         print(f"reconet-train: {where}{error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("reconet-train: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(
+            "reconet-train: interrupted; run the same command again to continue from the last checkpoint",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
@@ -51,70 +55,80 @@ def parser() -> argparse.ArgumentParser:
         ("train", _train, "train the teacher, with normalisation"),
         ("distill", _distill, "distil the teacher into a student without normalisation"),
         ("export", _export, "quantise the student to int8, cut it and write the bundle"),
-        ("pack", _pack, "keep the networks of a run in half the bytes, for others to evaluate and export"),
+        ("pack", _pack, "copy the networks of a run in float16, for others to evaluate and export"),
     ):
         sub = commands.add_parser(name, help=about, description=about)
         sub.add_argument("recipe", type=Path, metavar="RECIPE", help="a .toml file, see trainer/recipes")
         sub.add_argument(
             "--data", type=Path, default=Path("data"), help="folder of the painting, photos and Sintel (default: data)"
         )
-        sub.add_argument("--out", type=Path, help="folder for what is made (default: runs/NAME)")
+        sub.add_argument("--out", type=Path, help="output folder (default: runs/NAME)")
         sub.set_defaults(command=command)
         if name == "export":
             sub.add_argument(
                 "--plans", type=_plans, metavar="PLAN,...", help="in order of preference (default: split,fused,lowres)"
             )
-            sub.add_argument("--size", type=_size, metavar="WxH", help="of the frame (default: the recipe's)")
+            sub.add_argument("--size", type=_size, metavar="WxH", help="frame size (default: the recipe's)")
             sub.add_argument(
                 "--pixels",
                 choices=PIXELS,
                 default="rgb:rgb",
-                help="that it takes and gives: yuv is what cameras give, bgrx what screens take (default: rgb:rgb)",
+                help="formats it takes and gives: cameras give yuv, screens take bgrx (default: rgb:rgb)",
             )
             sub.add_argument(
                 "--tensors",
                 choices=("uint8", "int8"),
                 default="uint8",
-                help="type of the network's input and output: the Edge TPU's runtime converts int8 (default: uint8)",
+                help="type of input and output; the Edge TPU runtime has to convert int8 (default: uint8)",
             )
         if name == "pack":
-            sub.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to keep them in")
+            sub.add_argument("--to", type=Path, required=True, metavar="DIR", help="destination folder")
+        if name in ("train", "distill"):
+            sub.add_argument("--restart", action="store_true", help="discard what an earlier run made; start at step 0")
         if name == "train":
             sub.add_argument(
                 "--norm",
                 choices=("instance", "frn", "none"),
-                help="train another network to compare with, OUT/NORM.keras",
+                help="train a network with another normalisation for comparison, OUT/NORM.keras",
             )
-    sub = commands.add_parser("check", help="predict what the Edge TPU will run", description=_check.__doc__)
+    sub = commands.add_parser("check", help="predict which operations the Edge TPU runs", description=_check.__doc__)
     sub.add_argument("path", type=Path, metavar="FILE|BUNDLE", help="a .tflite network or a style bundle")
     sub.set_defaults(command=_check)
-    sub = commands.add_parser("predict", help="predict its time on the board", description=_predict.__doc__)
+    sub = commands.add_parser("predict", help="predict the time of a frame on the board", description=_predict.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE")
-    sub.add_argument("--size", type=_size, metavar="WxH", help="of the frame (default: the bundle's)")
-    sub.add_argument("--host", choices=HOSTS, default=HOSTS[0], help=f"what has the Edge TPU (default: {HOSTS[0]})")
+    sub.add_argument("--size", type=_size, metavar="WxH", help="frame size (default: the bundle's)")
+    sub.add_argument(
+        "--host", choices=HOSTS, default=HOSTS[0], help=f"how the Edge TPU is attached (default: {HOSTS[0]})"
+    )
     sub.add_argument("--json", action="store_true", help="print JSON")
     sub.set_defaults(command=_predict)
     sub = commands.add_parser("compile", help="compile a bundle for the Edge TPU", description=_compile.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE")
-    sub.add_argument("--timeout", type=_positive, default=180, metavar="S", help="seconds a plan (default: 180)")
+    sub.add_argument("--timeout", type=_positive, default=180, metavar="S", help="seconds per plan (default: 180)")
     sizes = sub.add_mutually_exclusive_group()
     sizes.add_argument(
-        "--sizes", type=_sizes, default=(), metavar="WxH,...", help="of the picture (default: the one that is stored)"
+        "--sizes", type=_sizes, default=(), metavar="WxH,...", help="picture sizes (default: the stored size)"
     )
-    sizes.add_argument("--sweep", action="store_true", help="go on with smaller pictures until one is mapped whole")
+    sizes.add_argument("--sweep", action="store_true", help="try smaller pictures until one is mapped completely")
     sub.set_defaults(command=_compile)
     sub = commands.add_parser("evaluate", help="measure a bundle or a network", description=_evaluate.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE|CHECKPOINT", help="NAME.reconet, or student.keras and the like")
-    sub.add_argument("--photos", type=Path, metavar="DIR", help="photographs that it was not trained on")
+    sub.add_argument("--photos", type=Path, metavar="DIR", help="photographs not used in training")
     sub.add_argument("--sintel", type=Path, metavar="DIR", help="MPI-Sintel, in its official layout")
     sub.add_argument("--data", type=Path, default=Path("data"), help="folder of the painting (default: data)")
-    sub.add_argument("--run", type=Path, metavar="DIR", help="folder of its teacher and student (default: found)")
-    sub.add_argument("--most", type=_positive, default=24, metavar="N", help="photos, and pairs a scene (default: 24)")
+    sub.add_argument(
+        "--run", type=Path, metavar="DIR", help="folder of its teacher and student (default: searched for)"
+    )
+    sub.add_argument(
+        "--most", type=_positive, default=24, metavar="N", help="most photos, and pairs per scene (default: 24)"
+    )
     sub.add_argument(
         "--pass", dest="rendering", choices=("clean", "final"), default="clean", help="Sintel's (default: clean)"
     )
     sub.add_argument(
-        "--steadiness", action="store_true", help="a bundle in changing light, noise and motion, on films made here"
+        "--steadiness",
+        action="store_true",
+        help="measure a bundle in changing light, noise and motion, on synthetic films",
     )
     sub.add_argument("--json", action="store_true", help="print JSON")
     sub.set_defaults(command=_evaluate)
@@ -122,15 +136,17 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("paths", nargs="*", type=Path, metavar="BUNDLE|CHECKPOINT", help="default: the styles that ship")
     sub.add_argument("--data", type=Path, default=Path("data"), help="folder of the paintings (default: data)")
     sub.add_argument(
-        "--photos", type=Path, metavar="DIR", help="its first three pictures are shown (default: own ones)"
+        "--photos", type=Path, metavar="DIR", help="the first three pictures are shown (default: built-in ones)"
     )
     sub.add_argument("--clip", type=Path, help="a video for the temporal error (default: a synthetic one, exact flow)")
-    sub.add_argument("--run", type=Path, metavar="DIR", help="folder of teacher and student (default: found)")
+    sub.add_argument("--run", type=Path, metavar="DIR", help="folder of teacher and student (default: searched for)")
     sub.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html")
     sub.set_defaults(command=_report)
-    sub = commands.add_parser("deploy", help="put a style or the package onto a board", description=_deploy.__doc__)
-    sub.add_argument("path", type=Path, metavar="BUNDLE|DEB", help="NAME.reconet, or what make deb wrote")
-    sub.add_argument("--device", metavar="NAME", help="of the board, or its address (default: the one mdt finds)")
+    sub = commands.add_parser(
+        "deploy", help="copy a style to a board, or install the package", description=_deploy.__doc__
+    )
+    sub.add_argument("path", type=Path, metavar="BUNDLE|DEB", help="NAME.reconet, or the package that make deb wrote")
+    sub.add_argument("--device", metavar="NAME", help="the board's name or address (default: the one mdt finds)")
     sub.add_argument(
         "--timeout",
         type=_positive,
@@ -181,47 +197,49 @@ def _places(arguments):
 
     recipe = load(arguments.recipe)
     import_tensorflow()
-    out = arguments.out or Path("runs") / recipe.name
-    out.mkdir(parents=True, exist_ok=True)
-    return recipe, arguments.data, out
+    return recipe, arguments.data, arguments.out or Path("runs") / recipe.name
 
 
 def _train(arguments):
     from trainer.training import train
 
-    train(*_places(arguments), arguments.norm)
+    recipe, data, out = _places(arguments)
+    train(recipe, data, out, arguments.norm, arguments.restart)
 
 
 def _distill(arguments):
     from trainer.distillation import distill
 
-    distill(*_places(arguments))
+    recipe, data, out = _places(arguments)
+    distill(recipe, data, out, arguments.restart)
 
 
 def _export(arguments):
     from trainer.edgetpu.export import PLANS, export
 
-    pixels = tuple(arguments.pixels.split(":"))
-    export(*_places(arguments), arguments.plans or PLANS, arguments.size, pixels=pixels, tensors=arguments.tensors)
+    recipe, data, out = _places(arguments)
+    takes, gives = arguments.pixels.split(":")
+    plans = arguments.plans or PLANS
+    export(recipe, data, out, plans, arguments.size, pixels=(takes, gives), tensors=arguments.tensors)
 
 
 def _pack(arguments):
     recipe, _, out = _places(arguments)
-    from trainer import judge, runs
+    from trainer import runs
 
-    arguments.to.mkdir(parents=True, exist_ok=True)
-    names = [name for name in judge.NETWORKS if (out / f"{name}.keras").exists()]
+    names = [name for name in runs.NETWORKS if (out / f"{name}.keras").exists()]
     if not names:
         raise Problem(f"pack: no networks in {out}; run train and distill first, or set --out")
+    arguments.to.mkdir(parents=True, exist_ok=True)
     for name in names:
-        runs.pack(judge.network_run(recipe, name, out), arguments.to)
+        runs.pack(runs.network_run(recipe, name, out), arguments.to)
     if (out / "style.npz").exists():
         with replacing(arguments.to / "style.npz") as path:
             path.write_bytes((out / "style.npz").read_bytes())
 
 
 def _check(arguments):
-    """Predict, operation by operation, what Google's compiler maps to the Edge TPU and why; sizes against memory."""
+    """Predict whether Google's compiler maps each operation to the Edge TPU, and why; compare sizes with memory."""
     from rich.console import Console
 
     from trainer.quiet import import_tensorflow
@@ -249,8 +267,8 @@ def _predict(arguments):
 
 
 def _compile(arguments):
-    """Compile all segments of a plan together with Google's edgetpu_compiler and put them into the bundle: with --sizes
-    every plan for each size, else for the stored size the first plan that is mapped whole.
+    """Compile all segments of a plan together with Google's edgetpu_compiler and add them to the bundle. With --sizes:
+    every plan for each size; otherwise, for the stored size, the first plan that is mapped completely.
     """
     from trainer.compilation import compile_bundle
 
@@ -258,8 +276,8 @@ def _compile(arguments):
 
 
 def _evaluate(arguments):
-    """Measure style and content loss, SSIM and SNR against the teacher and blobs on photos, e_stab on Sintel, and how
-    steady a bundle's picture is.
+    """Measure style and content loss, SSIM and SNR against the teacher, and blobs on photos; e_stab on Sintel; and the
+    steadiness of a bundle.
     """
     if arguments.steadiness:
         _steadiness(arguments)
@@ -270,18 +288,13 @@ def _evaluate(arguments):
     from trainer.quiet import import_tensorflow
 
     import_tensorflow()
-    from trainer import judge
+    from trainer import evaluation, gather, report
 
-    report = judge.evaluate(
-        arguments.path,
-        arguments.photos,
-        arguments.sintel,
-        arguments.data,
-        arguments.run,
-        arguments.most,
-        arguments.rendering,
+    work = gather.gather(arguments.path, arguments.data, arguments.run)
+    figures = evaluation.evaluate(
+        work, arguments.photos, arguments.sintel, arguments.data, arguments.most, arguments.rendering
     )
-    judge.show(report, arguments.json)
+    report.show({"file": str(arguments.path), **figures}, arguments.json)
 
 
 def _steadiness(arguments):
@@ -293,7 +306,7 @@ def _steadiness(arguments):
     from trainer import steadiness
 
     if arguments.path.suffix != ".reconet":
-        raise Problem(f"evaluate: {arguments.path} is no style bundle; --steadiness measures what the board shows")
+        raise Problem(f"evaluate: {arguments.path} is not a style bundle; --steadiness measures what the board shows")
     results = list(steadiness.evaluate(arguments.path, Engine().stillness))
     if arguments.json:
         print(json.dumps({"steadiness": {one.scene.name: round(one.value, 3) for one in results}}, indent=1))
@@ -303,7 +316,7 @@ def _steadiness(arguments):
 
 
 def _report(arguments):
-    """Show what the networks of a style draw, with numbers; temporal error, loss curves, costs. One HTML file."""
+    """Write one HTML file: each network's pictures with figures, temporal error, loss curves, costs."""
     from trainer.quiet import import_tensorflow
 
     import_tensorflow()
@@ -316,7 +329,7 @@ def _report(arguments):
 
 
 def _deploy(arguments):
-    """Put a style onto a board with Google's mdt and wait until it is shown; one that the board refuses is taken back.
+    """Copy a style to a board with Google's mdt and wait until it is shown; remove it again if the board refuses it.
     Or install the package.
     """
     from trainer.deploy import deploy

@@ -1,4 +1,4 @@
-"""reconet-train compile: puts sets of compiled segments into a bundle, each for a plan and a size of picture."""
+"""reconet-train compile: adds sets of compiled segments to a bundle, each for one plan and one picture size."""
 
 import tempfile
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.style import bundle
-from appliance.style.manifest import Plan, Size, size_name
+from appliance.style.manifest import Plan, Size, build, size_name
 from appliance.style.sizes import check
 from trainer.edgetpu import compiler
 from trainer.edgetpu.compiler import CompilationFailed, NoCompiler, Report
 from trainer.edgetpu.sizes import with_sizes
 
-PREFERRED = ("fused", "lowres", "split")  # the fewer bytes over the TPU's boundary the better
+PREFERRED = ("fused", "lowres", "split")  # fewest bytes to and from the TPU first
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Compiled:
 
     @property
     def share(self) -> float:
-        """Of its operations on the TPU, in 0..1."""
+        """Share of the operations that run on the TPU, 0..1."""
         return sum(report.on_tpu for report in self.reports) / max(1, sum(map(_operations, self.reports)))
 
     def __str__(self) -> str:
-        whole = "all of it on the TPU" if self.share == 1 else f"{self.share:.0%} of its operations on the TPU"
+        whole = "all operations on the TPU" if self.share == 1 else f"{self.share:.0%} of its operations on the TPU"
         return f"plan {self.plan.name} compiled for {size_name(self.size)}, {whole}"
 
 
@@ -44,13 +44,13 @@ def compile_bundle(
     smaller: bool = False,
     console: Console | None = None,
 ) -> list[Compiled]:
-    """Compiles the bundle at path in place, and returns the sets that were put into it.
+    """Compiles the bundle at path in place, and returns the sets that were added.
 
     With sizes (width, height), every plan is compiled for each. Without, plans are tried in the order of PREFERRED, for
-    the stored size, until one is mapped whole; with `smaller`, for smaller and smaller ones until then. A set that is
-    not mapped whole is taken only where there is no other, the one with most of its operations on the TPU. What the
-    bundle held for the same sizes is replaced. It is untouched unless something compiled. Raises NoCompiler,
-    CompilationFailed when nothing did, or Problem.
+    the stored size, until one is mapped completely; with `smaller`, also for smaller sizes until then. A set that is
+    not mapped completely is used only if there is no other: the one with the largest share on the TPU. Earlier sets for
+    the same sizes are replaced. The bundle is unchanged unless something compiled. Raises NoCompiler, CompilationFailed
+    when nothing did, or Problem.
     """
     console = console or Console()
     compiler.find()
@@ -68,7 +68,7 @@ def compile_bundle(
         found = [_best(tried)[:1]]
     sets = [one for some in found for one in some]
     if not sets:
-        raise CompilationFailed(f"{path}: no plan compiled; nothing was changed; try --sweep, or another [network]")
+        raise CompilationFailed(f"{path}: no plan compiled, nothing was changed; try --sweep, or another [network]")
     _write(path, style, sets)
     for one in sets:
         console.print(f"{path}: {one}", highlight=False, soft_wrap=True)
@@ -76,12 +76,14 @@ def compile_bundle(
 
 
 def _best(sets: list[Compiled]) -> list[Compiled]:
-    """Those that are mapped whole, or else the one that comes closest."""
+    """Those that are mapped completely, or else the one with the largest share on the TPU."""
     return [one for one in sets if one.share == 1] or sorted(sets, key=lambda one: -one.share)[:1]
 
 
 def _all_plans(style, size: Size, timeout: int, console: Console, until_whole: bool = False) -> list[Compiled]:
-    """The plans that compile for `size`, in the order of PREFERRED; with `until_whole` none behind one mapped whole."""
+    """The plans that compile for `size`, in the order of PREFERRED; with `until_whole`, none after one mapped
+    completely.
+    """
     sets = []
     for plan in sorted(style.manifest.plans, key=_preference):
         name = f"{plan.name} at {size_name(size)}"
@@ -101,7 +103,7 @@ def _all_plans(style, size: Size, timeout: int, console: Console, until_whole: b
 
 def _in_newest_format(style: bundle.Bundle) -> bundle.Bundle:
     fields = style.manifest.model_dump(mode="json", exclude_none=True)
-    return bundle.Bundle(style.path, bundle.build(with_sizes(fields, style.files)), style.files)
+    return bundle.Bundle(style.path, build(with_sizes(fields, style.files)), style.files)
 
 
 def _smaller(style) -> list[Size]:
@@ -111,7 +113,7 @@ def _smaller(style) -> list[Size]:
 
 
 def smaller_sizes(size: tuple[int, int], count: int = 4) -> list[tuple[int, int]]:
-    """Sizes (height, width) to go on with when one does not compile: each an eighth narrower, multiples of 8."""
+    """Sizes (height, width) to try when one does not compile: each an eighth narrower, multiples of 8."""
     height, width = size
     widths = [round(width * (1 - i / 8) / 8) * 8 for i in range(1, count + 1)]
     return [(max(16, round(height * w / width / 8) * 8), w) for w in widths if w >= 16]

@@ -1,14 +1,12 @@
-"""Puts a style, or the package, onto a Coral Dev Board through Google's `mdt`, and sees that it works there.
+"""Copies a style, or installs the package, on a Coral Dev Board with Google's `mdt`, and checks that it runs.
 
-What mdt 1.5 does shapes this: it wants a terminal, hangs up when its standard input ends, mixes its own words with
-those of the board, loses exit codes, and takes the name of the board only from its own settings.
+This works around mdt 1.5: it needs a terminal, disconnects when its standard input ends, mixes its own output with the
+board's, loses exit codes, and reads the board's name only from its own settings.
 """
 
 import contextlib
 import fcntl
 import hashlib
-import io
-import lzma
 import os
 import pty
 import re
@@ -16,7 +14,6 @@ import select
 import shutil
 import struct
 import subprocess
-import tarfile
 import tempfile
 import termios
 import time
@@ -30,17 +27,17 @@ from appliance.style import bundle
 _ADDRESS = re.compile(r"\d+(\.\d+){3}")
 _PACKAGE = re.compile(r"reconet_[^_+]+_arm64\.deb")
 _INSTALLED = "/var/lib/dpkg/info/reconet.md5sums"
-# Where mdt pushes to. A target of our own that exists on this machine as well, it would take for another source.
+# Where mdt pushes to by default. If an explicit target exists on this machine, mdt takes it for another source.
 _PUSHED = "/home/mendel"
-# An old refusal of the same file stays in status.json until the daemon has looked at the new one.
+# An old refusal of the same file stays in status.json until the daemon has examined the new one.
 _LOOKED_S = 5.0
 
 
 def deploy(path: Path, device: str | None, timeout: float, say=print) -> None:
-    """Put the bundle or package at `path` onto the board `device`, and wait until it runs there. None: what mdt finds.
+    """Copy the bundle or install the package at `path` on the board `device`, and wait until it runs. None: any board.
 
-    `timeout`, in seconds, bounds each wait: for the board, and for the style. Raises Problem; then the board has the
-    style that it had before.
+    `timeout`, in seconds, bounds each wait: for the board, and for the style. Raises Problem; the board then has
+    its previous style.
     """
     package = _PACKAGE.fullmatch(path.name)
     if path.suffix == ".deb" and not package:
@@ -48,28 +45,30 @@ def deploy(path: Path, device: str | None, timeout: float, say=print) -> None:
     made = None if package else bundle.read(path)
     if not path.is_file():
         raise Problem(f"{path}: no such file: make deb writes dist/reconet_VERSION_arm64.deb")
-    board = Board(timeout)
+    checksums = b"" if made else _checksums(path)
+    board = RemoteBoard(timeout)
     with board.named(device):
         board.find()
-        if package:
-            _install(board, path, say)
-        else:
+        if made:
             _put(board, path, made, say)
+        else:
+            _install(board, path, checksums, say)
 
 
-class Board:
-    """The board as mdt reaches it; `timeout` in seconds."""
+class RemoteBoard:
+    """A board, reached through mdt; `timeout` in seconds."""
 
     def __init__(self, timeout: float):
         self.timeout = timeout
-        self._mdt = shutil.which("mdt")
-        if not self._mdt:
+        mdt = shutil.which("mdt")
+        if not mdt:
             raise Problem("mdt is not on this machine: pip install mendel-development-tool")
+        self._mdt = mdt
 
     def mdt(self, *arguments, timeout: float | None = None) -> str:
-        """What it prints. Raises Problem when it takes longer than `timeout`, in seconds."""
+        """Run mdt and return its output. Raises Problem when it takes longer than `timeout`, in seconds."""
         ours, its = pty.openpty()
-        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, 400, 0, 0))  # 0 columns are too few for some
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, 400, 0, 0))  # some programs fail with 0 columns
         process = subprocess.Popen([self._mdt, *map(str, arguments)], stdin=its, stdout=its, stderr=its)
         os.close(its)
         try:
@@ -77,7 +76,7 @@ class Board:
         except TimeoutError:
             raise Problem(
                 f"no answer from the board within {timeout:g} s (mdt {arguments[0]}): is it on and connected "
-                "by USB? mdt devices lists those that are there"
+                "by USB? mdt devices lists the boards it finds"
             ) from None
         finally:
             process.kill()
@@ -87,7 +86,7 @@ class Board:
 
     @contextlib.contextmanager
     def named(self, device: str | None):
-        """Talk to `device` meanwhile."""
+        """Make `device` mdt's board inside the `with` block."""
         before = re.search(r"^preferred-device is (?!unset)(\S+)", self.mdt("get", "preferred-device"), re.MULTILINE)
         self.name = device or (before and before.group(1))
         try:
@@ -101,8 +100,8 @@ class Board:
                 self.mdt("clear", "preferred-device")
 
     def find(self) -> None:
-        """Wait until it is there."""
-        if not (self.name and _ADDRESS.fullmatch(self.name)):  # mdt does not look for addresses
+        """Wait until the board answers."""
+        if not (self.name and _ADDRESS.fullmatch(self.name)):  # mdt cannot wait for an address
             self.mdt("wait-for-device", timeout=self.timeout)
         self.run("true")
 
@@ -112,24 +111,24 @@ class Board:
         said = self.mdt("exec", script, timeout=self.timeout)
         found = re.search(r"^reconet-begin$\n(.*)^reconet-end (\d+)$", said, re.MULTILINE | re.DOTALL)
         if not found:
-            raise Problem(f"no connection to the board: {_last_line(said) or 'mdt says nothing'}")
+            raise Problem(f"no connection to the board: {_last_line(said) or 'no output from mdt'}")
         return found.group(2) == "0", found.group(1).strip()
 
     def do(self, script: str) -> str:
-        """What the script printed. Raises Problem when it fails."""
+        """Run the script and return its output. Raises Problem when it fails."""
         fine, said = self.run(script)
         if not fine:
             raise Problem(f"on the board: {_last_line(said)}")
         return said
 
     def status(self) -> status.Status | str:
-        """Of the daemon, or why there is none."""
+        """The daemon's status, or the reason why there is none."""
         fine, said = self.run("reconet status --json")
         return status.Status.model_validate_json(said) if fine else _last_line(said)
 
 
 def _read(terminal: int, timeout: float | None) -> bytes:
-    """All that is written to the other end until that is closed. Raises TimeoutError."""
+    """Everything written to the other end until it is closed. Raises TimeoutError."""
     deadline, said = timeout and time.monotonic() + timeout, b""
     while True:
         left = deadline and max(0.0, deadline - time.monotonic())
@@ -137,18 +136,18 @@ def _read(terminal: int, timeout: float | None) -> bytes:
             raise TimeoutError
         try:
             said += os.read(terminal, 65536)
-        except OSError:  # how Linux says that it is closed
+        except OSError:  # Linux reports a closed pty this way
             return said
 
 
-def _put(board: Board, path: Path, made: bundle.Bundle, say) -> None:
+def _put(board: RemoteBoard, path: Path, made: bundle.Bundle, say) -> None:
     name, content = f"{made.name}{bundle.SUFFIX}", path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     pushed, new, old = f"{_PUSHED}/.reconet-{digest[:12]}", f".{name}.new", f".{name}.old"
     before = board.status()
     shown = before if isinstance(before, status.Status) else status.Status()
     if board.run(f"sha256sum {STYLES}/{name}")[1].startswith(digest) and shown.style == made.name:
-        say(f"{name} is on the board already, and shown")
+        say(f"{name} is already on the board, and shown")
         return
     say(f"pushing {name}, {len(content) / 1e6:.1f} MB")
     with tempfile.TemporaryDirectory() as folder:
@@ -158,20 +157,20 @@ def _put(board: Board, path: Path, made: bundle.Bundle, say) -> None:
     arrived = board.run(f"cd {STYLES} && mv -fT {pushed} {new} && chmod 664 {new} && sha256sum {new}")[1]
     if not arrived.startswith(digest):
         board.run(f"rm -f {pushed} {STYLES}/{new}")
-        raise Problem(f"{name} did not arrive whole: {_last_line(arrived) or _last_line(said)}")
+        raise Problem(f"{name} did not arrive complete: {_last_line(arrived) or _last_line(said)}")
     board.do(f"cd {STYLES} && rm -f {old} && {{ test ! -e {name} || cp -p {name} {old}; }} && mv -fT {new} {name}")
     fault = _watch(board, made.name, shown, say)
     if fault is None:
         board.do(f"rm -f {STYLES}/{old}")
         return
     board.do(f"cd {STYLES} && if test -e {old}; then mv -fT {old} {name}; else rm -f {name}; fi")
-    if shown.style not in (None, made.name):  # putting the old file back has made the daemon show that
+    if shown.style not in (None, made.name):  # the daemon now shows the restored file
         board.run(f"touch -c {STYLES}/{shown.style}{bundle.SUFFIX}")
-    raise Problem(f"{name} is taken back from the board: {fault}")
+    raise Problem(f"{name} was removed from the board again: {fault}")
 
 
-def _watch(board: Board, style: str, before: status.Status, say) -> str | None:
-    """None once the new bundle of `style` runs, else why it does not."""
+def _watch(board: RemoteBoard, style: str, before: status.Status, say) -> str | None:
+    """Wait until the new bundle of `style` runs: None, or the reason why it does not."""
     begin = time.monotonic()
     while True:
         now, waited = board.status(), time.monotonic() - begin
@@ -193,8 +192,8 @@ def _watch(board: Board, style: str, before: status.Status, say) -> str | None:
             )
 
 
-def _install(board: Board, path: Path, say) -> None:
-    digest = hashlib.sha256(_sums(path)).hexdigest()
+def _install(board: RemoteBoard, path: Path, checksums: bytes, say) -> None:
+    digest = hashlib.sha256(checksums).hexdigest()
     say(f"installing {path.name}, {path.stat().st_size / 1e6:.1f} MB")
     said = board.mdt("install", path)
     installed = board.run(f"dpkg-query --show --showformat='${{Status}} ' reconet && sha256sum {_INSTALLED}")[1]
@@ -208,16 +207,14 @@ def _install(board: Board, path: Path, say) -> None:
     say("\n".join(status.lines(now)))
 
 
-def _sums(path: Path) -> bytes:
-    """The digests of all files in a Debian package, as dpkg keeps them: deb(5), an ar archive of tar archives."""
-    data, at = path.read_bytes(), 8
-    try:
-        while not data.startswith(b"control.tar.xz", at):
-            at += 60 + int(data[at + 48 : at + 58]) + int(data[at + 48 : at + 58]) % 2
-        with tarfile.open(fileobj=io.BytesIO(data[at + 60 :])) as archive:
-            return archive.extractfile("./md5sums").read()
-    except (ValueError, KeyError, tarfile.TarError, lzma.LZMAError, EOFError) as error:
-        raise Problem(f"{path}: not a whole package: make deb writes it anew") from error
+def _checksums(path: Path) -> bytes:
+    """The checksums of the package's files, as dpkg keeps them on the board."""
+    if not shutil.which("dpkg-deb"):
+        raise Problem("dpkg-deb is not on this machine: apt install dpkg (macOS: brew install dpkg)")
+    read = subprocess.run(["dpkg-deb", "--info", path, "md5sums"], capture_output=True)
+    if read.returncode:
+        raise Problem(f"{path}: not a complete package: build it again with make deb")
+    return read.stdout
 
 
 def _last_line(text: str) -> str:

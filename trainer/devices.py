@@ -1,4 +1,4 @@
-"""All accelerators of the machine work on one batch: data parallelism through keras.distribution."""
+"""Data parallelism over all accelerators of the machine, through keras.distribution."""
 
 import jax
 import keras
@@ -6,22 +6,22 @@ from rich.console import Console
 
 
 def spread(batch: int) -> None:
-    """Lets what is built from now on use as many devices as divide a batch. On one device this does nothing."""
+    """Distributes models built from now on over as many devices as divide the batch. On one device it does nothing."""
     devices = keras.distribution.list_devices()
     count = max(n for n in range(1, len(devices) + 1) if batch % n == 0)
     if count < len(devices):
-        Console(stderr=True).print(f"{count} of {len(devices)} devices: a batch of {batch} does not divide further")
+        Console(stderr=True).print(f"{count} of {len(devices)} devices: a batch of {batch} cannot be divided further")
     distribution = keras.distribution.DataParallel(devices=devices[:count]) if count > 1 else None
     keras.distribution.set_distribution(distribution)
 
 
 def replicate(arrays):
-    """A tree of arrays, whole on every device."""
+    """A tree of arrays, copied to every device."""
     return jax.tree.map(lambda array: _place(array, ()), arrays)
 
 
 def scatter(arrays):
-    """A tree of arrays (steps, batch, ...), each device with its part of the batch; (steps,) goes whole to all."""
+    """A tree of arrays (steps, batch, ...), each device with its part of the batch; (steps,) is copied to all."""
     return jax.tree.map(lambda array: _place(array, (None, "batch") if array.ndim > 1 else ()), arrays)
 
 

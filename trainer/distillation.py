@@ -1,7 +1,7 @@
 """Distils a teacher into a student without normalisation.
 
-It starts from the teacher with each normalisation frozen at its average statistics, and stays close to what the teacher
-draws.
+It starts from the teacher, with each normalisation frozen at its average statistics, and is kept close to the teacher's
+output.
 """
 
 from pathlib import Path
@@ -11,22 +11,26 @@ import keras
 from appliance.errors import Problem
 from trainer import devices, network
 from trainer.batches import Ground, still_frames
+from trainer.data.contents import contents
 from trainer.objectives import student_objective
 from trainer.optimise import optimise
 from trainer.recipe import Recipe
-from trainer.runs import load_model
-from trainer.training import check_border, student_run, teacher_run
+from trainer.runs import forget, load_model, student_run, teacher_run
+from trainer.training import check_border
 
-STATISTICS = 24  # frames for the teacher's average statistics
+STATISTICS = 24  # frames from which the teacher's average statistics are taken
 
 
-def distill(recipe: Recipe, data: Path, out: Path) -> keras.Model:
-    """Trains the recipe's student from out/teacher.keras and saves it to out/student.keras. Raises Problem."""
+def distill(recipe: Recipe, data: Path, out: Path, restart: bool = False) -> keras.Model:
+    """Trains the recipe's student from out/teacher.keras and saves it to out/student.keras. An interrupted run is
+    continued; with restart, it is discarded. Raises Problem.
+    """
     if recipe.teacher is None:
-        raise Problem(f"{recipe.name}: has no [teacher] to distil; reconet-train train made its student already")
+        raise Problem(f"{recipe.name}: has no [teacher] to distil; reconet-train train trains its student directly")
     check_border(recipe)
     phase = recipe.student
-    teacher, _ = load_model(teacher_run(recipe, out), recipe.teacher.steps)
+    digests = contents(recipe, data)
+    teacher, _ = load_model(teacher_run(recipe, out, contents=digests), recipe.teacher.steps)
     devices.spread(phase.batch)
     ground = Ground(recipe, data)
     few = ground.photos[:: max(1, len(ground.photos) // STATISTICS)][:STATISTICS]
@@ -35,5 +39,8 @@ def distill(recipe: Recipe, data: Path, out: Path) -> keras.Model:
     model = network.build(recipe.network, recipe.teacher.norm, phase.precision)
     constants = ground.constants | {"teacher": [v.value for v in teacher.trainable_variables]}
     objective = student_objective(recipe, ground.sources, model)
-    draw = ground.draw(phase.batch, phase.augment)
-    return optimise(student, objective, constants, draw, phase, student_run(recipe, out), ground.samples, compute)
+    draw = ground.random_draws(phase.batch, phase.augment)
+    run = student_run(recipe, out, digests)
+    if restart:
+        forget(run)
+    return optimise(student, objective, constants, draw, phase, run, ground.samples, compute)

@@ -1,4 +1,4 @@
-"""Measures what networks draw, on pictures they were not trained on: any of teacher, float student and int8 student."""
+"""Measures the pictures of a style's networks, on frames not used in training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,48 +7,85 @@ import keras
 import numpy as np
 from rich.console import Console
 from rich.progress import track
+from scipy import ndimage
 
 from appliance.engine import exposure
 from appliance.engine.exposure import ExposureMeter
 from appliance.engine.stylizer import Stylizer
 from appliance.frames import YUV_BLACK, YUV_TO_RGB, converted
 from trainer import flow, losses, perceptual
-from trainer.data import sintel
-from trainer.metrics import blob_share, snr_db, ssim, stability_error
+from trainer.data import pictures, sintel
+from trainer.gather import Work
 from trainer.recipe import Frame, Recipe
 
 HEADLINE = ("alley_1", "cave_2")
-FRAME = 2  # and 3: the pair of each headline scene by which a style is judged
+FRAME = 2  # and 3: the pair of each headline scene that is measured for the manifest
+
+
+def evaluate(
+    work: Work, photos: Path | None, sintel_root: Path | None, data: Path, most: int = 24, rendering: str = "clean"
+) -> dict:
+    """Everything that can be measured of a style: see on_photos(), on_sintel() and headline().
+
+    At most `most` photographs, and as many pairs of frames per scene, evenly spaced. Raises Problem.
+    """
+    painted = painters(work.recipe, work.networks, work.stylizer())
+    report: dict = {"name": work.recipe.name}
+    if photos:
+        shown = _evenly(pictures.centre(pictures.photographs(photos, work.recipe.size), work.recipe.size), most)
+        weights = perceptual.load(work.recipe.perceptual, data, work.recipe.style)
+        figures = on_photos(work.recipe, painted, shown, weights, work.targets)
+        report |= {"photos": len(shown), **headline(figures), **figures}
+    if sintel_root:
+        found: dict[str, list] = {}
+        for scene, frame in sintel.pairs(sintel_root, rendering):
+            found.setdefault(scene, []).append((scene, frame))
+        pairs = [pair for scene in found.values() for pair in _evenly(scene, most)]
+        report |= {"sintel": rendering, "pairs": len(pairs)}
+        report["e_stab"] = on_sintel(work.recipe, painted, sintel_root, pairs, rendering)
+    return {**report, "missing": work.missing}
+
+
+def _evenly(items, most):
+    chosen = (
+        [round(i * (len(items) - 1) / max(1, most - 1)) for i in range(most)]
+        if len(items) > most
+        else range(len(items))
+    )
+    return items[list(chosen)] if hasattr(items, "shape") else [items[i] for i in chosen]
 
 
 def painters(recipe: Recipe, networks: dict[str, keras.Model], stylizer: Stylizer | None) -> dict[str, Callable]:
-    """{name: a function that makes of a run of frames, uint8 (H, W, 3), what is drawn of each, (H, W, 3) in -1..1}.
+    """{name: a function that stylises consecutive frames, uint8 (H, W, 3), each to (H, W, 3) in -1..1}.
 
-    The stylizer, if any, is "int8". Exposure goes on through a run as it does on the board, and begins anew with it.
-    The student sees what the stylizer sees: where that takes YUV, colours may lie outside of RGB.
+    The stylizer, if any, is "int8". Within one call exposure follows the frames as on the board; each call starts
+    afresh. The student gets the stylizer's input: where that is YUV, colours may lie outside RGB.
     """
     takes = {"student": stylizer.input_format} if stylizer else {}
 
     def floating(name, network):
         def paint(frames):
             one = meter(recipe.frame, takes.get(name, "rgb"))
-            return [np.asarray(network(seen(frame, one)[None])["image"])[0] for frame in frames]
+            return [np.asarray(network(as_network_sees(frame, one)[None])["image"])[0] for frame in frames]
 
         return paint
 
-    def int8(frames):
-        stylizer.reset()
-        return [stylizer.draw(frame) / 128.0 - 1.0 for frame in frames]
-
     found = {name: floating(name, network) for name, network in networks.items()}
-    return {**found, "int8": int8} if stylizer else found
+    if stylizer:
+
+        def int8(frames):
+            stylizer.reset()
+            return [stylizer.draw(frame) / 128.0 - 1.0 for frame in frames]
+
+        found["int8"] = int8
+    return found
 
 
 def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, targets: list | None) -> dict:
     """Means over photos, uint8 (N, H, W, 3), for each painter: {"content": {name: value}, "style", "blobs"}, and where
     there is a teacher "ssim" and "snr_teacher_db" against it; "snr_student_db" of int8 against the float student.
 
-    weights are VGG16's; targets what the painting asks for (perceptual.style_targets), without which style is left out.
+    weights are VGG16's; targets those of perceptual.style_targets(), without which style is left out.
     """
     layers = tuple(recipe.style.content)
     table: dict[str, dict[str, list]] = {}
@@ -57,7 +94,7 @@ def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, 
         table.setdefault(figure, {}).setdefault(name, []).append(value)
 
     for photo in track(photos, "measuring on photos", console=Console(stderr=True)):
-        exposed = expose(photo, meter(recipe.frame))[None].astype("float32") / 255
+        exposed = as_on_board(photo, meter(recipe.frame))[None].astype("float32") / 255
         wanted = perceptual.features(weights, exposed, layers)
         drawn = {name: paint([photo])[0] for name, paint in painted.items()}
         for name, output in drawn.items():
@@ -84,7 +121,7 @@ def content_distance(made: dict, wanted: dict, recipe: Recipe) -> float:
 def on_sintel(
     recipe: Recipe, painted: dict, root: Path, pairs: list[tuple[str, int]], rendering: str = "clean"
 ) -> dict:
-    """Mean relative e_stab of pairs (scene, frame) by scene: {scene: {painter: value}}. See metrics.stability_error."""
+    """Mean relative e_stab of pairs (scene, frame) by scene: {scene: {painter: value}}. See stability_error()."""
     table: dict[str, dict[str, list]] = {}
     for scene, frame in track(pairs, "measuring on Sintel", console=Console(stderr=True)):
         pair = sintel.pair(root, scene, frame, recipe.size, rendering)
@@ -104,7 +141,7 @@ def for_manifest(
     networks: dict[str, keras.Model],
     stylizer: Stylizer,
 ) -> dict:
-    """Figures for a bundle's manifest: the ratios that a style is judged by, then what they are made of.
+    """Figures for a bundle's manifest: the ratios with bounds first, then the values behind them.
 
     photos are held-out frames, uint8 (N, H, W, 3), as a camera gives them; painting is (1, H, W, 3) in 0..1. Sintel's
     figures are left out when the data folder has none.
@@ -125,14 +162,14 @@ def for_manifest(
 
 
 def plan_snr(recipe: Recipe, student: keras.Model, stylizer: Stylizer, photos: np.ndarray) -> float:
-    """Mean SNR, dB, of what one plan draws of photos to what the float student draws. See metrics.snr_db()."""
+    """Mean SNR, dB, of one plan's pictures of photos against the float student's. See snr_db()."""
     painted = painters(recipe, {"student": student}, stylizer)
     pairs = ((painted["student"]([photo])[0], painted["int8"]([photo])[0]) for photo in photos)
     return _rounded(np.mean([snr_db(*pair) for pair in pairs]))
 
 
 def headline(figures: dict) -> dict:
-    """The figures of on_photos() that a style is judged by; those that cannot be told are left out."""
+    """The figures of on_photos() that have bounds; those that could not be measured are left out."""
     found = {}
     for name in ("style", "content"):
         values = figures.get(name, {})
@@ -145,19 +182,19 @@ def headline(figures: dict) -> dict:
     return found
 
 
-def expose(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
-    """The frame, uint8 (H, W, 3) of the meter's pixels, at the exposure that the appliance would give it."""
+def as_on_board(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
+    """The frame, uint8 (H, W, 3) of the meter's pixels, exposed as by the appliance."""
     exposed = np.empty_like(frame)
     exposure.expose(frame, meter.update(frame), exposed, meter.pixels)
     return exposed
 
 
-def seen(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
+def as_network_sees(frame: np.ndarray, meter: ExposureMeter) -> np.ndarray:
     """A frame, uint8 RGB (H, W, 3), as a network sees it: exposed in the meter's pixels, then as float32 RGB.
 
-    Black and white are 0 and 1; what comes by way of YUV is not clipped to them.
+    Black and white are 0 and 1; values that come from YUV are not clipped to them.
     """
-    exposed = expose(converted(frame, "rgb", meter.pixels), meter).astype("float32")
+    exposed = as_on_board(converted(frame, "rgb", meter.pixels), meter).astype("float32")
     if meter.pixels == "yuv":
         exposed = (exposed - YUV_BLACK) @ YUV_TO_RGB.T
     return (exposed / 255).astype("float32")
@@ -169,9 +206,47 @@ def to_bytes(output: np.ndarray) -> np.ndarray:
 
 
 def meter(frame: Frame, pixels: str = "rgb") -> ExposureMeter:
-    """A fresh meter for the recipe's exposure: the first frame that it sees counts whole."""
+    """A new meter for the recipe's exposure: its first frame sets the exposure alone."""
     return ExposureMeter(frame.exposure_mean, frame.exposure_std, frame.exposure_chroma, pixels)
 
 
 def _rounded(value) -> float:
     return float(f"{value:.4g}")
+
+
+def snr_db(reference: np.ndarray, other: np.ndarray) -> float:
+    """Signal-to-noise ratio in dB: the reference's energy over the difference's. Give network outputs, -1..1."""
+    noise = float(np.mean(np.square(reference.astype("float64") - other)))
+    signal = float(np.mean(np.square(reference.astype("float64"))))
+    return 10 * np.log10(signal / max(noise, 1e-20))
+
+
+def ssim(reference: np.ndarray, other: np.ndarray) -> float:
+    """Structural similarity of two images (H, W, 3) in 0..1 (Wang et al., 2004), mean over pixels and channels."""
+    import tensorflow as tf
+
+    images = (tf.constant(image, "float32") for image in (reference, other))
+    return float(tf.image.ssim(*images, max_val=1.0))
+
+
+def stability_error(current: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
+    """(absolute, relative) temporal error e_stab of a stylised pair.
+
+    current and warped are (H, W, 3) in 0..1: a frame and the following one warped back onto it; mask (H, W) is true
+    where pixels are visible in both. Absolute: RMS difference over mask. Relative: that over the mean of the channels'
+    standard deviations in current.
+    """
+    error = float(np.sqrt(np.mean(np.square(current - warped)[mask])))
+    return error, error / float(current.std(axis=(0, 1)).mean())
+
+
+def blob_share(image: np.ndarray, least: int = 400) -> float:
+    """Share of pixels of a uint8 image (H, W, 3) in saturated blobs: all channels > 250 or all < 5, more than `least`
+    pixels connected.
+    """
+    total = 0
+    for saturated in ((image > 250).all(axis=-1), (image < 5).all(axis=-1)):
+        labels, _ = ndimage.label(saturated)
+        areas = np.bincount(labels.ravel())[1:]
+        total += int(areas[areas > least].sum())
+    return total / (image.shape[0] * image.shape[1])

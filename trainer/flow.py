@@ -2,17 +2,22 @@
 (x, y).
 """
 
+from jaxtyping import Float, Shaped
 from keras import ops
 
+from trainer.shapes import Array, Flow, Maps
 
-def grid(height: int, width: int):
-    """Pixel coordinates (H, W, 2)."""
+
+def grid(height: int, width: int) -> Float[Array, "{height} {width} 2"]:
+    """Pixel coordinates."""
     x, y = ops.meshgrid(ops.arange(width, dtype="float32"), ops.arange(height, dtype="float32"))
     return ops.stack([x, y], axis=-1)
 
 
-def sample(images, points):
-    """Bilinear samples of images (B, H, W, C) at points (B, h, w, 2); beyond the border the border's pixel."""
+def sample(
+    images: Shaped[Array, "batch rows columns channels"], points: Flow
+) -> Float[Array, "batch height width channels"]:
+    """Bilinear samples of images at points, pixels; beyond the border the border's pixel."""
     batch, height, width, channels = images.shape
     x = ops.clip(points[..., 0], 0, width - 1)
     y = ops.clip(points[..., 1], 0, height - 1)
@@ -31,20 +36,22 @@ def sample(images, points):
     return upper * (1 - fy) + lower * fy
 
 
-def inside(points, height: int, width: int):
-    """1.0 where points (B, h, w, 2) lie within a picture of that size, else 0.0: (B, h, w, 1)."""
+def inside(
+    points: Float[Array, "batch rows columns 2"], height: int, width: int
+) -> Float[Array, "batch rows columns 1"]:
+    """1.0 where points lie within a picture of height x width, else 0.0."""
     x, y = points[..., :1], points[..., 1:]
     return ops.cast((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1), "float32")
 
 
-def warp(images, flow):
-    """images (B, H, W, C) seen from the frame in which flow (B, H, W, 2) starts: result(p) = images(p + flow(p))."""
+def warp(images: Maps, flow: Flow) -> Maps:
+    """images seen from the frame in which flow starts: result(p) = images(p + flow(p))."""
     height, width = flow.shape[1:3]
     return sample(images, grid(height, width)[None] + flow)
 
 
-def downscale(field, factor: int):
-    """Averages (B, H, W, C) over factor x factor cells. A flow's values shrink with it: divide them by factor."""
+def downscale(field: Maps, factor: int) -> Float[Array, "batch height//{factor} width//{factor} channels"]:
+    """Averages over factor x factor cells. A flow's values shrink with it: divide them by factor."""
     batch, height, width, channels = field.shape
     cells = ops.reshape(field, (batch, height // factor, factor, width // factor, factor, channels))
     return ops.mean(cells, axis=(2, 4))

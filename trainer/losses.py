@@ -1,46 +1,51 @@
-"""The loss terms of ReCoNet (Gao et al., ACCV 2018) and a few more, each a pure function of arrays, a scalar.
+"""The loss terms of ReCoNet (Gao et al., ACCV 2018) and a few more, each a pure function of arrays that returns
+a scalar.
 
 Content and style are divided by the energy of their targets, so that their weights compare across styles, layers and
 sizes. Images are (B, H, W, 3) in 0..1; feature maps are (B, h, w, C).
 """
 
+from jaxtyping import Float
 from keras import ops
 
 from appliance.colour import BLUE, LUMA, RED
 from trainer.flow import downscale
+from trainer.shapes import Array, Images, Maps, Mask, Scalar
 
 
-def luma(images):
-    """Relative luminance (B, H, W, 1) of RGB images."""
+def luma(images: Float[Array, "*rest 3"]) -> Float[Array, "*rest 1"]:
+    """Luma of RGB images (BT.601)."""
     return ops.sum(images * ops.array(LUMA, dtype=images.dtype), axis=-1, keepdims=True)
 
 
-def coloured(y, red, blue):
-    """RGB (..., 3) of luma y and the differences red = R - Y and blue = B - Y, (..., 1) each."""
+def coloured(
+    y: Float[Array, "*rest 1"], red: Float[Array, "*rest 1"], blue: Float[Array, "*rest 1"]
+) -> Float[Array, "*rest 3"]:
+    """RGB of luma y and the differences red = R - Y and blue = B - Y."""
     return y + ops.concatenate([red, -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1], blue], axis=-1)
 
 
-def chroma(images):
-    """RMS of the colour differences U and V of RGB images (B, H, W, 3), each within -0.5..0.5 (BT.601, full range)."""
+def chroma(images: Images) -> Scalar:
+    """RMS of the colour differences U and V, each within -0.5..0.5 (BT.601, full range)."""
     y = luma(images)[..., 0]
     u, v = (images[..., 2] - y) / BLUE, (images[..., 0] - y) / RED
     return ops.sqrt(ops.mean(ops.square(u) + ops.square(v)) / 2)
 
 
-def gram(features):
-    """Gram matrices (B, C, C): channel correlations averaged over the plane (Gatys et al., CVPR 2016)."""
+def gram(features: Maps) -> Float[Array, "batch channels channels"]:
+    """Gram matrices: channel correlations averaged over the plane (Gatys et al., CVPR 2016)."""
     batch, height, width, channels = features.shape
     flat = ops.reshape(ops.cast(features, "float32"), (batch, height * width, channels))
     return ops.matmul(ops.transpose(flat, (0, 2, 1)), flat) / (height * width)
 
 
-def content(features, targets):
+def content(features: Float[Array, "*shape"], targets: Float[Array, "*shape"]) -> Scalar:
     """Squared distance of two feature maps over the target's energy."""
     features, targets = ops.cast(features, "float32"), ops.cast(targets, "float32")
     return ops.mean(ops.square(features - targets)) / (ops.mean(ops.square(targets)) + 1e-8)
 
 
-def style(grams, targets):
+def style(grams: list, targets: list) -> Scalar:
     """Squared Frobenius distance of Gram matrices (B, C, C) to a target (C, C) over the target's norm, mean over layers
     (lists).
     """
@@ -51,9 +56,13 @@ def style(grams, targets):
     return sum(terms) / len(terms)
 
 
-def sliced(features, targets, directions):
-    """Sliced Wasserstein distance of two samples of feature vectors, (B, N, C) and (N, C), along unit directions
-    (C, D), squared, over the targets' energy (Bonneel et al., 2015; Heitz et al., CVPR 2021).
+def sliced(
+    features: Float[Array, "batch points channels"],
+    targets: Float[Array, "points channels"],
+    directions: Float[Array, "channels directions"],
+) -> Scalar:
+    """Squared sliced Wasserstein distance of two samples of feature vectors along unit directions, over the targets'
+    energy (Bonneel et al., 2015; Heitz et al., CVPR 2021).
 
     Each projection of the features is sorted and compared with the sorted one of the targets.
     """
@@ -62,26 +71,26 @@ def sliced(features, targets, directions):
     return ops.mean(ops.square(made - wanted)) / (ops.mean(ops.square(wanted)) + 1e-8)
 
 
-def total_variation(images):
+def total_variation(images: Maps) -> Scalar:
     """Mean squared difference of neighbouring pixels."""
     across = ops.mean(ops.square(images[:, :, 1:] - images[:, :, :-1]))
     down = ops.mean(ops.square(images[:, 1:] - images[:, :-1]))
     return across + down
 
 
-def tone(images, frames, cell: int = 8):
-    """Mean squared difference of luminance averaged over cell x cell pixels: bright stays bright, whatever the colours
-    and strokes.
+def tone(images: Images, frames: Images, cell: int = 8) -> Scalar:
+    """Mean squared difference of luminance averaged over cell x cell pixels: bright areas stay bright, whatever their
+    colours and strokes.
 
-    Not in the paper. Gram matrices are satisfied by fine strokes of one colour on a flat ground; this brings back the
+    Not in the paper. Gram matrices are satisfied by fine strokes of one colour on a flat ground; this restores the
     painting's other colours.
     """
     return ops.mean(ops.square(downscale(luma(images), cell) - downscale(luma(frames), cell)))
 
 
-def colour(images, frames, cell: int = 16):
-    """Mean squared difference of U and V averaged over cell x cell pixels: things keep their colours. The mean is over
-    three channels, of which the one in the middle is 0.
+def colour(images: Images, frames: Images, cell: int = 16) -> Scalar:
+    """Mean squared difference of U and V averaged over cell x cell pixels: objects keep their colours. The mean is over
+    three channels, of which the middle one is 0.
     """
 
     def differences(pictures):
@@ -91,23 +100,23 @@ def colour(images, frames, cell: int = 16):
     return ops.mean(ops.square(differences(images) - differences(frames)))
 
 
-def detail(images):
-    """Each pixel of (B, H, W, C) less the mean of its four neighbours: (B, H - 2, W - 2, C)."""
+def detail(images: Maps) -> Float[Array, "batch height-2 width-2 channels"]:
+    """Each pixel less the mean of its four neighbours."""
     around = images[:, :-2, 1:-1] + images[:, 2:, 1:-1] + images[:, 1:-1, :-2] + images[:, 1:-1, 2:]
     return images[:, 1:-1, 1:-1] - around / 4
 
 
-def high_pass(images):
+def high_pass(images: Images) -> Scalar:
     """Mean square of the luminance's finest detail."""
     return ops.mean(ops.square(detail(luma(images))))
 
 
-def lattice(images, periods: tuple[int, ...] = (2, 4, 8, 16), window: int = 40):
-    """Energy of detail that repeats with a period of the network's grid, summed over periods (pixels).
+def lattice(images: Maps, periods: tuple[int, ...] = (2, 4, 8, 16), window: int = 40) -> Scalar | float:
+    """Energy of detail that repeats with the period of the network's grid, summed over periods (pixels).
 
     Detail is averaged, for each of the places in a period, over the periods within a window of about `window` pixels.
-    Strokes average out; a pattern that repeats does not. Not in the paper: on flat ground a network draws ticks from
-    nothing but the phase of its strides. Periods whose window does not fit are left out.
+    Strokes average out; a repeating pattern does not. Not in the paper: on flat ground a network draws ticks that
+    depend only on the phase of its strides. Periods whose window does not fit are left out.
     """
     fine = ops.pad(detail(images), ((0, 0), (1, 1), (1, 1), (0, 0)))
     batch, height, width, channels = fine.shape
@@ -123,8 +132,8 @@ def lattice(images, periods: tuple[int, ...] = (2, 4, 8, 16), window: int = 40):
     return energy
 
 
-def colour_moments(images, cell: int = 8):
-    """Mean (3,) and covariance (3, 3) of the colours of a batch, each averaged over cell x cell pixels."""
+def colour_moments(images: Images, cell: int = 8) -> tuple[Float[Array, " 3"], Float[Array, "3 3"]]:
+    """Mean and covariance of the colours of a batch, each averaged over cell x cell pixels."""
     images = images[:, : images.shape[1] // cell * cell, : images.shape[2] // cell * cell]
     colours = ops.reshape(downscale(images, cell), (-1, 3))
     mean = ops.mean(colours, axis=0)
@@ -132,38 +141,38 @@ def colour_moments(images, cell: int = 8):
     return mean, ops.mean(centred[:, :, None] * centred[:, None, :], axis=0)
 
 
-def palette(moments, targets):
+def palette(moments: tuple, targets: tuple) -> Scalar:
     """Squared distance of two pairs of colour moments, each over its target's norm.
 
-    Not in the paper. The whole batch shares the painting's colours; which picture gets which is left to content and
-    style.
+    Not in the paper. The whole batch shares the painting's colours; content and style decide which
+    picture gets which.
     """
     return sum(ops.sum(ops.square(m - t)) / ops.sum(ops.square(t)) for m, t in zip(moments, targets, strict=True))
 
 
-def feature_temporal(current, warped, mask):
-    """Squared distance of encoder features to the previous frame's, warped, where mask (B, h, w, 1) is 1; over their
+def feature_temporal(current: Maps, warped: Maps, mask: Mask) -> Scalar:
+    """Squared distance of encoder features to the previous frame's, warped, where mask is 1; over their
     energy (ReCoNet, equation 3).
     """
     current, warped = ops.cast(current, "float32"), ops.cast(warped, "float32")
     return _masked_mean(ops.square(current - warped), mask) / (ops.mean(ops.square(current)) + 1e-8)
 
 
-def output_temporal(output, warped_output, frame, warped_frame, mask):
-    """Squared change of the output beyond the input's change of luminance, where mask (B, H, W, 1) is 1 (ReCoNet,
-    equation 4).
-    """
+def output_temporal(output: Images, warped_output: Images, frame: Images, warped_frame: Images, mask: Mask) -> Scalar:
+    """Squared change of the output beyond the input's change of luminance, where mask is 1 (ReCoNet, equation 4)."""
     return _masked_mean(ops.square((output - warped_output) - (luma(frame) - luma(warped_frame))), mask)
 
 
-def frame_difference(output, previous_output, frame, previous_frame, plain):
-    """Squared distance of the output's change to the input's, mean over the pairs for which plain (B,) is 1.
+def frame_difference(
+    output: Maps, previous_output: Maps, frame: Maps, previous_frame: Maps, plain: Float[Array, " batch"]
+) -> Scalar:
+    """Squared distance of the output's change to the input's, mean over the pairs for which plain is 1.
 
     For video without flow (Xu et al., "Frame Difference-Based Temporal Loss for Video Stylization", arXiv 2102.05822).
-    The arrays (B, H, W, C) are images or feature maps.
+    The arrays are images or feature maps.
     """
-    arrays = (ops.cast(array, "float32") for array in (output, previous_output, frame, previous_frame))
-    output, previous_output, frame, previous_frame = arrays
+    maps = (output, previous_output, frame, previous_frame)
+    output, previous_output, frame, previous_frame = (ops.cast(array, "float32") for array in maps)
     change = (output - previous_output) - (frame - previous_frame)
     return ops.sum(ops.mean(ops.square(change), axis=(1, 2, 3)) * plain) / ops.maximum(ops.sum(plain), 1.0)
 

@@ -6,7 +6,7 @@ size. Every convolution but the last is followed by a normalisation, one of
 
 - "instance": instance normalisation, as the paper has it;
 - "frn": filter response normalisation with thresholded linear units (Singh and Krishnan, CVPR 2020), which does not
-  breed the saturated blobs of instance normalisation;
+  produce the saturated blobs of instance normalisation;
 - "affine": a fixed scale and shift per channel, which folds into the convolution, so that an Edge TPU can run it.
 
 Padding is zero-"same" everywhere and the image enters as 0..1, so black and padding are the same number and folding is
@@ -37,11 +37,11 @@ class Affine(layers.Layer):
         return ops.cast(ops.cast(x, "float32") * scale + shift, x.dtype)
 
     def coefficients(self, x):
-        """What x (B, H, W, C), float32, is multiplied by and then shifted by."""
+        """The scale and shift applied to x (B, H, W, C), float32."""
         return self.scale, self.shift
 
     def constants(self, x):
-        """The scale and shift (C,) that stand in for this layer on the activations x (B, H, W, C)."""
+        """The fixed scale and shift (C,) that approximate this layer on the activations x (B, H, W, C)."""
         return ops.convert_to_numpy(self.scale), ops.convert_to_numpy(self.shift)
 
 
@@ -63,7 +63,7 @@ class InstanceNorm(Affine):
 
 @keras.saving.register_keras_serializable("reconet")
 class FilterResponseNorm(Affine):
-    """Unit mean square over each picture's plane, then scale and shift (no mean is taken away)."""
+    """Unit mean square over each picture's plane, then scale and shift (no mean is subtracted)."""
 
     def coefficients(self, x):
         return self.scale * ops.rsqrt(ops.mean(ops.square(x), axis=(1, 2), keepdims=True) + EPSILON), self.shift
@@ -84,7 +84,7 @@ class Threshold(layers.Layer):
         return ops.cast(ops.maximum(ops.cast(x, "float32"), self.threshold), x.dtype)
 
 
-# "none" and "affine" are one network: trained from nothing it shows what the others are for, distilled it ships.
+# "none" and "affine" are the same network: one is trained from scratch for comparison, the other distilled.
 NORMS = {"instance": InstanceNorm, "frn": FilterResponseNorm, "affine": Affine, "none": Affine}
 
 
@@ -104,7 +104,7 @@ def convolutions(spec: Network) -> list[tuple[str, int, int, int]]:
 
 
 def reach(spec: Network) -> int:
-    """How far from a border, in pixels, its padding is felt in the image; a multiple of the stride."""
+    """How far from a border, in pixels, its padding affects the image; a multiple of the stride."""
     pixels, step = 0, 1
     for name, kernel, _, stride in convolutions(spec):
         if name.startswith("decoder"):
@@ -126,7 +126,7 @@ def build(spec: Network, norm: str, precision: str = "float32") -> keras.Model:
 
     def conv(x, name):
         kernel, width, stride = shape[name]
-        # "same" padding of a strided convolution is lopsided; the board's border of black around a frame is not.
+        # "same" padding of a strided convolution is asymmetric; the black border that the board adds is not.
         pad = name == "encoder1" and stride > 1
         if pad:
             x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad", dtype=policy)(x)
@@ -155,7 +155,7 @@ def build(spec: Network, norm: str, precision: str = "float32") -> keras.Model:
     residual = x
     for name in ("decoder1", "decoder2"):
         x = rectify(conv(layers.UpSampling2D(2, name=f"{name}_up", dtype=policy)(x), name), name)
-    # A small start keeps tanh out of saturation, where a wide last convolution would stay.
+    # Small initial weights keep tanh out of saturation, where a wide last convolution would get stuck.
     x = layers.Conv2D(
         3 * spec.cell**2,
         spec.last_kernel,
@@ -172,7 +172,7 @@ def build(spec: Network, norm: str, precision: str = "float32") -> keras.Model:
 
 @keras.saving.register_keras_serializable("reconet")
 class AlikeInCells(keras.initializers.Initializer):
-    """The same small kernel for every pixel of a cell, so that no pattern of cells is there to begin with (Aitken et
+    """The same small kernel for every pixel of a cell, so that training starts without a pattern of cells (Aitken et
     al., "Checkerboard artifact free sub-pixel convolution", 2017).
     """
 
@@ -214,8 +214,8 @@ def distilled_start(teacher: keras.Model, spec: Network, frames) -> keras.Model:
     0..1.
 
     A threshold t is max(x, t) = relu(x - t) + t: the shift before it takes -t, and the constant t afterwards goes
-    through the next convolution into the next shift. That is exact but for the zero padding at the borders, which fine-
-    tuning mends.
+    through the next convolution into the next shift. That is exact except for the zero padding at the borders, which
+    fine-tuning corrects.
     """
     student = build(spec, "affine")
     names = [name for name, *_ in convolutions(spec)]
@@ -230,10 +230,11 @@ def distilled_start(teacher: keras.Model, spec: Network, frames) -> keras.Model:
     def through(kernel, source):
         return kernel.sum((0, 1)).T @ thresholds[source] if source in thresholds else 0.0
 
-    stream = None  # the convolution or block whose threshold the next one's input carries
+    stream: str | None = None  # the convolution or block whose threshold is contained in the next one's input
     for name in names[:-1]:
         kernel = ops.convert_to_numpy(teacher.get_layer(name).kernel)
         scale, shift = teacher.get_layer(f"{name}_norm").constants(activations[name])
+        source: str | None
         if name.startswith("block") and name.endswith("b"):
             source, target = f"{name[:-1]}a", name[:-1]
             carried = thresholds.get(stream, 0.0) - thresholds.get(target, 0.0)

@@ -1,27 +1,33 @@
-"""What training minimises: the terms of the loss, and how a phase adds them up."""
+"""What training minimises: the loss terms, and how each phase weights and adds them."""
+
+from collections.abc import Callable
 
 import jax
+from jaxtyping import Float
 from keras import ops
 
 from trainer import flow, losses, network, perceptual
 from trainer.batches import halves, make_batch
 from trainer.perceptual import crop
 from trainer.recipe import Recipe, Style
+from trainer.shapes import Array, Images, Maps, Scalar
 
 
 def teacher_objective(recipe: Recipe, pair_sources):
-    """What a teacher minimises, as optimise() wants it."""
+    """The teacher's objective, in the form that optimise() takes."""
+    assert recipe.teacher
+    weights = recipe.teacher.loss
 
     def objective(call, constants, draws, key):
         batch = make_batch(pair_sources, constants["stores"], draws, key, recipe)
-        return total(picture_terms(call(batch["noisy"]), batch, constants, recipe.style, key), recipe.teacher.loss)
+        return total(picture_terms(call(batch["noisy"]), batch, constants, recipe.style, key), weights)
 
     return objective
 
 
 def student_objective(recipe: Recipe, pair_sources, teacher=None):
-    """What a student minimises: the picture's terms, and with a teacher (a keras.Model, its weights being
-    constants["teacher"]) the distance to what that draws.
+    """The student's objective: the terms of the picture and, with a teacher (a keras.Model whose weights are
+    constants["teacher"]), the distance to the teacher's output.
     """
     phase, reach = recipe.student, network.reach(recipe.network)
 
@@ -41,7 +47,7 @@ def student_objective(recipe: Recipe, pair_sources, teacher=None):
 
 
 def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
-    """The loss terms of what the network made of a batch, by name, unweighted."""
+    """The unweighted loss terms of the network's outputs for a batch, by name."""
     images = (outputs["image"] + 1) / 2
     content_layers = tuple(style.content)
     made = perceptual.features(constants["vgg"], images, (*style.layers, *content_layers), "bfloat16")
@@ -66,17 +72,18 @@ def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
     }
 
 
-def _content(made, shown, style):
+def _content(made: dict, shown: dict, style: Style) -> Scalar | float:
     weights = style.content
     return sum(w * losses.content(made[layer], shown[layer]) for layer, w in weights.items()) / sum(weights.values())
 
 
-def _difference_in_features(drawn, shown, batch):
+def _difference_in_features(drawn: Maps, shown: Maps, batch: dict) -> Scalar:
     energy = ops.mean(ops.square(ops.cast(shown, "float32")))
-    return losses.frame_difference(*halves(drawn)[::-1], *halves(shown)[::-1], batch["plain"]) / energy
+    (before, now), (previous, current) = halves(drawn), halves(shown)
+    return losses.frame_difference(now, before, current, previous, batch["plain"]) / energy
 
 
-def _style(made, images, constants, style, key):
+def _style(made: dict, images: Images, constants: dict, style: Style, key) -> Scalar | float:
     """Mean over scales of the style loss; `made` are the features at full size."""
     if style.loss == "gram":
         grams = [losses.gram(made[layer]) for layer in style.layers]
@@ -93,8 +100,8 @@ def _style(made, images, constants, style, key):
     return sum(terms) / len(terms)
 
 
-def _sliced(maps, painting, style, key):
-    """losses.sliced() of random places of maps (B, h, w, C) and of the painting's features (N, C)."""
+def _sliced(maps: Maps, painting: Float[Array, "places channels"], style: Style, key) -> Scalar:
+    """losses.sliced() of random places of maps and of the painting's features."""
     places, theirs, directions = jax.random.split(key, 3)
     batch, height, width, channels = maps.shape
     flat = ops.reshape(maps, (batch, height * width, channels))
@@ -104,25 +111,25 @@ def _sliced(maps, painting, style, key):
     return losses.sliced(drawn, wanted, rays / ops.norm(rays, axis=0))
 
 
-def border(call, frames, images, reach: int):
-    """How far what is drawn along a border is from what is drawn there when the frame goes on, over its energy.
+def border(call: Callable, frames: Images, images: Images, reach: int) -> Scalar:
+    """Distance of the picture along a border to the picture there when the frame continues, over its energy.
 
-    call(frames) draws {"image": ...}; images (B, H, W, 3) is what it drew of all frames. Not in the paper: near a
-    border, whose zero padding tells it where it is, a network pleases the style loss with bands of their own.
+    call(frames) returns {"image": ...}; images is its output for all frames. Not in the paper: near a border the zero
+    padding reveals the position, and a network satisfies the style loss with bands of colour along it.
     """
-    # The middle of every second frame, and there what the frame's own border cannot have touched.
+    # The middle of every second frame, and of that only what its own border cannot affect.
     middle = (slice(1, None, 2), slice(reach, -reach), slice(reach, -reach))
     return losses.content(call(frames[middle])["image"], ops.stop_gradient(images[middle]))
 
 
-def _middle(images):
-    # Near a border the zero padding tells the network where it is, and it would paint all the yellow there, as a frame.
+def _middle(images: Images) -> Float[Array, "batch _ _ 3"]:
+    # Near a border the zero padding reveals the position, and the network would put all the yellow there, as a frame.
     top, left = images.shape[1] // 4, images.shape[2] // 4
     return images[:, top:-top, left:-left]
 
 
-def _feature_temporal(encoded, batch, height):
-    """On the encoder's output, which is smaller than the frame of that height."""
+def _feature_temporal(encoded: Maps, batch: dict, height: int) -> Scalar:
+    """The loss on the encoder's output, which is smaller than the frame; height is the frame's."""
     previous, current = halves(ops.cast(encoded, "float32"))
     stride = height // encoded.shape[1]
     motion = flow.downscale(batch["flow"], stride) / stride
@@ -130,8 +137,8 @@ def _feature_temporal(encoded, batch, height):
     return losses.feature_temporal(current, flow.warp(previous, motion), mask)
 
 
-def _centred(features):
-    # The student's rectifiers start at 0 where the teacher's start at a learned threshold: only the constant differs.
+def _centred(features: Maps) -> Maps:
+    # The student rectifies at 0, the teacher at a learned threshold: they differ by a constant.
     features = ops.cast(features, "float32")
     return features - ops.mean(features, axis=(1, 2), keepdims=True)
 

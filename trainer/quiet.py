@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's start-up chatter, which comes from C++ and obeys no setting, off the user's terminal."""
+"""Keeps TensorFlow's start-up messages, which come from C++ and cannot be switched off, from the terminal."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import warnings
 
 @contextlib.contextmanager
 def quiet():
-    """Nothing reaches the process's standard error from inside, not even from C++. Exceptions pass."""
+    """Discards the process's standard error inside the `with` block, C++ included. Exceptions pass."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
@@ -22,6 +22,6 @@ def quiet():
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow if it is installed; Keras would do it later, and noisily, when it saves a model."""
+    """Imports TensorFlow, if installed, without its messages; Keras would import it later with them."""
     with quiet(), contextlib.suppress(ImportError):
         import tensorflow  # noqa: F401

@@ -1,15 +1,15 @@
-"""A style's recipe: one TOML file that says everything about how a bundle is made."""
+"""A style's recipe: one TOML file with every setting of how a bundle is made."""
 
-import hashlib
-import json
 import math
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from appliance.errors import Problem
+from trainer.faults import Collector
 
 
 class _Section(BaseModel):
@@ -17,14 +17,14 @@ class _Section(BaseModel):
 
 
 class Frame(_Section):
-    """The network's input, and the exposure that every frame is brought to before it."""
+    """The network's input size, and the exposure to which every frame is normalised."""
 
-    width: int = Field(512, ge=16, le=2048, multiple_of=8)
-    height: int = Field(216, ge=16, le=2048, multiple_of=8)
-    exposure_mean: float = Field(0.45, gt=0, lt=1, description="target mean of luma, 0..1")
-    exposure_std: float = Field(0.25, gt=0, lt=1, description="target standard deviation of luma")
+    width: int = Field(default=512, ge=16, le=2048, multiple_of=8)
+    height: int = Field(default=216, ge=16, le=2048, multiple_of=8)
+    exposure_mean: float = Field(default=0.45, gt=0, lt=1, description="target mean of luma, 0..1")
+    exposure_std: float = Field(default=0.25, gt=0, lt=1, description="target standard deviation of luma")
     exposure_chroma: float | None = Field(
-        None, gt=0, lt=0.5, description="target RMS of U and V; without it chroma is scaled as luma is"
+        default=None, gt=0, lt=0.5, description="target RMS of U and V; if unset, chroma is scaled as luma"
     )
 
 
@@ -32,23 +32,23 @@ class Data(_Section):
     """Where the pictures are, relative to the data folder given on the command line."""
 
     painting: str
-    painting_width: int = Field(512, ge=64, description="pixels; scales the strokes")
+    painting_width: int = Field(default=512, ge=64, description="pixels; scales the strokes")
     photos: str = "photos"
-    held_out: int = Field(40, ge=1, description="the last N photos, for measuring only")
+    held_out: int = Field(default=40, ge=1, description="the last N photos, for measuring only")
     sintel: str = "mpi_sintel"
-    sintel_passes: tuple[Literal["clean", "final"], ...] = Field(("clean", "final"), min_length=1)
-    sintel_held_out: tuple[str, ...] = Field(("alley_1", "cave_2"), description="scenes for measuring only")
-    videos: str = Field("videos", description="folder of clips: video files, or folders of numbered pictures")
-    video_frames: int = Field(300, ge=2, description="the most that is taken of one clip, from its start")
+    sintel_passes: tuple[Literal["clean", "final"], ...] = Field(default=("clean", "final"), min_length=1)
+    sintel_held_out: tuple[str, ...] = Field(default=("alley_1", "cave_2"), description="scenes for measuring only")
+    videos: str = Field(default="videos", description="folder of clips: video files, or folders of numbered pictures")
+    video_frames: int = Field(default=300, ge=2, description="frames used of one clip, from its start, at most")
 
 
 class Mix(_Section):
-    """How much of the training comes from each source, relative to their sum; 0 leaves a source out unread."""
+    """The share of each source in the training, relative to their sum; a source with 0 is not read."""
 
-    photos: float = Field(1.0, ge=0, description="photographs with synthetic motion and exact flow")
-    sintel: float = Field(0.0, ge=0, description="MPI-Sintel's frames with their flow")
-    video: float = Field(0.0, ge=0, description="clips without flow, through loss.frame_difference")
-    flat: float = Field(0.0, ge=0, description="plain walls, gradients and dark frames, with exact flow")
+    photos: float = Field(default=1.0, ge=0, description="photographs with synthetic motion and exact flow")
+    sintel: float = Field(default=0.0, ge=0, description="MPI-Sintel's frames with their flow")
+    video: float = Field(default=0.0, ge=0, description="clips without flow, through loss.frame_difference")
+    flat: float = Field(default=0.0, ge=0, description="plain walls, gradients and dark frames, with exact flow")
 
     @model_validator(mode="after")
     def _something(self):
@@ -58,19 +58,23 @@ class Mix(_Section):
 
 
 class Motion(_Section):
-    """How a pair of frames is taken: the crop, and the largest of each change between the two frames."""
+    """How a pair of frames is made: the crop, and the largest change of each kind between the two frames."""
 
-    pan: float = Field(14.0, ge=0, description="pixels of the network's input, by camera and foreground alike")
-    rotation: float = Field(2.5, ge=0, description="degrees")
-    zoom: float = Field(0.04, ge=0, lt=0.5, description="relative change of scale")
-    layers: int = Field(2, ge=0, le=8, description="most foreground cut-outs in a frame; they move by themselves")
-    layered: float = Field(1.0, ge=0, le=1, description="share of the pairs that may have cut-outs")
-    drift: float = Field(0.06, ge=0, lt=0.5, description="relative change of brightness")
-    gamma: float = Field(0.06, ge=0, lt=0.5, description="relative change of gamma")
-    noise: float = Field(0.02, ge=0, lt=0.5, description="standard deviation, 0..1 pixels")
-    noise_before_exposure: bool = Field(False, description="as a sensor's: exposure amplifies it in dark frames")
+    pan: float = Field(default=14.0, ge=0, description="pixels of the network's input, of camera and foreground")
+    rotation: float = Field(default=2.5, ge=0, description="degrees")
+    zoom: float = Field(default=0.04, ge=0, lt=0.5, description="relative change of scale")
+    layers: int = Field(
+        default=2, ge=0, le=8, description="foreground cut-outs in a frame, at most; they move independently"
+    )
+    layered: float = Field(default=1.0, ge=0, le=1, description="share of the pairs that may have cut-outs")
+    drift: float = Field(default=0.06, ge=0, lt=0.5, description="relative change of brightness")
+    gamma: float = Field(default=0.06, ge=0, lt=0.5, description="relative change of gamma")
+    noise: float = Field(default=0.02, ge=0, lt=0.5, description="standard deviation, 0..1 pixels")
+    noise_before_exposure: bool = Field(
+        default=False, description="like a sensor's noise, which exposure amplifies in dark frames"
+    )
     crops: tuple[float, float] = Field(
-        (0.7, 1.0), description="smallest and largest crop, as a share of the largest that fits the picture"
+        default=(0.7, 1.0), description="smallest and largest crop, as a share of the largest that fits the picture"
     )
 
     @model_validator(mode="after")
@@ -85,11 +89,12 @@ class Network(_Section):
 
     widths: tuple[int, int, int] = (32, 64, 128)
     strides: tuple[Literal[1, 2], Literal[1, 2], Literal[1, 2]] = Field(
-        (1, 2, 2), description="of the encoder's convolutions; the decoder enlarges by 4, cells of the exit by the rest"
+        default=(1, 2, 2),
+        description="of the encoder's convolutions; the decoder enlarges by 4, output cells by the rest",
     )
-    blocks: int = Field(4, ge=1, le=16)
-    first_kernel: int = Field(3, ge=1, le=15)
-    last_kernel: int = Field(3, ge=1, le=15)
+    blocks: int = Field(default=4, ge=1, le=16)
+    first_kernel: int = Field(default=3, ge=1, le=15)
+    last_kernel: int = Field(default=3, ge=1, le=15)
 
     @model_validator(mode="after")
     def _odd_kernels(self):
@@ -105,35 +110,39 @@ class Network(_Section):
 
     @property
     def stride(self) -> int:
-        """By how much the residual blocks' plane is smaller than the frame, per side."""
+        """How much smaller than the frame the residual blocks' plane is, per side."""
         return math.prod(self.strides)
 
     @property
     def cell(self) -> int:
-        """Pixels a side of the cells in which the last convolution gives the image; 1 for plain pixels."""
+        """Side, in pixels, of the cells in which the last convolution outputs the image; 1 for plain pixels."""
         return self.stride // 4
 
 
-LAYERS = tuple(
-    f"conv{block}_{i}" for block, count in ((1, 2), (2, 2), (3, 3), (4, 3), (5, 1)) for i in range(1, count + 1)
-)
-Layer = Literal[LAYERS]
+Layer = Literal[
+    "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3",
+    "conv4_1", "conv4_2", "conv4_3", "conv5_1",
+]  # fmt: skip
+LAYERS: tuple[str, ...] = get_args(Layer)
 
 
 class Style(_Section):
-    """Between which features of VGG16 the style and content losses are taken, and how."""
+    """The features of VGG16 that the style and content losses compare, and how."""
 
     loss: Literal["gram", "sliced"] = Field(
-        "gram", description="distance of Gram matrices (Gatys et al.), or sliced Wasserstein distance of the features"
+        default="gram",
+        description="distance of Gram matrices (Gatys et al.), or sliced Wasserstein distance of the features",
     )
-    layers: tuple[Layer, ...] = Field(("conv1_2", "conv2_2", "conv3_3", "conv4_3"), min_length=1)
-    weights: tuple[float, ...] | None = Field(None, description="of the layers; all 1 without it")
+    layers: tuple[Layer, ...] = Field(default=("conv1_2", "conv2_2", "conv3_3", "conv4_3"), min_length=1)
+    weights: tuple[float, ...] | None = Field(default=None, description="of the layers; 1 each if unset")
     scales: tuple[Literal[1, 2, 4, 8], ...] = Field(
-        (1,), min_length=1, description="by how much the image is shrunk: at 2, strokes twice as large are asked for"
+        default=(1,),
+        min_length=1,
+        description="factors by which the image is shrunk: at 2, strokes become twice as large",
     )
-    points: int = Field(2048, ge=16, description="sliced: features sampled from image and painting")
-    directions: int = Field(64, ge=1, description="sliced: random projections")
-    content: dict[Layer, float] = Field({"conv3_3": 1.0}, min_length=1, description="layers and their weights")
+    points: int = Field(default=2048, ge=16, description="sliced: features sampled from image and painting")
+    directions: int = Field(default=64, ge=1, description="sliced: random projections")
+    content: dict[Layer, float] = Field(default={"conv3_3": 1.0}, min_length=1, description="layers and their weights")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -147,30 +156,32 @@ class Style(_Section):
 class Weights(_Section):
     """Weights of the loss terms; each term is normalised, so they compare across styles."""
 
-    content: float = Field(4.0, ge=0)
-    style: float = Field(10.0, ge=0)
-    tv: float = Field(0.05, ge=0)
-    tone: float = Field(0.0, ge=0)
-    colour: float = Field(0.0, ge=0)
-    high_pass: float = Field(0.0, ge=0)
-    lattice: float = Field(0.0, ge=0)
-    palette: float = Field(0.0, ge=0)
-    feature_temporal: float = Field(0.3, ge=0)
-    output_temporal: float = Field(5.0, ge=0)
-    frame_difference: float = Field(5.0, ge=0, description="pairs without flow only")
-    teacher_output: float = Field(0.0, ge=0, description="students only")
-    teacher_features: float = Field(0.0, ge=0, description="students only")
-    border: float = Field(0.0, ge=0, description="networks without normalisation only")
+    content: float = Field(default=4.0, ge=0)
+    style: float = Field(default=10.0, ge=0)
+    tv: float = Field(default=0.05, ge=0)
+    tone: float = Field(default=0.0, ge=0)
+    colour: float = Field(default=0.0, ge=0)
+    high_pass: float = Field(default=0.0, ge=0)
+    lattice: float = Field(default=0.0, ge=0)
+    palette: float = Field(default=0.0, ge=0)
+    feature_temporal: float = Field(default=0.3, ge=0)
+    output_temporal: float = Field(default=5.0, ge=0)
+    frame_difference: float = Field(default=5.0, ge=0, description="pairs without flow only")
+    teacher_output: float = Field(default=0.0, ge=0, description="students only")
+    teacher_features: float = Field(default=0.0, ge=0, description="students only")
+    border: float = Field(default=0.0, ge=0, description="networks without normalisation only")
 
 
 class Phase(_Section):
     """One optimisation: steps of Adam with a cosine schedule after a short warm-up."""
 
-    steps: int = Field(..., ge=1)
-    batch: int = Field(4, ge=1, description="pairs of frames a step")
-    learning_rate: float = Field(1e-3, gt=0)
+    steps: int = Field(ge=1)
+    batch: int = Field(default=4, ge=1, description="pairs of frames per step")
+    learning_rate: float = Field(default=1e-3, gt=0)
     seed: int = 0
-    precision: Literal["bfloat16", "float32"] = Field("bfloat16", description="of activations; weights are float32")
+    precision: Literal["bfloat16", "float32"] = Field(
+        default="bfloat16", description="of activations; weights are float32"
+    )
     loss: Weights = Weights()
 
 
@@ -179,31 +190,33 @@ class Teacher(Phase):
 
 
 class Augment(_Section):
-    """How far the colours of a pair, of both its frames alike, may be from those of its source, either way."""
+    """How far the colours of a pair may differ from its source, in either direction; the same for both frames."""
 
-    gamma: float = Field(0.0, ge=0, le=2, description="natural logarithm")
-    hue: float = Field(0.0, ge=0, le=180, description="degrees")
+    gamma: float = Field(default=0.0, ge=0, le=2, description="natural logarithm")
+    hue: float = Field(default=0.0, ge=0, le=180, description="degrees")
 
 
 class Student(Phase):
-    pixels: Literal["rgb", "yuv"] = Field("rgb", description="what it will take on the board: exposure clips that")
+    pixels: Literal["rgb", "yuv"] = Field(
+        default="rgb", description="input format on the board, which decides what exposure clips"
+    )
     augment: Augment = Augment()
 
 
 class Recipe(_Section):
     """Everything about a style. Raises Problem with file, key and reason when loaded from a bad file."""
 
-    name: str = Field(..., pattern=r"^[a-z0-9_]{1,64}$")
+    name: str = Field(pattern=r"^[a-z0-9_]{1,64}$")
     title: str
     artist: str = ""
-    perceptual: str = Field("imagenet", description="imagenet, hed, or a .npz file in the data folder")
+    perceptual: str = Field(default="imagenet", description="imagenet, hed, or a .npz file in the data folder")
     data: Data
     mix: Mix = Mix()
     frame: Frame = Frame()
     motion: Motion = Motion()
     network: Network = Network()
     style: Style = Style()
-    teacher: Teacher | None = Field(None, description="without it the student is trained from nothing")
+    teacher: Teacher | None = Field(default=None, description="without it the student is trained directly")
     student: Student
 
     @property
@@ -212,21 +225,25 @@ class Recipe(_Section):
         return self.frame.height, self.frame.width
 
     def sized(self, height: int, width: int) -> "Recipe":
-        """The recipe with another frame: a network that was trained at one size runs at others."""
+        """The recipe with another frame size: a network trained at one size runs at others."""
         frame = Frame.model_validate({**self.frame.model_dump(), "height": height, "width": width})
         return self.model_copy(update={"frame": frame})
 
-    def digest(self, *sections: str) -> str:
-        """SHA-256 over what the named sections set, to tell whether a checkpoint belongs to this recipe.
+    def settings(self, *sections: str) -> dict[str, object]:
+        """Every setting of the named sections by its full name, defaults included: {"teacher.steps": 8000, ...}."""
+        return dict(_flat(self.model_dump(include=set(sections), mode="json"), ""))
 
-        Defaults are left out, so that a new setting does not orphan what was trained before it.
-        """
-        fields = self.model_dump(include=set(sections), mode="json", exclude_defaults=True)
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+def _flat(fields: dict, prefix: str) -> Iterator[tuple[str, object]]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def load(path: Path) -> Recipe:
-    """Reads and checks a recipe. Raises Problem."""
+    """Reads and checks a recipe. Raises Problem, or Faults that names all that is wrong with it."""
     try:
         return Recipe.model_validate(tomllib.loads(Path(path).read_text("utf-8")))
     except OSError as error:
@@ -234,16 +251,26 @@ def load(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Problem(f"recipe {path}: not valid TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "recipe"
-        reason = _allowed(first["loc"]) if first["type"] == "extra_forbidden" else first["msg"]
-        raise Problem(f"recipe {path}: {key}: {reason}") from error
+        faults = Collector()
+        for fault in error.errors():
+            key = ".".join(str(part) for part in fault["loc"]) or "recipe"
+            with faults:
+                raise Problem(f"recipe {path}: {key}: {_reason(fault)}") from error
+        faults.check()
+        raise
+
+
+def _reason(fault) -> str:
+    if fault["type"] == "extra_forbidden":
+        return _allowed(fault["loc"])
+    return "missing" if fault["type"] == "missing" else fault["msg"]
 
 
 def _allowed(place: tuple) -> str:
-    """Why a key that does not exist at this place of a recipe is refused."""
-    section = Recipe
+    """The message for a key that does not exist in this section."""
+    section: type[BaseModel] = Recipe
     for part in place[:-1]:
         kind = section.model_fields[part].annotation
-        section = next((one for one in get_args(kind) if isinstance(one, type) and issubclass(one, _Section)), kind)
+        kinds = [one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, _Section)]
+        section = kinds[0]
     return f"no such key; there are {', '.join(section.model_fields)}"

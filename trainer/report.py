@@ -1,4 +1,4 @@
-"""reconet-train report: one page of pictures and curves, with everything inside it."""
+"""Presents what was measured: a table in the terminal, and one self-contained page of pictures and curves."""
 
 import base64
 import html
@@ -6,26 +6,25 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
-import matplotlib
 import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
 from appliance.camera.pictures import is_picture, read_picture
 from appliance.engine.interpreter import runtimes
 from appliance.files import replacing
 from appliance.frames import cover
-from trainer import evaluation, flow, judge, perceptual
-from trainer.data import augment, video
+from trainer import evaluation, flow, gather, perceptual
+from trainer.data import video, wandering
 from trainer.edgetpu.convert import convert_instance_norm
 from trainer.edgetpu.cost import plan_costs
 from trainer.edgetpu.export import calibration
-from trainer.metrics import blob_share, snr_db, ssim, stability_error
-
-matplotlib.use("svg")
-from matplotlib import pyplot
+from trainer.evaluation import blob_share, snr_db, ssim, stability_error
+from trainer.runs import NETWORKS, read_note
 
 OWN_PHOTOS = Path(evaluation.__file__).parents[1] / "appliance/camera/photos"
 TITLES = {
@@ -36,6 +35,15 @@ TITLES = {
     "student": "our student, float",
     "int8": "our student, int8",
 }
+BOUNDS = {"style_ratio": 1.5, "content_ratio": 1.15}
+FIGURES = (
+    ("style", "style loss"),
+    ("content", "content loss"),
+    ("ssim", "SSIM against the teacher"),
+    ("snr_teacher_db", "SNR against the teacher, dB"),
+    ("snr_student_db", "SNR against the float student, dB"),
+    ("blobs", "share in saturated blobs"),
+)
 CURVES = ("content", "style", "feature_temporal", "output_temporal")
 CLIP = 24  # frames
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1500px;margin:2em auto;padding:0 1em;color:#222}
@@ -50,17 +58,54 @@ figcaption{font-size:13px;color:#444}
 svg{max-width:100%;height:auto}"""
 
 
+def table(report: dict) -> Table:
+    """The report of evaluate() for a terminal: networks across, figures down."""
+    figures = [(title, report[key]) for key, title in FIGURES if key in report]
+    figures += [(f"relative e_stab, {scene}", values) for scene, values in report.get("e_stab", {}).items()]
+    names = [name for name in (*NETWORKS, "int8") if any(name in f for _, f in figures)]
+    heads = {
+        "student": "float student",
+        "int8": "int8 student",
+        "instance": "instance norm",
+        "none": "no norm",
+        "frn": "FRN",
+    }
+    made = Table(title=f"{report['name']}: {report.get('photos', 0)} photos, {report.get('pairs', 0)} Sintel pairs")
+    made.add_column("")
+    for name in names:
+        made.add_column(heads.get(name, name), justify="right")
+    for title, values in figures:
+        made.add_row(title, *(f"{values[name]:.4g}" if name in values else "" for name in names))
+    ratios = [(key, report[key]) for key in ("style_ratio", "content_ratio") if key in report]
+    if ratios:
+        made.add_section()
+        for key, value in ratios:
+            cells = ["" if name != "int8" else f"{value:.3g}x" for name in names]
+            made.add_row(f"{key.removesuffix('_ratio')}, times the teacher's (bound {BOUNDS[key]}x)", *cells)
+    return made
+
+
+def show(report: dict, as_json: bool) -> None:
+    """Prints the report of evaluate(): the table or JSON to stdout, what is missing to stderr."""
+    if as_json:
+        print(json.dumps(report, indent=2))
+    else:
+        Console(width=None if Console().is_terminal else 120).print(table(report))
+    for line in report["missing"]:
+        Console(stderr=True).print(line, highlight=False)
+
+
 def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None, run: Path | None, out: Path) -> None:
     """Writes the page about the styles at paths (bundles or networks) to out. Raises Problem.
 
-    Pictures are of the first three in photos, or of the virtual camera's; the temporal error is over the video clip, or
-    over a synthetic one with exact flow.
+    It shows the first three pictures of photos, or of the virtual camera. The temporal error is measured on the video
+    clip, or on a synthetic one with exact flow.
     """
     parts, tell = [], Console(stderr=True)
     for path in paths:
         tell.print(f"{path}")
-        work = judge.gather(path, data, run)
-        folder = next((f for f in judge.places(path, work.recipe, run) if (f / "student.losses.jsonl").exists()), None)
+        work = gather.gather(path, data, run)
+        folder = next((f for f in gather.places(path, work.recipe, run) if (f / "student.losses.jsonl").exists()), None)
         weights = perceptual.load(work.recipe.perceptual, data, work.recipe.style)
         compared = _compared(work, path, run)
         painted = _painters(work, compared)
@@ -68,7 +113,7 @@ def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None,
         parts += [f"<p>{html.escape(line)}</p>" for line in work.missing]
         parts.append(_pictures(work, painted, compared, _photos(photos, work), weights, data))
         parts.append(_temporal(work, painted, clip))
-        parts.append(_losses(folder) if folder else "<p>No loss curves: its run was not found; see --run.</p>")
+        parts.append(_losses(folder) if folder else "<p>No loss curves: the run was not found; see --run.</p>")
         parts.append(_costs(work))
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>ReCoNet on the Edge TPU</title>'
     about = (
@@ -88,26 +133,26 @@ def _photos(folder, work):
 
 
 def _compared(work, path, run):
-    """The two networks to compare with, where they are kept, by name: each with the recipe that its own note tells,
-    whose exposure may be another.
+    """The networks for comparison that were found, by name, each with the recipe from its own note, whose exposure may
+    differ.
     """
     found = {}
     for name in ("none", "instance"):
-        for folder in judge.places(path, work.recipe, run):
+        for folder in gather.places(path, work.recipe, run):
             note = folder / f"{name}.json"
             if name not in found and note.exists():
-                other = judge.Work(judge.recipe_told(note, json.loads(note.read_text()).get("recipe")))
-                if judge.find_network(other, name, [folder]):
+                other = gather.Work(read_note(note).recipe)
+                if gather.find_network(other, name, [folder]):
                     other.recipe = other.recipe.sized(*work.recipe.size)
                     found[name] = other
     return found
 
 
 def _painters(work, compared):
-    """Everything that can be shown of a style, in the order of TITLES."""
-    painted = work.painters()
-    for name, other in compared.items():
-        painted[name] = other.painters()[name]
+    """The painters of all networks, in the order of TITLES."""
+    painted = evaluation.painters(work.recipe, work.networks, work.stylizer())
+    for other in compared.values():
+        painted |= evaluation.painters(other.recipe, other.networks, None)
     if "instance" in compared:
         painted["instance int8"] = _instance_int8(compared["instance"])
     return {name: painted[name] for name in TITLES if name in painted}
@@ -118,13 +163,13 @@ def _instance_int8(work):
     frames = np.stack([cover(read_picture(p), (width, height)) for p in sorted(OWN_PHOTOS.glob("*.jpg"))])
     with Console(stderr=True).status("quantising instance normalisation"):
         model = convert_instance_norm(work.networks["instance"], work.recipe.network, calibration(frames, work.recipe))
-    interpreter = runtimes()[0].load(model)
+    interpreter: Any = runtimes()[0].load(model)
     source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def paint(frames):
         one, drawn = evaluation.meter(work.recipe.frame), []
         for frame in frames:
-            exposed = evaluation.expose(frame, one)
+            exposed = evaluation.as_on_board(frame, one)
             interpreter.set_tensor(source["index"], exposed[None])
             interpreter.invoke()
             scale, zero = sink["quantization"]
@@ -140,13 +185,13 @@ def _pictures(work, painted, compared, photos, weights, data):
     frames = {name: other.recipe.frame for name, other in compared.items()}
     rows, layers = [], tuple(work.recipe.style.content)
     for photo in track(photos, "drawing", console=Console(stderr=True)):
-        seen = {}  # by exposure: what a network's content is compared with
+        seen = {}  # {exposure: the frame's features, to compare content with}
         drawn = {name: paint([photo])[0] for name, paint in painted.items()}
         cells = [style, _figure(photo, "the frame")]
         for name, output in drawn.items():
             frame = frames.get(name.removesuffix(" int8"), work.recipe.frame)
             if frame not in seen:
-                exposed = evaluation.expose(photo, evaluation.meter(frame))[None].astype("float32") / 255
+                exposed = evaluation.as_on_board(photo, evaluation.meter(frame))[None].astype("float32") / 255
                 seen[frame] = perceptual.features(weights, exposed, layers)
             image = (output[None].astype("float32") + 1) / 2
             made = perceptual.features(weights, image, layers)
@@ -163,7 +208,7 @@ def _pictures(work, painted, compared, photos, weights, data):
             title = TITLES[name] + ("" if frame == work.recipe.frame else ", trained at another exposure")
             cells.append(_figure(evaluation.to_bytes(output), title, " · ".join(numbers)))
         rows.append(f'<div class="row">{"".join(cells)}</div>')
-    return "<h3>What each network draws</h3>" + "".join(rows)
+    return "<h3>Each network's pictures</h3>" + "".join(rows)
 
 
 def _figure(pixels, title, numbers=""):
@@ -173,52 +218,23 @@ def _figure(pixels, title, numbers=""):
     image.save(file, "JPEG", quality=88)
     source = base64.b64encode(file.getvalue()).decode()
     caption = f"<b>{html.escape(title)}</b><br>{html.escape(numbers)}"
-    image = f'<img alt="{html.escape(title)}" src="data:image/jpeg;base64,{source}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+    shown = f'<img alt="{html.escape(title)}" src="data:image/jpeg;base64,{source}">'
+    return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
 
 
 def _gone(title):
     return f'<figure><div class="gone">{html.escape(title)}</div></figure>'
 
 
-def synthetic_clip(size: tuple[int, int], count: int = CLIP):
-    """A photograph through a camera that wanders, under slowly changing light: frames, uint8 (count, H, W, 3), and for
-    every frame but the last the flow (H, W, 2) to the next and the mask (H, W) of what stays in view.
-    """
-    height, width = size
-    photo = (
-        cover(read_picture(OWN_PHOTOS / "rocket.jpg"), (width * 5 // 4, height * 5 // 4)).astype("float32")[None] / 255
-    )
-    points, middle = flow.grid(height, width), [(photo.shape[2] - width) / 2, (photo.shape[1] - height) / 2]
-    maps = []
-    for t in range(count):
-        angle = 2 * math.pi * t / count
-        shift = [middle[0] * (1 + 0.8 * math.sin(angle)), middle[1] * (1 + 0.8 * math.sin(2 * angle))]
-        maps.append(
-            augment.similarity(1, 0, shift) @ augment.centred(augment.similarity(1, 2 * math.sin(angle), [0, 0]), size)
-        )
-    light = np.array([[[1 + 0.1 * math.sin(2 * math.pi * t / count), 1.0]] for t in range(count)], "float32")
-    frames = [
-        np.asarray(augment.relight(flow.sample(photo, augment.project(m[None, :2].astype("float32"), points)), one))[0]
-        for m, one in zip(maps, light, strict=True)
-    ]
-    flows, masks = [], []
-    for now, after in zip(maps, maps[1:]):
-        there = augment.project((np.linalg.inv(after) @ now)[None, :2].astype("float32"), points)
-        flows.append(np.asarray(there - points)[0])
-        masks.append(np.asarray(flow.inside(there, height, width))[0, ..., 0] > 0)
-    return (np.stack(frames) * 255).round().astype("uint8"), flows, masks
-
-
 def _temporal(work, painted, path):
     height, width = work.recipe.size
     if path:
         frames = video.clip(path, (height, width), CLIP)
-        caption = f"RMS of the picture's change beyond the frame's over {Path(path).name} (no flow is known there)."
+        caption = f"RMS of the picture's change beyond the frame's, over {Path(path).name} (whose flow is unknown)."
     else:
-        frames, flows, masks = synthetic_clip(work.recipe.size)
-        caption = "Relative e_stab from frame to frame of a wandering camera under changing light, by exact flow."
-    figure, axes = pyplot.subplots(figsize=(9, 3.2))
+        frames, flows, masks = wandering.clip(OWN_PHOTOS / "rocket.jpg", work.recipe.size, CLIP)
+        caption = "Relative e_stab from frame to frame, with exact flow: a wandering camera under changing light."
+    figure, axes = _pyplot().subplots(figsize=(9, 3.2))
     for name, paint in track(painted.items(), "playing ", console=Console(stderr=True)):
         drawn = [(output + 1) / 2 for output in paint(list(frames))]
         errors = []
@@ -236,7 +252,7 @@ def _temporal(work, painted, path):
 
 
 def _losses(folder):
-    figure, axes = pyplot.subplots(1, len(CURVES), figsize=(14, 2.8), layout="constrained")
+    figure, axes = _pyplot().subplots(1, len(CURVES), figsize=(14, 2.8), layout="constrained")
     for name in ("teacher", "student"):
         path = folder / f"{name}.losses.jsonl"
         history = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -249,10 +265,21 @@ def _losses(folder):
 
 
 def _smooth(values, most=200):
-    """A running mean over a hundredth of the curve, whose steps are noisy."""
+    """A running mean over a hundredth of the curve."""
     width = max(1, len(values) // most * 2)
-    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge") if values else []
-    return np.convolve(padded, np.ones(width) / width, "valid") if values else []
+    if not values:
+        return []
+    padded = np.pad(np.asarray(values), (width // 2, width - 1 - width // 2), mode="edge")
+    return np.convolve(padded, np.ones(width) / width, "valid")
+
+
+def _pyplot():
+    import matplotlib  # slow, and only the page needs it
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    return pyplot
 
 
 def _svg(figure):
@@ -260,9 +287,9 @@ def _svg(figure):
     figure.savefig(
         file, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
     )
-    pyplot.close(figure)
+    _pyplot().close(figure)
     text = file.getvalue()
-    return text[text.index("<svg") :]  # without the XML header, whose DTD is an address
+    return text[text.index("<svg") :]  # without the XML header, whose DTD is a URL
 
 
 def _costs(work):

@@ -1,7 +1,7 @@
-"""How steady a style is: films that try it, made here from seeds, and the figures by which it is judged.
+"""Measures how steady a style is, on synthetic films made from fixed seeds.
 
-Light that changes, someone who steps in, and scenes in which nothing moves but the sensor's noise. Frames are uint8 RGB
-(H, W, 3); noise has the standard deviation sqrt(read ** 2 + shot ** 2 * level / 255) of 255.
+They have changing light, a person who steps into view, and scenes that are still but for sensor noise. Frames are uint8
+RGB (H, W, 3); noise has the standard deviation sqrt(read ** 2 + shot ** 2 * level / 255) of 255.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,19 +17,19 @@ from appliance.engine.stylizer import Stylizer
 from appliance.frames import cover
 from appliance.style import bundle
 
-SETTLED = 8.0  # of 255: a picture this close to another is as good as it
+SETTLED = 8.0  # of 255: pictures this close count as the same
 NOISES = {"low": (0.7, 1.5), "middle": (1.5, 4.0), "high": (3.0, 8.0)}  # read and shot
 BOUNDS = {"settled": 3, "flicker": 1.5, "wall": 8.0, "ghost": 4.0}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A film: `frame(number)`, float (H, W, 3), 0..255 before noise; `figure` is what it is judged by.
+    """A film: `frame(number)`, float (H, W, 3), 0..255 before noise; `figure` is what is measured.
 
-    settled: frames after `event` until the picture is the one that the new light alone would make.
-    wall: by how much what the figure leaves alone changes, at most.
-    flicker: change of the output from frame to frame over that of the input.
-    ghost: difference from the picture without stillness, behind what moves.
+    settled: frames after `event` until the picture is the one of the new light alone.
+    wall: the largest change of a part that the person does not cover.
+    flicker: frame-to-frame change of the output over that of the input.
+    ghost: difference from the picture without stillness, behind a moving object.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Scene:
 
 
 def scenes(size: tuple[int, int]) -> Iterator[Scene]:
-    """All of them, of the given (width, height)."""
+    """All scenes, at size (width, height)."""
     photo = _photo(size)
     lit = photo * 0.25
     yield Scene("lamp on, x4 at once", "settled", lambda n: photo if n >= 6 else lit, 16, 6)
@@ -61,12 +61,16 @@ def scenes(size: tuple[int, int]) -> Iterator[Scene]:
         ("still photograph", photo),
     ):
         for level, noise in NOISES.items():
-            yield Scene(f"{name}, {level} noise", "flicker", lambda n, still=still: still, 24, 12, noise)
+            yield Scene(f"{name}, {level} noise", "flicker", _unchanging(still), 24, 12, noise)
     yield from _moving(size)
 
 
+def _unchanging(picture: np.ndarray) -> Callable[[int], np.ndarray]:
+    return lambda _: picture
+
+
 def _crossing(size):
-    """A dark figure over 40 % of the view comes in from the right, stays, and leaves."""
+    """A dark figure that covers 40 % of the view enters from the right, stays, and leaves."""
     wall = _photo(size) * 0.25 + 90
     width = round(0.4 * size[0])
     untouched = np.zeros((size[1], size[0]), bool)
@@ -114,7 +118,7 @@ def _moving(size):
 
 @dataclass(frozen=True)
 class Result:
-    """A scene's figure, and its film: the frames and what was drawn of each."""
+    """A scene's figure, its frames, and their stylised pictures."""
 
     scene: Scene
     value: float
@@ -138,13 +142,13 @@ def evaluate(path: Path, stillness: float, only: str = "") -> Iterator[Result]:
 def measure(scene: Scene, stylizer: Stylizer, plain: Stylizer) -> Result:
     """Run a scene. `plain` is the same style with a stillness of 0."""
     frames = film(scene, stylizer.input_size)
-    drawn = draw(stylizer, frames)
+    drawn = stylise(stylizer, frames)
     judge = {"settled": _settled, "wall": _wall, "flicker": _flicker, "ghost": _ghost}[scene.figure]
     return Result(scene, judge(scene, frames, drawn, plain), frames, drawn)
 
 
 def table(results: dict[str, list[Result]]) -> Table:
-    """A row a scene, a column a style."""
+    """One row per scene, one column per style."""
     made = Table("scene", "figure", "bound", *results)
     for row in zip(*results.values()):
         scene = row[0].scene
@@ -166,8 +170,8 @@ def film(scene: Scene, size: tuple[int, int]) -> list[np.ndarray]:
     return frames
 
 
-def draw(stylizer: Stylizer, frames: list[np.ndarray]) -> list[np.ndarray]:
-    """What it makes of a film, uint8 RGB."""
+def stylise(stylizer: Stylizer, frames: list[np.ndarray]) -> list[np.ndarray]:
+    """The pictures of a film, uint8 RGB."""
     stylizer.reset()
     return [stylizer.draw(frame) for frame in frames]
 
@@ -178,7 +182,7 @@ def change(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _settled(scene, frames, drawn, plain) -> float:
-    (wanted,) = draw(plain, frames[-1:])
+    (wanted,) = stylise(plain, frames[-1:])
     late = [number for number in range(scene.event, len(frames)) if change(drawn[number], wanted) > SETTLED]
     return late[-1] + 1 - scene.event if late else 0
 
@@ -196,7 +200,7 @@ def _wall(scene, frames, drawn, plain) -> float:
 
 
 def _ghost(scene, frames, drawn, plain) -> float:
-    unblended, errors = draw(plain, frames), []
+    unblended, errors = stylise(plain, frames), []
     for number in range(scene.event, len(frames)):
         region = scene.region(number)
         difference = _smooth(drawn[number]) - _smooth(unblended[number])
@@ -205,7 +209,7 @@ def _ghost(scene, frames, drawn, plain) -> float:
 
 
 def _smooth(picture: np.ndarray) -> np.ndarray:
-    """Without what differs from pixel to pixel, which is noise."""
+    """The picture without its finest detail, which is noise."""
     return np.asarray(Image.fromarray(picture).filter(ImageFilter.BoxBlur(4)), float)
 
 
@@ -249,5 +253,5 @@ def _ramp(number: int) -> float:
 
 
 def _hunting(number: int) -> float:
-    """The light of a camera that meters by itself: down over 10 frames, too far, and back."""
+    """The light of a camera that sets its own exposure: down over 10 frames, too far, and back."""
     return float(np.interp(number, [0, 10, 14, 18], [1.0, 0.35, 0.6, 0.5]))

@@ -1,7 +1,7 @@
-"""A strict zip, deflated or stored: what `write` makes and nothing else.
+"""A strict zip, deflated or stored: only what `write` makes.
 
-Any zip tool opens it. `read` takes the local headers in order and then demands that the directory at the
-end tells the same story, so nothing can hide before, between or behind the members.
+Any zip tool opens it. `read` takes the local headers in order, then checks that the central directory matches them, so
+nothing can hide before, between or behind the members.
 """
 
 import struct
@@ -20,7 +20,7 @@ _NAMES = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 def write(file: BinaryIO, members: Dict[str, bytes]) -> None:
-    """Write `members` (name -> content) in their order, deflated: the same bytes every time by one version of zlib."""
+    """Write `members` (name -> content) in order, deflated. With one version of zlib, the same bytes every time."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
@@ -30,10 +30,10 @@ def write(file: BinaryIO, members: Dict[str, bytes]) -> None:
 
 
 def read(file: BinaryIO, size: int, most: int) -> Dict[str, bytes]:
-    """The members (name -> content) of the archive in `file`, `size` bytes long, in their order.
+    """The members (name -> content), in order, of the archive in `file`, `size` bytes long.
 
-    Raises BundleError, also when the contents are more than `most` bytes. Reads each byte once and never holds more
-    than the contents and one deflated member.
+    Raises BundleError, also when the contents exceed `most` bytes. Reads each byte once and holds no more than the
+    contents and one deflated member.
     """
     if file.read(4) != b"PK\x03\x04":
         raise BundleError("not a style bundle (not a zip, or empty)")
@@ -49,7 +49,7 @@ def read(file: BinaryIO, size: int, most: int) -> Dict[str, bytes]:
 
     file.seek(0)
     members: Dict[str, bytes] = {}
-    story: List[Tuple[Any, ...]] = []
+    entries: List[Tuple[Any, ...]] = []
     for _ in range(count):
         place = file.tell()
         signature, _, flags, method, _, _, crc, stored, length, name_size, extra_size = _LOCAL.unpack(
@@ -76,8 +76,8 @@ def read(file: BinaryIO, size: int, most: int) -> Dict[str, bytes]:
             raise BundleError(f"{name} is damaged (another length than the archive says): copy the bundle again")
         if zlib.crc32(members[name]) != crc:
             raise BundleError(f"{name} is damaged (checksum differs): copy the bundle again")
-        story.append((name.encode(), flags, method, crc, stored, length, place))
-    if file.tell() != directory or _directory(file, count) != story or file.tell() != directory + directory_size:
+        entries.append((name.encode(), flags, method, crc, stored, length, place))
+    if file.tell() != directory or _directory(file, count) != entries or file.tell() != directory + directory_size:
         raise BundleError("damaged: the archive's directory does not match its members: copy it again")
     return members
 
@@ -95,7 +95,7 @@ def _inflated(name: str, content: bytes, length: int) -> bytes:
 
 
 def _directory(file: BinaryIO, count: int) -> List[Tuple[Any, ...]]:
-    story = []
+    entries = []
     for _ in range(count):
         (
             signature,
@@ -118,10 +118,10 @@ def _directory(file: BinaryIO, count: int) -> List[Tuple[Any, ...]]:
         ) = _CENTRAL.unpack(_exactly(file, _CENTRAL.size))
         name = _exactly(file, name_size)
         _exactly(file, extra_size + comment_size)
-        story.append((name, flags, method, crc, stored, length, place))
+        entries.append((name, flags, method, crc, stored, length, place))
         if signature != b"PK\x01\x02":
             return []
-    return story
+    return entries
 
 
 def _checked_name(raw: bytes, seen: Dict[str, bytes]) -> str:

@@ -1,4 +1,4 @@
-"""What `reconet doctor` says of a board, whose devices are not there."""
+"""What `reconet doctor` reports on a simulated board."""
 
 import json
 import os
@@ -10,10 +10,11 @@ import pytest
 
 from appliance import doctor, findings
 from appliance.camera import v4l2
+from appliance.choice import Measured
 from appliance.engine import interpreter
 from appliance.errors import Problem
-from appliance.host import tpu
-from appliance.style import bundle
+from appliance.host import status, tpu
+from appliance.style import bundle, state
 
 from .test_trial import RUNTIME
 
@@ -73,7 +74,7 @@ def test_what_the_appliance_cannot_do_without(board, pattern, words):
     assert not fine and words in text
 
 
-def test_a_camera_that_does_not_do(board, monkeypatch):
+def test_a_camera_that_does_not_work(board, monkeypatch):
     def refuse(*_):
         raise Problem("/dev/video0 offers MJPG, not YUYV: use a camera that offers YUYV")
 
@@ -126,3 +127,15 @@ def test_a_hot_edge_tpu(board, monkeypatch):
     monkeypatch.setattr(tpu, "read", lambda: tpu.Tpu(91.0, (85.0, 90.0, 95.0), owner=7, owner_name="frigate"))
     fine, text = said(board[0])
     assert fine and "problem  Edge TPU at 91 degC" in text and "used by frigate (process 7)" in text
+
+
+def test_the_size_that_is_chosen(board, styles, tiny):
+    assert "ok       style tiny: its size is measured when it first runs" in said(board[0])[1]
+    runtime = interpreter.runtimes()[0]
+    rows = [Measured("fused", (64, 32), 41.25), Measured("split", (64, 32), 12.0)]
+    state.note(styles, tiny.digest, state.device(str(runtime), "CPU", 0), rows)
+    words = "64x32 by plan fused, measured at 41.2 fps of 30 wanted: the largest measured that holds 30 fps"
+    assert f"ok       style tiny is to run at {words}" in said(board[0])[1]
+    now = status.Status(digest=tiny.digest, plan="fused", size="64x32", why="stepped down from 96x48: too hot")
+    status.write(os.path.join(os.path.dirname(board[0]), "status.json"), now)
+    assert "ok       style tiny runs at 64x32 by plan fused: stepped down from 96x48" in said(board[0])[1]

@@ -8,20 +8,37 @@ import pytest
 import appliance
 
 ROOT = Path(appliance.__file__).parent
-SHARED = {"colour", "errors", "config", "files", "frames", "memory", "parts", "places", "snapshot"}
+SHARED = {
+    "choice",
+    "colour",
+    "config",
+    "errors",
+    "files",
+    "frames",
+    "gate",
+    "memory",
+    "pace",
+    "parts",
+    "places",
+    "snapshot",
+}
 JOINING = {
     "__main__",
     "bench",
     "cli",
+    "cost",
     "daemon",
     "doctor",
     "film",
     "findings",
     "loader",
+    "news",
+    "options",
     "overhead",
     "pipeline",
     "switcher",
     "trial",
+    "tuner",
 }
 APART = {"camera", "display", "engine", "host", "style"}
 

@@ -22,8 +22,11 @@ except ImportError as error:
     collect_ignore_glob = ["test_*.py"]
     print(f"tests/trainer left out: {error}: pip install -e '.[workstation,trainer,test]'")
 else:
+    from jaxtyping import install_import_hook
     from PIL import Image
 
+    SHAPED = ("batches", "flow", "losses", "objectives", "perceptual")
+    install_import_hook([f"trainer.{name}" for name in SHAPED], "beartype.beartype")  # checks shapes at every call
     from trainer.network import Network
     from trainer.perceptual import LAYERS
     from trainer.recipe import Recipe

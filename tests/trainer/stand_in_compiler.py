@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """NOT the Edge TPU compiler: a stand-in that takes its options and says what it says, for tests of those who call it.
 
-What it does with each model is told by $STAND_IN, a JSON object of {model name without .tflite: behaviour}; a name
+$STAND_IN sets what it does with each model, a JSON object of {model name without .tflite: behaviour}; a name
 may be left without its size, and "*" is the rest. Behaviours: mapped, partial, large, unquantised, internal, crash,
 hang, missing (leaves no file).
 A "compiled" model is the model itself. Every call is noted in $STAND_IN_LOG.

@@ -2,7 +2,7 @@
 """NOT mdt: a stand-in that keeps a board in the folder $STAND_IN_BOARD, for tests of those who call mdt.
 
 It talks like mdt 1.5: its own words among those of the board, lines that end in CR LF; it wants a terminal, hangs up
-when its standard input ends and loses exit codes. What the board is like is told by files in that folder: absent, full,
+when its standard input ends and loses exit codes. Files in that folder set the board's state: absent, full,
 deaf (no daemon), dislikes (the SHA-256 of a bundle that the daemon refuses), pinned (the style that it shows whatever
 is newest).
 """
@@ -108,7 +108,7 @@ def daemon():
         print("reconet: the daemon is not running: systemctl start reconet", file=sys.stderr)
         return 1
     shown, refused = None, []
-    pinned, dislikes = (told(name) for name in ("pinned", "dislikes"))
+    pinned, dislikes = (setting(name) for name in ("pinned", "dislikes"))
     for path in sorted(STYLES.glob("[!.]*.reconet"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         if digest(path) == dislikes:
             refused.append(f"/var/lib/reconet/{path.name}: its trial run failed")
@@ -129,7 +129,7 @@ def daemon():
     return 0
 
 
-def told(name):
+def setting(name):
     return (BOARD / name).read_text() if (BOARD / name).exists() else None
 
 

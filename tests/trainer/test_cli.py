@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from appliance.engine.stylizer import Stylizer
 from appliance.style import bundle
+from trainer import optimise
 from trainer.cli import main
 
 from .conftest import ROOT
@@ -50,8 +53,10 @@ def test_plans_size_and_pixels_can_be_chosen(trained, data, tmp_path):
     again.mkdir()
     for path in out.glob("*.[kj]*"):
         (again / path.name).write_bytes(path.read_bytes())
+    (again / ".reconet-0123456789ab.part.reconet").write_bytes(b"left by an export that was killed")
     chosen = ["--plans", "lowres,split", "--size", "72x40", "--pixels", "yuv:bgrx"]
     assert main(["export", str(recipe), "--data", str(data), "--out", str(again), *chosen]) == 0
+    assert not list(again.glob(".reconet-*"))
     style = bundle.read(again / "small.reconet")
     assert [plan.name for plan in style.manifest.plans] == ["lowres", "split"]
     assert (style.manifest.input.width, style.manifest.input.height) == (72, 40)
@@ -85,25 +90,97 @@ def test_nothing_unfinished_is_left(trained):
 @pytest.mark.parametrize(
     "change, names",
     [
-        ({"data": {"painting": "none.jpg"}}, "none.jpg"),
-        ({"data": {"painting": "vgg16.npz"}}, "not a picture"),
+        ({"data": {"painting": "none.jpg", "held_out": 2}}, "none.jpg: no such file"),
+        ({"data": {"painting": "vgg16.npz", "held_out": 2}}, "not a picture"),
         ({"data": {"painting": "painting.jpg", "photos": "nowhere"}}, "nowhere"),
         ({"data": {"painting": "painting.jpg", "held_out": 8}}, "held_out"),
-        ({"frame": {"width": 256, "height": 128}}, "smaller than the frame"),
         ({"perceptual": "gone.npz"}, "gone.npz"),
         ({"teacher": {"steps": 2, "batch": 1, "learning_rate": 1e30}}, "is not a number at step"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_no_model(data, fields, tmp_path, capfd, change, names):
+def test_bad_input_is_one_line_and_leaves_no_model(data, fields, tmp_path, capfd, monkeypatch, change, names):
+    monkeypatch.setattr(optimise, "CHECKPOINT", np.inf)  # however long the first step takes to compile
     recipe = tmp_path / "bad.toml"
     recipe.write_text(toml({**fields, **change}))
     assert main(["train", str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]) == 1
     message = [line for line in capfd.readouterr().err.splitlines() if line.startswith("reconet-train:")]
     assert len(message) == 1 and names in message[0]
-    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(("teacher", "."))]
+    assert not [path for path in (tmp_path / "out").glob("*") if path.name.startswith(("teacher", "."))]
 
 
-def test_steps_out_of_order_are_told_what_to_run_first(data, trained, tmp_path, capfd):
+def messages(error):
+    return [line for line in error.splitlines() if line.startswith("reconet-train:")]
+
+
+def test_all_faults_of_a_training_set_are_named_in_one_run_and_nothing_is_left(data, fields, tmp_path, capfd):
+    own = tmp_path / "data"
+    shutil.copytree(data, own)
+    (own / "painting.jpg").unlink()
+    (own / "photos/README.txt").write_text("where these are from")
+    (own / "photos/Thumbs.db").write_bytes(bytes(512))
+    (own / "photos/3.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    Image.new("RGB", (20, 10)).save(own / "photos/tiny.png")
+    (own / "videos").mkdir()
+    (own / "videos/notes.txt").write_text("none yet")
+    recipe = tmp_path / "faulty.toml"
+    recipe.write_text(toml({**fields, "mix": {"photos": 1.0, "video": 0.5, "sintel": 0.5}}))
+    assert main(["train", str(recipe), "--data", str(own), "--out", str(tmp_path / "out")]) == 1
+    error = capfd.readouterr().err
+    named = messages(error)
+    for fault in ("painting.jpg", "photos/3.jpg", "tiny.png: 20x10 is smaller", "videos: no clips", "mpi_sintel"):
+        assert len([line for line in named if fault in line]) == 1, fault
+    assert len(named) == 5
+    assert "photos: skipped README.txt, Thumbs.db" in error and "videos: skipped notes.txt" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_foreign_files_do_not_stop_a_training_and_are_no_change(data, fields, tmp_path, capfd):
+    own = tmp_path / "data"
+    shutil.copytree(data, own)
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(toml(fields))
+
+    def train(*more):
+        return main(["train", str(recipe), "--data", str(own), "--out", str(tmp_path / "out"), *more])
+
+    assert train() == 0
+    (own / "photos/README.txt").write_text("where these are from")
+    (own / "photos").rename(own / "pictures")
+    recipe.write_text(toml({**fields, "data": {**fields["data"], "photos": "pictures"}}))
+    assert train() == 0  # renamed, and otherwise the same
+    shutil.move(own, tmp_path / "moved")
+    own = tmp_path / "moved"
+    assert train() == 0
+    capfd.readouterr()
+
+    Image.open(own / "pictures/0.jpg").rotate(180).save(own / "pictures/0.jpg")
+    made = (tmp_path / "out/teacher.checkpoint.npz").read_bytes()
+    assert train() == 1
+    (line,) = messages(capfd.readouterr().err)
+    assert "content of data.photos" in line and "--restart" in line
+    assert (tmp_path / "out/teacher.checkpoint.npz").read_bytes() == made
+    assert train("--restart") == 0
+    assert (tmp_path / "out/teacher.checkpoint.npz").read_bytes() != made
+
+
+@pytest.mark.parametrize("command", ["distill", "export", "pack", "evaluate", "report"])
+def test_a_damaged_note_is_one_line(trained, data, tmp_path, capfd, command):
+    recipe, out = trained
+    broken = tmp_path / "broken"
+    shutil.copytree(out, broken)
+    (broken / "student.json").write_text("[]")
+    (broken / "student.checkpoint.npz").unlink()
+    arguments = {
+        "pack": [recipe, "--out", broken, "--to", tmp_path / "kept"],
+        "evaluate": [broken / "student.keras", "--photos", data / "photos"],
+        "report": [broken / "student.keras", "--out", tmp_path / "page.html"],
+    }.get(command, [recipe, "--out", broken])
+    assert main([command, *map(str, arguments), "--data", str(data)]) == 1
+    (line,) = messages(capfd.readouterr().err)
+    assert "student.json: missing or damaged" in line and "--restart" in line
+
+
+def test_steps_out_of_order_name_what_to_run_first(data, trained, tmp_path, capfd):
     recipe, _ = trained
     for command in ("distill", "export"):
         assert main([command, str(recipe), "--data", str(data), "--out", str(tmp_path)]) == 1
@@ -113,8 +190,6 @@ def test_steps_out_of_order_are_told_what_to_run_first(data, trained, tmp_path, 
 @pytest.fixture(scope="module")
 def sintel_root(tmp_path_factory):
     """Two scenes in Sintel's layout, one pair each: a photograph that moves 4 pixels to the right."""
-    from PIL import Image
-
     top = tmp_path_factory.mktemp("sintel")
     photo = Image.open(ROOT / "appliance/camera/photos/raccoon.jpg").resize((140, 80))
     header = np.array([202021.25], "<f4").tobytes() + np.array([128, 72], "<i4").tobytes()
@@ -236,8 +311,6 @@ def test_a_report_is_one_page_with_everything_in_it(trained, data, fields, tmp_p
 
 
 def test_all_three_sources_train_together(data, fields, sintel_root, tmp_path):
-    from PIL import Image
-
     (tmp_path / "clips/one").mkdir(parents=True)
     for i in range(4):
         photo = Image.open(ROOT / "appliance/camera/photos/cat.jpg").resize((100, 60))

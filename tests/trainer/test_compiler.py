@@ -47,7 +47,7 @@ def test_the_best_plan_is_compiled_and_put_into_the_bundle(style, stand_in, caps
     assert made.files["fused_64x32_edgetpu.tflite"] == made.files["fused.tflite"]
     assert calls() == [["fused_64x32.tflite"]]
     assert made.manifest.provenance["compiled"]["fused_64x32.tflite"]["cached_bytes"] == round(1.22 * 2**20)
-    assert "all of it on the TPU" in capsys.readouterr().out.replace("\n", " ")
+    assert "all operations on the TPU" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_segments_of_a_plan_are_compiled_together(style, stand_in):
@@ -78,7 +78,7 @@ def test_a_plan_that_is_not_mapped_whole_is_the_last_resort(style, stand_in, cap
         ("unquantised", "Model not quantized"),
         ("internal", "Internal compiler error"),
         ("crash", "signal 11"),
-        ("missing", "left no"),
+        ("missing", "wrote no"),
     ],
 )
 def test_what_does_not_compile_leaves_the_bundle_untouched(style, stand_in, capsys, behaviour, says):
@@ -96,7 +96,7 @@ def test_a_compiler_that_hangs_is_stopped(style, stand_in, monkeypatch, capsys):
     before, run = style.read_bytes(), compiler.subprocess.run
     monkeypatch.setattr(compiler.subprocess, "run", lambda *a, timeout, **k: run(*a, timeout=0.5, **k))
     assert main(["compile", str(style), "--timeout", "1"]) == 1
-    assert "did not end within" in capsys.readouterr().out and style.read_bytes() == before
+    assert "did not finish within" in capsys.readouterr().out and style.read_bytes() == before
 
 
 def test_without_the_compiler_one_line_says_where_it_is_documented(style, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from trainer.edgetpu.flatbuffer import operation, unpack
 from trainer.edgetpu.reader import read
 from trainer.edgetpu.rules import NOT_MAPPED
 from trainer.edgetpu.student import fold, for_pixels, keep_zero
-from trainer.metrics import snr_db
+from trainer.evaluation import snr_db
 from trainer.network import Network
 
 SPEC = Network(widths=(8, 16, 16), blocks=2)

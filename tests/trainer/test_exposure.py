@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from trainer.batches import expose as expose_in_training
-from trainer.batches import still_frames
-from trainer.evaluation import expose, meter, seen
+from trainer.batches import normalise_exposure, still_frames
+from trainer.evaluation import as_network_sees, as_on_board, meter
 from trainer.recipe import Frame
 
 from .conftest import ROOT
@@ -37,7 +36,7 @@ def test_training_frames_look_like_the_appliances(recipe, picture, brightness, c
     picture = np.asarray(Image.fromarray(picture.astype("uint8")).filter(ImageFilter.GaussianBlur(4)), "float32")
     recipe = with_chroma(recipe, target)
     photo = np.clip((picture - 128) * contrast + 128 + brightness, 0, 255).astype("uint8")
-    appliance = expose(photo, meter(recipe.frame)) / 255
+    appliance = as_on_board(photo, meter(recipe.frame)) / 255
     trainer = still_frames(photo[None], recipe)[0]
     # The appliance looks at every fourth row and column only, so the two differ a little.
     assert np.abs(appliance - trainer).mean() < 0.03
@@ -57,7 +56,7 @@ def test_exposure_is_that_of_its_formula(picture, saturation, target):
     gain = np.clip(0.1 / y.std(), 0.5, 3.0)
     colour = gain if target is None else np.clip(target / max(chroma(frames), 1e-3), 0.2, 4.0)
     expected = np.clip(gain * (y - y.mean()) + 0.4 + colour * (frames - y), 0, 1)
-    np.testing.assert_allclose(expose_in_training(frames.astype("float32"), frame), expected, atol=1e-5)
+    np.testing.assert_allclose(normalise_exposure(frames.astype("float32"), frame), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("saturation", [0.4, 1.0, 1.6])
@@ -65,7 +64,7 @@ def test_pale_and_colourful_frames_look_equally_colourful(picture, saturation):
     frame = Frame(exposure_mean=0.5, exposure_std=0.1, exposure_chroma=0.04)
     grey = luma(picture / 255)[..., None]
     frames = (grey + saturation * (picture / 255 - grey))[None].astype("float32")
-    exposed = np.asarray(expose_in_training(frames, frame))
+    exposed = np.asarray(normalise_exposure(frames, frame))
     assert chroma(exposed) == pytest.approx(0.04, abs=0.002)
 
 
@@ -76,8 +75,8 @@ def test_students_for_yuv_train_on_what_the_appliance_makes_of_it(recipe, pictur
     photo = np.clip(grey + saturation * (picture - grey), 0, 255).astype("uint8")
     # Repeated, so that the appliance, which looks at every fourth row and column, sees every pixel.
     photo = photo.repeat(4, 0).repeat(4, 1)
-    trained = np.asarray(expose_in_training(photo[None].astype("float32") / 255, frame, "yuv"))[0]
-    np.testing.assert_allclose(trained, seen(photo, meter(frame, "yuv")), atol=0.05)
+    trained = np.asarray(normalise_exposure(photo[None].astype("float32") / 255, frame, "yuv"))[0]
+    np.testing.assert_allclose(trained, as_network_sees(photo, meter(frame, "yuv")), atol=0.05)
     y = luma(trained)
     u, v = (trained[..., 2] - y) / 1.772, (trained[..., 0] - y) / 1.402
     assert -1e-6 < y.min() and y.max() < 1 + 1e-6

@@ -1,4 +1,4 @@
-"""The fit behind the predictions: its constants, and what it makes of sources that it has not seen."""
+"""The fit behind the predictions: its constants, and its error on sources that were left out."""
 
 import numpy as np
 import pytest

@@ -35,7 +35,7 @@ def test_sample_between_pixels_is_bilinear():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_previous_frame_warped_by_the_flow_is_the_current_frame(seed):
     photos = smooth_photos(2, 60, 100)
-    draws = moving_photos.draw(np.random.default_rng(seed), 6, photos.shape[:3], SIZE, Motion(pan=8))
+    draws = moving_photos.random_draws(np.random.default_rng(seed), 6, photos.shape[:3], SIZE, Motion(pan=8))
     previous, current, motion, mask, plain = (np.asarray(a) for a in moving_photos.render(photos, draws, SIZE))
     assert previous.shape == current.shape == (6, *SIZE, 3) and motion.shape == (6, *SIZE, 2)
     assert 0 <= current.min() and current.max() <= 1 and not plain.any()
@@ -51,7 +51,7 @@ def plain_photos(count):
 
 def test_the_mask_hides_what_a_cut_out_covers_and_nothing_that_is_seen_twice():
     photos, rng = plain_photos(12), np.random.default_rng(11)
-    draws = moving_photos.draw(rng, 200, photos.shape[:3], SIZE, Motion(pan=20, layers=3))
+    draws = moving_photos.random_draws(rng, 200, photos.shape[:3], SIZE, Motion(pan=20, layers=3))
     colours = rng.permuted(np.tile(np.arange(12), (200, 1)), axis=1).astype("int32")  # no colour twice in one pair
     draws["photo"], draws["layers"]["photo"] = colours[:, 0], colours[:, 1:4]
     previous, current, motion, mask, _ = (np.asarray(a) for a in moving_photos.render(photos, draws, SIZE))
@@ -88,13 +88,15 @@ def calm_in(frames, places):
 
 def test_cut_outs_move_by_themselves():
     photos = plain_photos(4)
-    draws = moving_photos.draw(np.random.default_rng(2), 30, photos.shape[:3], SIZE, Motion(pan=10, layers=1))
+    draws = moving_photos.random_draws(np.random.default_rng(2), 30, photos.shape[:3], SIZE, Motion(pan=10, layers=1))
     back, layer = draws["back"][:, :, 2], draws["layers"]["back"][:, 0, :, 2]
     assert np.abs(np.corrcoef(back[:, 0], layer[:, 0])[0, 1]) < 0.5 and np.abs(layer).max() > 3
 
 
 def test_some_pairs_may_have_no_cut_outs():
-    draws = moving_photos.draw(np.random.default_rng(3), 400, (4, 60, 100), SIZE, Motion(layers=2, layered=0.25))
+    draws = moving_photos.random_draws(
+        np.random.default_rng(3), 400, (4, 60, 100), SIZE, Motion(layers=2, layered=0.25)
+    )
     some = (draws["layers"]["radius"] > 0).any(1).mean()
     assert 0.15 < some < 0.3
 
@@ -102,7 +104,7 @@ def test_some_pairs_may_have_no_cut_outs():
 def test_no_cut_outs_no_occlusion():
     photos = smooth_photos(2, 60, 100)
     still = Motion(pan=0, rotation=0, zoom=0, layers=0)
-    draws = moving_photos.draw(np.random.default_rng(1), 4, photos.shape[:3], SIZE, still)
+    draws = moving_photos.random_draws(np.random.default_rng(1), 4, photos.shape[:3], SIZE, still)
     pairs = moving_photos.render(photos, draws, SIZE)
     assert np.asarray(pairs.mask).min() == 1 and np.abs(pairs.flow).max() < 1e-4
     np.testing.assert_array_equal(pairs.previous, pairs.current)
@@ -110,14 +112,16 @@ def test_no_cut_outs_no_occlusion():
 
 def test_frames_move_and_the_same_seed_draws_the_same():
     photos = smooth_photos(2, 60, 100)
-    first, again = (moving_photos.draw(np.random.default_rng(5), 8, photos.shape[:3], SIZE, Motion()) for _ in range(2))
+    first, again = (
+        moving_photos.random_draws(np.random.default_rng(5), 8, photos.shape[:3], SIZE, Motion()) for _ in range(2)
+    )
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
     assert np.abs(moving_photos.render(photos, first, SIZE).flow).max() > 1
 
 
 def test_views_stay_inside_the_photograph():
-    draws = moving_photos.draw(np.random.default_rng(0), 50, (1, 50, 90), SIZE, Motion())
+    draws = moving_photos.random_draws(np.random.default_rng(0), 50, (1, 50, 90), SIZE, Motion())
     corners = np.array([[[0, 0], [SIZE[1] - 1, SIZE[0] - 1]]], "float32")
     points = np.asarray(augment.project(draws["previous"], corners))
     assert points.min() > -8 and points[..., 0].max() < 90 + 8 and points[..., 1].max() < 50 + 8
@@ -131,11 +135,11 @@ def test_light_is_gain_times_power():
 
 
 def test_light_drifts_within_its_limits_and_differs_between_the_frames_of_a_pair():
-    light = augment.draw_light(np.random.default_rng(0), 500, Motion(drift=0.1, gamma=0.2))
+    light = augment.random_light(np.random.default_rng(0), 500, Motion(drift=0.1, gamma=0.2))
     assert light.shape == (500, 2, 2)
     assert np.abs(np.log(light[..., 0])).max() <= 0.1 + 1e-6 and np.abs(np.log(light[..., 1])).max() <= 0.2 + 1e-6
     assert np.abs(light[:, 0] - light[:, 1]).max() > 0.05
-    assert (augment.draw_light(np.random.default_rng(0), 5, Motion(drift=0, gamma=0)) == 1).all()
+    assert (augment.random_light(np.random.default_rng(0), 5, Motion(drift=0, gamma=0)) == 1).all()
 
 
 def test_downscaled_flow_is_in_small_pixels():

@@ -1,7 +1,8 @@
-"""The training loop goes on where it was stopped, stops at what is not a number, leaves nothing half-written."""
+"""The training loop continues where it was interrupted, stops at NaN, refuses other settings, leaves no part files."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from appliance.errors import Problem
 from trainer import optimise as loop
+from trainer import runs
 from trainer.optimise import optimise
-from trainer.recipe import Phase
+from trainer.recipe import Recipe
 from trainer.runs import Run, load_model
 
 from .conftest import ROOT
@@ -36,11 +38,17 @@ def draw(rng):
     return {"frames": rng.uniform(size=(2, 4, 4, 3)).astype("float32")}
 
 
-def train(folder, steps, objective=towards_grey, grey=0.5, draw=draw, learning_rate=0.01):
+def tiny_run(folder, steps, learning_rate=0.01, contents=None):
+    student = {"steps": steps, "batch": 2, "learning_rate": learning_rate}
+    fields = {"name": "tiny", "title": "Tiny", "data": {"painting": "tiny.jpg"}, "student": student}
+    return Run(folder, "tiny", Recipe.model_validate(fields), ("data", "student"), contents=contents or {})
+
+
+def train(folder, steps, objective=towards_grey, grey=0.5, draw=draw, learning_rate=0.01, contents=None):
     model = tiny_model()
     samples = np.zeros((1, 4, 4, 3), "float32")
-    phase = Phase(steps=steps, batch=2, learning_rate=learning_rate)
-    return optimise(model, objective, {"grey": grey}, draw, phase, Run(folder, "tiny", f"{steps}"), samples)
+    run = tiny_run(folder, steps, learning_rate, contents)
+    return optimise(model, objective, {"grey": grey}, draw, run.recipe.student, run, samples)
 
 
 def losses(folder):
@@ -84,7 +92,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, m
 
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "b", 40, draw=power_cut)
-    stopped, steps = load_model(Run(tmp_path / "b", "tiny", "40"), 40)
+    stopped, steps = load_model(tiny_run(tmp_path / "b", 40), 40)
     assert 0 < steps < 20 and not np.allclose(stopped.get_weights()[0], whole.get_weights()[0])
     resumed = train(tmp_path / "b", 40)
     np.testing.assert_allclose(losses(tmp_path / "b"), losses(tmp_path / "a"), rtol=1e-5)
@@ -112,7 +120,7 @@ train(Path({folder!r}), 6)
 """
 
 
-def test_sigkill_between_any_two_files_is_mended_by_the_same_command(tmp_path):
+def test_sigkill_between_any_two_files_is_repaired_by_the_same_command(tmp_path):
     """Every step writes history, checkpoint, model and note, one after the other: die before the first, before a
     checkpoint, between a checkpoint and its model, and before the last note.
     """
@@ -124,9 +132,11 @@ def test_sigkill_between_any_two_files_is_mended_by_the_same_command(tmp_path):
         script = KILLED.format(at=at, folder=str(folder))
         done = subprocess.run([sys.executable, "-c", script], cwd=ROOT)
         assert done.returncode == -signal.SIGKILL
+        assert list(folder.glob(".reconet-*.part*"))
         again = train(folder, 6)
         np.testing.assert_allclose(losses(folder), losses(tmp_path / "whole"), rtol=1e-5)
-        saved, steps = load_model(Run(folder, "tiny", "6"), 6)
+        assert not list(folder.glob(".reconet-*"))
+        saved, steps = load_model(tiny_run(folder, 6), 6)
         assert steps == 6
         for a, b, c in zip(whole.get_weights(), again.get_weights(), saved.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5)
@@ -139,19 +149,79 @@ def test_a_finished_run_is_not_run_again(tmp_path):
     np.testing.assert_array_equal(first[0], again[0])
 
 
-def test_another_recipes_checkpoint_and_model_are_not_taken(tmp_path):
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"steps": 8}, "student.steps 5 → 8"),
+        ({"learning_rate": 0.02}, "student.learning_rate 0.01 → 0.02"),
+        ({"contents": {"photos": "b" * 64}}, "content of data.photos aaaaaaaa → bbbbbbbb"),
+    ],
+)
+def test_what_changed_is_named_and_nothing_is_overwritten(tmp_path, change, named):
+    before = {"steps": 5, "contents": {"photos": "a" * 64}}
+    train(tmp_path, **before)
+    kept = files(tmp_path)
+    with pytest.raises(Problem) as caught:
+        train(tmp_path, **{**before, **change})
+    assert named in str(caught.value) and "--restart" in str(caught.value) and "\n" not in str(caught.value)
+    assert files(tmp_path) == kept
+    (tmp_path / "tiny.checkpoint.npz").unlink()  # the network alone is not overwritten either
+    with pytest.raises(Problem, match=re.escape(named)):
+        train(tmp_path, **{**before, **change})
+
+
+def test_a_network_without_a_checkpoint_is_not_trained_over(tmp_path):
     train(tmp_path, 5)
-    with pytest.raises(Problem, match="another recipe"):
-        load_model(Run(tmp_path, "tiny", "other"), 5)
+    (tmp_path / "tiny.checkpoint.npz").unlink()
+    with pytest.raises(Problem, match="trained already"):
+        train(tmp_path, 5)
+
+
+def test_a_restart_forgets_the_run_and_no_other(tmp_path):
+    train(tmp_path, 5)
+    (tmp_path / "teacher.keras").write_bytes(b"another run's")
+    runs.forget(tiny_run(tmp_path, 8))
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["teacher.keras", "tensorboard"]
     train(tmp_path, 8)
     assert len(losses(tmp_path)) == 8
+
+
+def test_a_model_of_other_settings_is_not_used(tmp_path):
+    train(tmp_path, 5)
+    with pytest.raises(Problem, match="student.steps 5 → 6"):
+        load_model(tiny_run(tmp_path, 6), 6)
+
+
+def test_a_damaged_note_is_one_line_and_written_again(tmp_path):
+    train(tmp_path, 5)
+    note = tmp_path / "tiny.json"
+    for text in ("", "[]", '{"steps": 5}'):
+        note.write_text(text)
+        with pytest.raises(Problem, match="tiny.json: missing or damaged"):
+            load_model(tiny_run(tmp_path, 5), 5)
+        train(tmp_path, 5)  # the checkpoint knows what made it
+        assert load_model(tiny_run(tmp_path, 5), 5)[1] == 5
+
+
+def test_a_checkpoint_from_before_notes_were_in_it_is_continued(tmp_path):
+    train(tmp_path, 5)
+    path = tmp_path / "tiny.checkpoint.npz"
+    with np.load(path) as file:
+        np.savez(path, **{name: file[name] for name in file.files if name != "note"})
+    train(tmp_path, 5)
+    with pytest.raises(Problem, match="student.steps 5 → 6"):
+        train(tmp_path, 6)
 
 
 def test_a_damaged_checkpoint_is_named_not_overwritten(tmp_path):
     train(tmp_path, 5)
     path = tmp_path / "tiny.checkpoint.npz"
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(Problem, match="tiny.checkpoint.npz: damaged"):
+    with pytest.raises(Problem, match="tiny.checkpoint.npz: .* damaged"):
         train(tmp_path, 5)
     assert path.stat().st_size == 300
 
@@ -181,6 +251,9 @@ def test_divergence_stops_with_the_step_and_the_term(tmp_path):
 
     with pytest.raises(Problem, match="diverged at step 8, where pull is"):
         train(tmp_path, 30, runs_away, draw=draw_pull)
+    events = EventAccumulator(str(tmp_path / "tensorboard/tiny")).Reload()
+    assert [event.step for event in events.Scalars("pull")] == list(range(1, 9))  # the last step's too
+    assert events.Scalars("pull")[-1].value > 1e5
 
 
 PARALLEL = """

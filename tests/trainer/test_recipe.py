@@ -1,11 +1,13 @@
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import Problem
+from trainer.faults import Faults
 from trainer.recipe import Recipe, load
-from trainer.training import student_run, teacher_run
+from trainer.runs import Note, differences, read_note, student_run, teacher_run
 
 RECIPES = sorted((Path(__file__).parents[2] / "trainer/recipes").glob("*.toml"))
 
@@ -53,29 +55,61 @@ def test_a_missing_recipe_is_named(tmp_path):
         load(tmp_path / "none.toml")
 
 
-def test_the_digest_changes_with_its_sections_only(fields):
-    first = Recipe.model_validate(fields)
-    other = Recipe.model_validate({**fields, "student": {"steps": 9}})
-    assert first.digest("teacher", "network") == other.digest("teacher", "network")
-    assert first.digest("student") != other.digest("student")
+def test_all_faults_of_half_a_recipe_are_named_at_once(tmp_path):
+    path = tmp_path / "half.toml"
+    path.write_text('name = "x"\nstlye = 1\n[data]\npainting_width = "wide"\n[teacher]\nsteps = 0')
+    with pytest.raises(Faults) as caught:
+        load(path)
+    lines = [str(problem) for problem in caught.value.problems]
+    for fault in ("title: missing", "data.painting: missing", "data.painting_width", "teacher.steps", "stlye: no such"):
+        assert len([line for line in lines if f"recipe {path}: {fault}" in line]) == 1, fault
+    assert any("student: missing" in line for line in lines) and len(lines) == 6
 
 
-# What the first recipes' teachers and students had before recipes knew styles, strides and crops.
-FIRST = {
-    "name": "x",
-    "title": "X",
-    "data": {"painting": "x.jpg", "held_out": 24},
-    "mix": {"photos": 0.9, "video": 0.1},
-    "teacher": {"steps": 8000, "loss": {"style": 30.0}},
-    "student": {"steps": 26000, "pixels": "yuv"},
-}
-DIGESTS = "2b54c6c5d6b0 f0456eaf479c"
+def test_a_run_is_identified_by_its_own_sections_only(fields, tmp_path):
+    note = Note(steps=1, recipe=Recipe.model_validate(fields))
+    other = Recipe.model_validate({**fields, "title": "Other", "student": {**fields["student"], "steps": 9}})
+    assert not differences(note, teacher_run(other, tmp_path))
+    assert differences(note, student_run(other, tmp_path)) == ["student.steps 3 → 9"]
 
 
-def test_a_new_field_leaves_what_was_trained_before_it(tmp_path):
-    recipe = Recipe.model_validate(FIRST)
-    runs = teacher_run(recipe, tmp_path), student_run(recipe, tmp_path)
-    assert " ".join(run.digest[:12] for run in runs) == DIGESTS
+def test_a_setting_that_is_newer_than_a_run_counts_with_its_default(fields, tmp_path):
+    recipe = Recipe.model_validate(fields)
+    old = {"steps": 1, "recipe": recipe.model_dump(mode="json", exclude_defaults=True), "digest": "of long ago"}
+    run = student_run(recipe, tmp_path)
+    run.path("json").write_text(json.dumps(old))
+    assert not differences(read_note(run.path("json")), run)
+
+
+def test_a_default_that_changes_after_a_run_is_a_difference(fields, tmp_path):
+    recipe = Recipe.model_validate(fields)
+    note = Note(steps=1, recipe=recipe).model_dump()
+    assert note["recipe"]["teacher"]["learning_rate"] == 1e-3  # written, though the recipe does not set it
+    note["recipe"]["teacher"]["learning_rate"] = 2e-3  # as if that had been the default then
+    assert differences(Note.model_validate(note), teacher_run(recipe, tmp_path)) == [
+        "teacher.learning_rate 0.002 → 0.001"
+    ]
+
+
+def test_data_is_compared_by_content(fields, tmp_path):
+    recipe = Recipe.model_validate(fields)
+    renamed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"photos": "pictures"})})
+    note = Note(steps=1, recipe=recipe, contents={"photos": "1" * 64})
+    assert not differences(note, teacher_run(renamed, tmp_path, contents={"photos": "1" * 64}))
+    assert differences(note, teacher_run(recipe, tmp_path, contents={"photos": "2" * 64})) == [
+        "content of data.photos 11111111 → 22222222"
+    ]
+    assert differences(note, teacher_run(renamed, tmp_path)) == ['data.photos "photos" → "pictures"']
+    elsewhere = teacher_run(recipe, tmp_path, contents={"photos": "2" * 64})
+    assert not differences(note, elsewhere, of_data=False)  # a network is used on other photographs
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", "{}", '{"steps": 1}', '{"steps": 1, "recipe": {"name": 1}}'])
+def test_a_damaged_note_is_one_line(tmp_path, text):
+    path = tmp_path / "student.json"
+    path.write_text(text)
+    with pytest.raises(Problem, match="student.json: missing or damaged"):
+        read_note(path)
 
 
 def test_every_field_of_a_shipped_recipe_survives_the_manifest():

@@ -63,7 +63,7 @@ def test_any_hidden_pixel_hides_the_one_that_it_is_averaged_into(layout):
 def test_sintel_as_a_source_leaves_out_what_is_held_out_and_is_consistent(layout):
     pairs = sintel.source(layout, SIZE, ("clean", "final"), ("alley_1",), 1.0)
     assert pairs.store["frames"].shape == (4, 2, *SIZE, 3)  # two passes of one scene's two pairs
-    draws = pairs.draw(np.random.default_rng(0), 16)
+    draws = pairs.random_draws(np.random.default_rng(0), 16)
     assert draws["mirror"].any() and not draws["mirror"].all()
     shown = Pairs(*(np.asarray(a) for a in pairs.render(pairs.store, draws)))
     assert 0 <= shown.current.min() and shown.current.max() <= 1 and not shown.plain.any()
@@ -89,7 +89,7 @@ def test_sintel_as_a_source_leaves_out_what_is_held_out_and_is_consistent(layout
         ),
         (
             lambda top: (top / "training/flow/market_2/frame_0001.flo").write_bytes(b"PIEH"),
-            ["frame_0001.flo", "not a whole .flo"],
+            ["frame_0001.flo", "not a complete .flo"],
         ),
         (
             lambda top: Image.new("L", (40, 24)).save(top / "training/invalid/market_2/frame_0001.png"),
@@ -136,7 +136,7 @@ def videos(tmp_path):
 def test_video_pairs_are_neighbours_of_one_clip(videos):
     pairs = video.source(videos, SIZE, 300, 1.0)
     assert pairs.store["frames"].shape == (8, 30, 50, 3)
-    shown = pairs.render(pairs.store, pairs.draw(np.random.default_rng(0), 64))
+    shown = pairs.render(pairs.store, pairs.random_draws(np.random.default_rng(0), 64))
     before, now = (np.asarray(frames)[:, 5, 5, 0] * 255 for frames in shown[:2])
     assert shown.plain.min() == 1 and not np.any(shown.mask)
     seen = {(round(a / 10) * 10, round(b / 10) * 10) for a, b in zip(before, now)}
@@ -152,7 +152,7 @@ def test_bad_video_folders_are_named(videos, tmp_path_factory):
         video.clips(videos / "nowhere", SIZE, 9)
     with pytest.raises(Problem, match="nothing in it"):
         video.clips(tmp_path_factory.mktemp("empty"), SIZE, 9)
-    with pytest.raises(Problem, match="single frame"):
+    with pytest.raises(Problem, match="only one frame"):
         video.clips(videos, SIZE, 1)
     (videos / "c.mp4").write_bytes(b"not a video")
     with pytest.raises(Problem, match="c.mp4"):
@@ -172,6 +172,6 @@ def test_sources_are_mixed_by_weight():
     mix = [constant(1.0, 3.0), constant(2.0, 1.0)]
     rng, stores, seen = np.random.default_rng(0), [one.store for one in mix], []
     for _ in range(200):
-        pairs = source.render(mix, stores, source.draw(mix, rng, 2))
+        pairs = source.render(mix, stores, source.random_draws(mix, rng, 2))
         seen.append(float(np.asarray(pairs.previous).mean()))
     assert set(seen) == {1.0, 2.0} and 0.65 < seen.count(1.0) / 200 < 0.85

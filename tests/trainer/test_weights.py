@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from appliance.style import bundle
-from trainer.judge import network_run
 from trainer.perceptual import load_style
 from trainer.recipe import Recipe, load
-from trainer.runs import load_model
+from trainer.runs import load_model, network_run
 
 from .conftest import ROOT
 

@@ -1,4 +1,4 @@
-"""What all sources of pairs share: views through a camera, mirror images, changing light, other colours."""
+"""What all sources of pairs share: camera views, mirroring, changing light, other colours."""
 
 import numpy as np
 from keras import ops
@@ -19,7 +19,7 @@ def similarity(scale, degrees, shift) -> np.ndarray:
 
 
 def centred(matrices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The same maps about the centre of a frame of size (height, width), in the frame's pixels."""
+    """The same maps, about the centre of a frame of size (height, width), in the frame's pixels."""
     to_centre = similarity(1, 0, (np.array(size[::-1]) - 1) / -2.0)
     return np.linalg.inv(to_centre) @ matrices @ to_centre
 
@@ -32,7 +32,7 @@ def views(
     crops: tuple[float, float] = (0.7, 1.0),
 ) -> np.ndarray:
     """Maps (count, 3, 3) from pixels of a frame of size (height, width) to those of a picture (rows, columns): random
-    crops, their sides between two shares of the largest crop's, a little turned, half of them mirrored.
+    crops, with sides between two shares of the largest crop's, slightly rotated, half of them mirrored.
     """
     (rows, columns), (height, width) = picture, size
     zoom = min(columns / width, rows / height) * rng.uniform(*crops, count)
@@ -59,13 +59,13 @@ def moves(rng: np.random.Generator, count: int, motion: Motion) -> np.ndarray:
 
 def project(matrices, points):
     """Points (h, w, 2) or (B, h, w, 2) through affine maps (B, 2, 3): (B, h, w, 2)."""
-    # Written out, because a matrix product may run in TF32, whose 10 bits are too few for a coordinate.
+    # Written out, because a matrix product may run in TF32, whose 10-bit mantissa is too short for a coordinate.
     m = matrices[:, :, :, None, None]
     x, y = points[..., 0], points[..., 1]
     return ops.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], axis=-1)
 
 
-def draw_light(rng: np.random.Generator, count: int, motion: Motion) -> np.ndarray:
+def random_light(rng: np.random.Generator, count: int, motion: Motion) -> np.ndarray:
     """Gain and gamma (count, 2 frames, 2)."""
     largest = np.array([motion.drift, motion.gamma])
     return np.exp(rng.normal(0, largest / 2, (count, 2, 2)).clip(-largest, largest)).astype("float32")
@@ -77,7 +77,7 @@ def relight(frames, light):
     return ops.clip(gain * ops.power(ops.maximum(frames, 1e-6), gamma), 0, 1)
 
 
-def draw_colours(rng: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray, np.ndarray]:
+def random_colours(rng: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray, np.ndarray]:
     """Gamma (count,) and hue (count,) in radians."""
     gamma, hue = rng.uniform(-1, 1, (2, count)) * np.array([[augment.gamma], [np.radians(augment.hue)]])
     return np.exp(gamma).astype("float32"), hue.astype("float32")

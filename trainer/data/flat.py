@@ -1,5 +1,5 @@
-"""Pairs of frames with nothing on them: plain walls, gradients, dark rooms. There a network shows its own patterns, and
-noise flickers the most.
+"""Pairs of frames without detail: plain walls, gradients, dark rooms. There a network's own patterns show, and noise
+flickers most.
 """
 
 import numpy as np
@@ -11,19 +11,20 @@ from trainer.flow import grid, inside
 from trainer.recipe import Motion
 
 PLAIN, LINEAR, RADIAL = range(3)
-DARKEST = 0.05  # of the light of a bright scene
+DARKEST = 0.05  # share of a bright scene's light
 
 
 def source(size: tuple[int, int], motion: Motion, share: float) -> Source:
-    """Pairs of size (height, width) out of nothing."""
-    return Source(share, {}, lambda rng, count: draw(rng, count, size, motion), lambda _, draws: render(draws, size))
+    """Pairs of size (height, width), generated."""
+    return Source(
+        share, {}, lambda rng, count: random_draws(rng, count, size, motion), lambda _, draws: render(draws, size)
+    )
 
 
-def draw(rng: np.random.Generator, count: int, size: tuple[int, int], motion: Motion) -> dict[str, np.ndarray]:
-    """What count pairs show: "kind" (count,); the two "colours" (count, 2, 3) that a gradient leads between; its
-    "centre" (count, 2) in pixels, "direction" (count, 2), a unit vector, and "length" (count,) in pixels; "back"
-    (count, 2, 3) from the current frame's pixels to the previous one's. Half of the cameras rest, half of the scenes
-    are dark.
+def random_draws(rng: np.random.Generator, count: int, size: tuple[int, int], motion: Motion) -> dict[str, np.ndarray]:
+    """What count pairs show: "kind" (count,); the two "colours" (count, 2, 3) of a gradient's ends; its "centre"
+    (count, 2) in pixels, "direction" (count, 2), a unit vector, and "length" (count,) in pixels; "back" (count, 2, 3)
+    from the current frame's pixels to the previous one's. Half of the cameras are still, half of the scenes dark.
     """
     height, width = size
     light = np.where(rng.uniform(size=count) < 0.5, 1.0, DARKEST ** rng.uniform(size=count))

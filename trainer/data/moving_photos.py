@@ -1,5 +1,5 @@
-"""Pairs of frames with exact flow out of photographs: a moving camera, and cut-outs of other photographs that move by
-themselves in front of it, so that there are true occlusions.
+"""Pairs of frames with exact flow, from photographs: a moving camera, and in front of it cut-outs of other photographs
+that move independently, so that there are true occlusions.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from trainer.data.source import Pairs, Source
 from trainer.flow import grid, inside, sample
 from trainer.recipe import Motion
 
-MARGIN = 2.0  # pixels from an outline within which a pixel may be mixed of two layers
+MARGIN = 2.0  # pixels from an outline within which a pixel may blend two layers
 HARMONICS = (2, 3, 4)
 
 
@@ -20,23 +20,24 @@ def source(photos: np.ndarray, size: tuple[int, int], motion: Motion, share: flo
     return Source(
         share=share,
         store={"photos": photos},
-        draw=lambda rng, count: draw(rng, count, photos.shape[:3], size, motion),
+        random_draws=lambda rng, count: random_draws(rng, count, photos.shape[:3], size, motion),
         render=lambda store, draws: render(store["photos"], draws, size),
     )
 
 
-def draw(
+def random_draws(
     rng: np.random.Generator, count: int, photos: tuple[int, int, int], size: tuple[int, int], motion: Motion
 ) -> dict[str, np.ndarray]:
     """What count pairs show of photos (N, H, W), each frame of size (height, width).
 
     For the background: indices "photo" (count,) and affine maps (count, 2, 3) "previous" and "current" from frame to
     photo pixels, "back" from the current frame's pixels to the previous one's. "layers" holds the same of L cut-outs,
-    (count, L, ...), the lowest first; there "previous" and "current" lead to the cut-out's own pixels about its centre,
-    "texture" from those to the photo's, and outlines have a mean "radius", negative where there is none, and the
-    "amplitude" and "phase" of their harmonics.
+    (count, L, ...), the lowest first; there "previous" and "current" map to the cut-out's own pixels about its centre,
+    "texture" from those to the photo's. Outlines have a mean "radius", negative for no cut-out, and the "amplitude" and
+    "phase" of their harmonics.
     """
-    number, *picture = photos
+    number, rows, columns = photos
+    picture = rows, columns
     previous = augment.views(rng, count, picture, size, motion.crops)
     back = augment.centred(augment.moves(rng, count, motion), size)
     layers = count * motion.layers
@@ -76,13 +77,15 @@ def render(photos, draws, size: tuple[int, int]) -> Pairs:
     chosen = _take(photos, draws["photo"])
     previous, current = (sample(chosen, project(draws[name], points)) for name in ("previous", "current"))
     there = project(draws["back"], points)
-    mask = inside(there, *size)  # of what is on top in the current frame, so far
+    mask = inside(there, *size)  # of the topmost layer in the current frame so far
     for i in range(draws["layers"]["radius"].shape[1]):
         layer = {name: array[:, i] for name, array in draws["layers"].items()}
         texture = _take(photos, layer["photo"])
         before, now = (project(layer[name], points) for name in ("previous", "current"))
         depth = _depth(now, layer)
-        covered = _depth(project(layer["previous"], there), layer)  # what is below, at its place in the previous frame
+        covered = _depth(
+            project(layer["previous"], there), layer
+        )  # the layer below, at its place in the previous frame
         previous = _over(previous, sample(texture, project(layer["texture"], before)), _depth(before, layer))
         current = _over(current, sample(texture, project(layer["texture"], now)), depth)
         path = project(layer["back"], points)

@@ -6,47 +6,71 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from rich.console import Console
 
 from appliance.camera.pictures import is_picture, read_picture
 from appliance.errors import Problem
+from trainer.faults import Collector
 
 
 def painting(path: Path, width: int) -> tuple[np.ndarray, str]:
     """The painting (1, H, W, 3) in 0..1 scaled to width, and its file's SHA-256."""
+    if not path.exists():
+        raise Problem(f"painting {path}: no such file; put it there or set data.painting in the recipe")
     image = Image.fromarray(read_picture(path))
     height = round(image.height * width / image.width)
     if height < 64:
-        raise Problem(f"painting {path}: {width}x{height} once scaled; it needs 64 rows, so use a less elongated one")
-    scaled = image.resize((width, height), Image.LANCZOS)
+        raise Problem(f"painting {path}: {width}x{height} once scaled; it needs 64 rows; use a less elongated one")
+    scaled = image.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(scaled, "float32")[None] / 255, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def paths(folder: Path) -> tuple[list[Path], list[Path]]:
+    """(the photographs of a folder, its other files), each in order of name. Hidden files are left out."""
+    found = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    return [path for path in found if is_picture(path)], [path for path in found if not is_picture(path)]
 
 
 def photographs(folder: Path, size: tuple[int, int]) -> np.ndarray:
     """All photographs of a folder, in order of name: uint8 (N, H, W, 3).
 
-    Each is scaled to cover 5/4 of size (height, width), so that a camera has room to move, and cropped at the centre.
-    Raises Problem when there are none, or when one is smaller than size.
+    Each is scaled to cover 5/4 of size (height, width), so that the camera has room to move, and cropped at the centre.
+    Files that are not pictures are skipped, with a line on stderr. Raises Problem when there are no photographs, and
+    Faults that names all those that cannot be read or are smaller than size.
     """
     if not folder.is_dir():
         raise Problem(f"photos {folder}: no such folder; put photographs there or set data.photos in the recipe")
-    paths = sorted(path for path in folder.iterdir() if is_picture(path) and not path.name.startswith("."))
-    if not paths:
+    found, foreign = paths(folder)
+    report_skipped(folder, foreign)
+    if not found:
         raise Problem(f"photos {folder}: no pictures in it; put JPEG or PNG photographs there")
     height, width = size[0] * 5 // 4, size[1] * 5 // 4
+    faults = Collector()
 
     def one(path):
-        image = Image.fromarray(read_picture(path))
-        if image.height < size[0] or image.width < size[1]:
-            raise Problem(
-                f"photo {path}: {image.width}x{image.height} is smaller than the frame, {size[1]}x{size[0]}; remove it"
-            )
-        scale = min(image.width / width, image.height / height)
-        left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
-        box = (left, top, left + width * scale, top + height * scale)
-        return np.asarray(image.resize((width, height), Image.BICUBIC, box=box))
+        with faults:
+            image = Image.fromarray(read_picture(path))
+            if image.height < size[0] or image.width < size[1]:
+                raise Problem(
+                    f"photo {path}: {image.width}x{image.height} is smaller than the frame, {size[1]}x{size[0]}; "
+                    "remove it"
+                )
+            scale = min(image.width / width, image.height / height)
+            left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
+            box = (left, top, left + width * scale, top + height * scale)
+            return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box=box))
 
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(one, paths)))
+        photos = list(pool.map(one, found))
+    faults.check()
+    return np.stack(photos)
+
+
+def report_skipped(folder: Path, foreign: list[Path]) -> None:
+    """Prints one line on stderr that names the files that are skipped, if any."""
+    if foreign:
+        names = ", ".join(path.name for path in foreign)
+        Console(stderr=True).print(f"{folder}: skipped {names}", highlight=False, markup=False, soft_wrap=True)
 
 
 def split(photos: np.ndarray, held_out: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,8 +21,8 @@ FLO_MAGIC = 202021.25
 
 @dataclass(frozen=True)
 class Pair:
-    """Two frames at one size: uint8 (H, W, 3) each, flow (H, W, 2) in pixels from first to second, mask (H, W) true
-    where it holds.
+    """Two frames of one size: uint8 (H, W, 3) each; flow (H, W, 2) in pixels from first to second; mask (H, W), true
+    where the flow is valid.
     """
 
     first: np.ndarray
@@ -43,33 +43,34 @@ def read_flo(path: Path) -> np.ndarray:
         or np.frombuffer(data[:4], "<f4")[0] != FLO_MAGIC
         or len(data) != 12 + 8 * int(width) * int(height)
     ):
-        raise Problem(f"flow {path}: not a whole .flo file")
+        raise Problem(f"flow {path}: not a complete .flo file")
     return np.frombuffer(data[12:], "<f4").reshape(height, width, 2)
 
 
 def source(
     root: Path, size: tuple[int, int], passes: tuple[str, ...], held_out: tuple[str, ...], share: float
 ) -> Source:
-    """Every pair of the training set but those of the scenes held out, at size (height, width). Raises Problem.
+    """Every pair of the training set except for the held-out scenes, at size (height, width). Raises Problem.
 
-    Sintel's flow leads from a frame to the one after it, so the pair is shown backwards: that one is the "previous".
+    Sintel's flow leads from a frame to the one after it, so the pair is reversed: the later frame is the "previous"
+    one.
     """
     wanted = [(name, scene, n) for name in passes for scene, n in pairs(root, name) if scene not in held_out]
     if not wanted:
         raise Problem(f"Sintel {root}: no scene left to train on but {', '.join(held_out)}, which are held out")
     with ThreadPoolExecutor() as pool:
-        loaded = pool.map(lambda item: pair(root, item[1], item[2], size, item[0]), wanted)
-        loaded = list(track(loaded, "decoding Sintel", len(wanted), console=Console(stderr=True)))
+        decoding = pool.map(lambda item: pair(root, item[1], item[2], size, item[0]), wanted)
+        loaded = list(track(decoding, "decoding Sintel", len(wanted), console=Console(stderr=True)))
     store = {
         "frames": np.stack([np.stack([one.second, one.first]) for one in loaded]),
         "flow": np.stack([one.flow for one in loaded]).astype("float32"),
         "mask": np.stack([one.mask for one in loaded])[..., None],
     }
 
-    def draw(rng, count):
+    def random_draws(rng, count):
         return {"pair": rng.integers(0, len(wanted), count, "int32"), "mirror": rng.uniform(size=count) < 0.5}
 
-    return Source(share, store, draw, render)
+    return Source(share, store, random_draws, render)
 
 
 def render(store, draws) -> Pairs:
@@ -112,11 +113,17 @@ def pairs(root: Path, rendering: str = "clean") -> list[tuple[str, int]]:
     return found
 
 
+def paths(root: Path) -> list[Path]:
+    """All of its frames, flows and masks, in order."""
+    found = sorted((root / "training").glob("*/*/frame_*"))
+    return [path for path in found if path.suffix == ".flo" or is_picture(path)]
+
+
 def _number(path: Path) -> int:
     try:
         return int(path.stem.removeprefix("frame_"))
     except ValueError as error:
-        raise Problem(f"Sintel {path}: not named frame_NNNN; take it away") from error
+        raise Problem(f"Sintel {path}: not named frame_NNNN; remove it") from error
 
 
 def _read(folder: Path, n: int) -> tuple[Path, np.ndarray]:
@@ -127,7 +134,7 @@ def _read(folder: Path, n: int) -> tuple[Path, np.ndarray]:
 
 
 def pair(root: Path, scene: str, frame: int, size: tuple[int, int], rendering: str = "clean") -> Pair:
-    """Frames `frame` and `frame + 1` of a scene, scaled to size (height, width). Raises Problem, naming the fault."""
+    """Frames `frame` and `frame + 1` of a scene, scaled to size (height, width). Raises Problem."""
     top = Path(root) / "training"
     if not top.is_dir():
         raise Problem(f"Sintel {root}: no folder 'training' in it; unpack MPI-Sintel there")
@@ -146,14 +153,16 @@ def pair(root: Path, scene: str, frame: int, size: tuple[int, int], rendering: s
         return picture
 
     first, second = (
-        np.asarray(Image.fromarray(part(rendering, n)).resize((width, height), Image.BICUBIC))
+        np.asarray(Image.fromarray(part(rendering, n)).resize((width, height), Image.Resampling.BICUBIC))
         for n in (frame, frame + 1)
     )
     hidden = [part(kind, frame)[..., 0] > 127 for kind in ("occlusions", "invalid")]
-    # Any hidden pixel hides the pixel that it is averaged into.
-    share = np.asarray(Image.fromarray(np.float32(hidden[0] | hidden[1])).resize((width, height), Image.BOX))
+    # A pixel is hidden if any of the pixels averaged into it is.
+    share = np.asarray(Image.fromarray(np.float32(hidden[0] | hidden[1])).resize((width, height), Image.Resampling.BOX))
     scaled = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(flow[..., i])).resize((width, height), Image.BILINEAR))
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(flow[..., i])).resize((width, height), Image.Resampling.BILINEAR)
+        )
         for i in (0, 1)
     ]
     scale = np.array([width / shape[1], height / shape[0]], "float32")

@@ -1,4 +1,4 @@
-"""Where pairs of frames come from: several sources, decoded ahead, rendered on the device, mixed by weight."""
+"""Sources of frame pairs: decoded in advance, rendered on the device, mixed by weight."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from keras import ops
 
 
 class Pairs(NamedTuple):
-    """B pairs. Frames (B, h, w, 3) in 0..1; flow (B, h, w, 2) in pixels leads from a pixel of the current frame to its
-    place in the previous one; mask (B, h, w, 1) is 1 where that holds; plain (B,) is 1 for a pair of consecutive frames
-    whose flow is not known (its mask is then 0 throughout).
+    """B pairs. Frames (B, h, w, 3) in 0..1; flow (B, h, w, 2), in pixels, points from a pixel of the current frame to
+    its place in the previous one; mask (B, h, w, 1) is 1 where the flow is valid; plain (B,) is 1 for a pair of
+    consecutive frames of unknown flow (its mask is 0).
     """
 
     previous: object
@@ -23,25 +23,27 @@ class Pairs(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """draw(rng, count) returns {name: array of count rows}, small and made on the host; render(store, draws) returns
-    Pairs, on the device, where store, {name: array}, stays.
+    """One source of pairs, and its share of the training.
+
+    random_draws(rng, count) returns {name: array of count rows}, small and made on the host. render(store, draws)
+    returns Pairs, on the device, where store, {name: array}, stays.
     """
 
     share: float
     store: dict[str, np.ndarray]
-    draw: Callable[[np.random.Generator, int], dict[str, np.ndarray]]
+    random_draws: Callable[[np.random.Generator, int], dict[str, np.ndarray]]
     render: Callable[[dict, dict], Pairs]
 
 
-def draw(sources: list[Source], rng: np.random.Generator, count: int) -> dict:
+def random_draws(sources: list[Source], rng: np.random.Generator, count: int) -> dict:
     """Draws for count pairs, all of one source, chosen by the shares."""
     shares = np.array([source.share for source in sources])
     chosen = rng.choice(len(sources), p=shares / shares.sum())
-    return {"source": np.int32(chosen), "draws": [source.draw(rng, count) for source in sources]}
+    return {"source": np.int32(chosen), "draws": [source.random_draws(rng, count) for source in sources]}
 
 
 def render(sources: list[Source], stores: list[dict], drawn: dict) -> Pairs:
-    """The pairs of what draw() drew; the other sources cost nothing."""
+    """The pairs of random_draws(). Only the chosen source is computed."""
     if len(sources) == 1:
         return sources[0].render(stores[0], drawn["draws"][0])
 

@@ -1,4 +1,4 @@
-"""Pairs of frames out of plain video, whose flow nobody knows: for the frame-difference loss."""
+"""Pairs of frames from plain video, whose flow is unknown: for the frame-difference loss."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +14,16 @@ from appliance.camera.pictures import PictureCamera
 from appliance.camera.video import VideoCamera
 from appliance.errors import Problem
 from appliance.frames import cover
-from trainer.data import augment
+from trainer.data import augment, pictures
 from trainer.data.source import Pairs, Source
+from trainer.faults import Collector
 from trainer.flow import grid, sample
+
+SUFFIXES = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
 
 
 def source(folder: Path, size: tuple[int, int], longest: int, share: float) -> Source:
-    """Neighbouring frames of every clip in folder, seen by a resting camera. Raises Problem.
+    """Consecutive frames of every clip in folder, through a still camera. Raises Problem.
 
     Frames are kept at 5/4 of size (height, width), so that the camera can crop.
     """
@@ -29,15 +32,15 @@ def source(folder: Path, size: tuple[int, int], longest: int, share: float) -> S
     ends = np.cumsum([len(clip) for clip in loaded])
     starts = np.setdiff1d(np.arange(len(frames)), ends - 1).astype("int32")
 
-    def draw(rng, count):
+    def random_draws(rng, count):
         view = augment.views(rng, count, frames.shape[1:3], size)[:, :2].astype("float32")
         return {"frame": rng.choice(starts, count), "view": view}
 
-    return Source(share, {"frames": frames}, draw, lambda store, draws: render(store["frames"], draws, size))
+    return Source(share, {"frames": frames}, random_draws, lambda store, draws: render(store["frames"], draws, size))
 
 
 def render(frames, draws, size: tuple[int, int]) -> Pairs:
-    """The drawn pairs from frames, uint8 (N, H, W, 3); their mask is 0 and their flow is nothing."""
+    """The drawn pairs from frames, uint8 (N, H, W, 3); their mask and their flow are 0."""
     points = augment.project(draws["view"], grid(*size))
 
     def show(index):
@@ -50,31 +53,47 @@ def render(frames, draws, size: tuple[int, int]) -> Pairs:
 def clips(folder: Path, size: tuple[int, int], longest: int) -> list[np.ndarray]:
     """The clips of a folder, in order of name: uint8 (N, *size, 3) each, its first frames, `longest` at most.
 
-    A clip is a video file or a folder of numbered pictures. Raises Problem when there is none, when one cannot be read,
-    or when it has a single frame.
+    A clip is a video file or a folder of numbered pictures; other files are skipped, with a line on stderr. Raises
+    Problem when there is none, and Faults that names all those that cannot be read or have a single frame.
     """
-    if not Path(folder).is_dir():
+    if not folder.is_dir():
         raise Problem(f"videos {folder}: no such folder; put clips there, set data.videos or set mix.video to 0")
-    paths = sorted(path for path in Path(folder).iterdir() if not path.name.startswith("."))
-    if not paths:
-        raise Problem(f"videos {folder}: nothing in it; put video files there, or folders of numbered pictures")
+    found, foreign = paths(folder)
+    pictures.report_skipped(folder, foreign)
+    if not found:
+        raise Problem(f"videos {folder}: no clips in it; put video files there, or folders of numbered pictures")
+    faults = Collector()
+
+    def one(path):
+        with faults:
+            return clip(path, size, longest)
 
     with ThreadPoolExecutor() as pool:
-        return list(
-            track(
-                pool.map(lambda path: clip(path, size, longest), paths),
-                "decoding video ",
-                len(paths),
-                console=Console(stderr=True),
-            )
-        )
+        decoding = pool.map(one, found)
+        decoded = list(track(decoding, "decoding video ", len(found), console=Console(stderr=True)))
+    faults.check()
+    return decoded
+
+
+def paths(folder: Path) -> tuple[list[Path], list[Path]]:
+    """(the clips of a folder, its other files), each in order of name. Hidden ones are left out."""
+    found = sorted(path for path in folder.glob("*") if not path.name.startswith("."))
+    clips = [path for path in found if path.is_dir() or path.suffix.lower() in SUFFIXES]
+    return clips, [path for path in found if path not in clips]
+
+
+def files(folder: Path) -> list[Path]:
+    """All files of the folder's clips, in order."""
+    found = [sorted(pictures.paths(path)[0]) if path.is_dir() else [path] for path in paths(folder)[0]]
+    return [path for clip in found for path in clip]
 
 
 def clip(path: Path, size: tuple[int, int], longest: int) -> np.ndarray:
     """The first frames of a video file or a folder of numbered pictures: uint8 (N, *size, 3). Raises Problem."""
     camera = PictureCamera(path) if path.is_dir() else VideoCamera(path)
-    frames = islice(camera.frames(threading.Event()), longest)
-    frames = [cover(frame.pixels, size[::-1]) for frame in frames]
+    height, width = size
+    taken = islice(camera.frames(threading.Event()), longest)
+    frames = [cover(frame.pixels, (width, height)) for frame in taken]
     if len(frames) < 2:
-        raise Problem(f"video {path}: a single frame; a clip needs two")
+        raise Problem(f"video {path}: only one frame; a clip needs two")
     return np.stack(frames)

@@ -1,7 +1,7 @@
-"""What the Edge TPU compiler is predicted to make of a model, without the compiler: a verdict for each operation.
+"""Predicts, without the compiler, which operations of a model the Edge TPU compiler maps.
 
-The verdicts lean to the safe side: an operation is called mapped only where nothing speaks against it. Whether a whole
-model is compiled at all, which fails for some large activations, cannot be told from the operations.
+The verdicts are conservative: an operation is called mapped only where no rule speaks against it. Whether a model
+compiles at all cannot be predicted from its operations; it fails for some large activations.
 """
 
 from collections.abc import Iterator
@@ -39,8 +39,8 @@ class Verdict:
 @dataclass(frozen=True)
 class Summary:
     """The models of one plan together. `cache` is how many bytes of parameters stay on the chip beside the plan's
-    largest activation, by the least ever seen; `fits` says whether all do. Of compiled models, what Google's compiler
-    decided is known: `streamed` bytes cross the link with every frame.
+    largest activation, by the least ever seen; `fits` says whether all do. For compiled models Google's compiler has
+    decided: `streamed` bytes cross the link with every frame.
     """
 
     sizes: dict[str, Size]
@@ -60,11 +60,11 @@ class Summary:
 
 
 def check_model(data: bytes) -> list[Verdict]:
-    """The verdicts on a .tflite file's operations, in execution order. Raises Problem when it is no such file.
+    """The verdicts on a .tflite file's operations, in execution order. Raises Problem when it is not one.
 
-    The compiler makes one subgraph: what depends on an operation that is not mapped runs on the CPU, except behind
-    conversions at the head of the model. What only follows one in execution order is called doubtful, and so is
-    whatever follows a doubtful one.
+    The compiler makes one subgraph: what depends on an operation that is not mapped runs on the CPU, except after
+    conversions at the start of the model. What only follows one in execution order is called doubtful, and so is
+    everything after a doubtful one.
     """
     model = read(data)
     operations, sources = model.operations, model.sources
@@ -111,16 +111,16 @@ def summary(models: dict[str, bytes]) -> Summary:
 
 
 def headline(name: str, verdicts: list[Verdict]) -> Text:
-    """One line: how many operations of the model called name got which verdict."""
+    """One line: how many operations of the model got each verdict."""
     counts = (f"{sum(v.verdict == verdict for v in verdicts)} {verdict}" for verdict in COLOURS)
     return Text(f"{name}: {', '.join(counts)}")
 
 
 def table(verdicts: list[Verdict]) -> Table:
-    """A table of one model's verdicts; neighbours that are alike share a row."""
+    """A table of one model's verdicts; consecutive operations that are alike share a row."""
     made = Table("#", "operation", "version", "predicted", "why")
-    for key, run in groupby(verdicts, lambda v: (v.name, v.version, v.verdict, v.reason)):
-        run = list(run)
+    for key, alike in groupby(verdicts, lambda v: (v.name, v.version, v.verdict, v.reason)):
+        run = list(alike)
         place = str(run[0].index) if len(run) == 1 else f"{run[0].index}-{run[-1].index}"
         name, version, verdict, reason = key
         made.add_row(place, escape(name), str(version), f"[{COLOURS[verdict]}]{verdict}[/]", escape(reason))
@@ -151,12 +151,12 @@ def size_table(name: str, plan: Summary) -> Table:
 
 
 def compiled_table(packages: list[darwinn.Package]) -> Table:
-    """A table of what Google's compiler wrote about each Edge TPU operation of a compiled file: its own estimates."""
-    made = Table("Edge TPU operation", title="Expected by Google's compiler", title_justify="left")
+    """A table of the estimates that Google's compiler wrote into a compiled file, for each Edge TPU operation."""
+    made = Table("Edge TPU operation", title="Estimated by Google's compiler", title_justify="left")
     for heading in ("cycles", "ms", "parameters cached", "streamed", "activations a tile", "in", "out", "runtime"):
         made.add_column(heading, justify="right")
     for i, package in enumerate(packages):
-        ends = {"in": [], "out": []}
+        ends: dict[str, list[darwinn.Layer]] = {"in": [], "out": []}
         for one in package.executables:
             ends["in"] += one.inputs
             ends["out"] += one.outputs
@@ -179,7 +179,7 @@ def _end(layer: darwinn.Layer) -> str:
 
 
 def report(path: Path) -> Group:
-    """Tables about a .tflite file, or about every plan of a .reconet bundle. Raises Problem in one line."""
+    """Tables about a .tflite file, or about every plan of a .reconet bundle. Raises Problem."""
     if path.suffix == bundle.SUFFIX:
         files = bundle.read(path)
         plans = {

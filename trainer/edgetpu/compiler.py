@@ -1,7 +1,7 @@
-"""Runs Google's edgetpu_compiler on a plan's segments and reads what it says.
+"""Runs Google's edgetpu_compiler on a plan's segments and parses its output.
 
-All segments of a plan go into one command, so that they are compiled for one parameter cache: compiled apart they would
-push each other's parameters out at every inference.
+All segments of a plan go into one command, so that they share one parameter cache. Compiled
+separately, each would evict the others' parameters at every inference.
 """
 
 import os
@@ -31,7 +31,7 @@ class CompilationFailed(Problem):
 
 @dataclass(frozen=True)
 class Operations:
-    """A row of the compiler's log: an operator, how many of it, and what became of them."""
+    """A row of the compiler's log: an operator, its count, and its status."""
 
     name: str
     count: int
@@ -40,7 +40,7 @@ class Operations:
 
 @dataclass
 class Report:
-    """What the compiler, of version `compiler`, says about one segment; sizes in bytes."""
+    """The compiler's report on one segment. `compiler` is its version; sizes are in bytes."""
 
     segment: str
     compiler: str = ""
@@ -77,10 +77,10 @@ def compile_segments(segments: dict[str, bytes], folder: Path, timeout: int = 18
         (folder / name).write_bytes(data)
         command.append(str(folder / name))
     try:
-        # Some more than its own limit: a compiler that hangs must not hang us.
+        # Longer than the compiler's own limit, in case the compiler hangs.
         ran = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout + 30)
     except subprocess.TimeoutExpired as error:
-        raise CompilationFailed(f"{NAME} did not end within {timeout + 30} s") from error
+        raise CompilationFailed(f"{NAME} did not finish within {timeout + 30} s") from error
     except OSError as error:
         raise CompilationFailed(f"{NAME} cannot be run: {error.strerror}") from error
     said = ran.stdout + ran.stderr
@@ -90,11 +90,11 @@ def compile_segments(segments: dict[str, bytes], folder: Path, timeout: int = 18
     for name in segments:
         path = folder / compiled_name(name)
         if not path.is_file() or not path.stat().st_size:
-            raise CompilationFailed(f"{NAME} ended well but left no {path.name}")
+            raise CompilationFailed(f"{NAME} succeeded but wrote no {path.name}")
         compiled[path.name] = path.read_bytes()
     if [report.segment for report in reports] != list(segments):
         raise CompilationFailed(
-            f"{NAME} told of {len(reports)} of {len(segments)} models: its output is not understood"
+            f"{NAME} reported {len(reports)} of {len(segments)} models: its output is not in the known format"
         )
     return compiled, reports
 
@@ -104,7 +104,7 @@ def compiled_name(segment: str) -> str:
 
 
 def reason(said: str, code: int) -> str:
-    """Why a compilation failed, out of all that the compiler said and its exit code (negative: a signal)."""
+    """Why a compilation failed, from the compiler's output and exit code (negative: a signal)."""
     if code < 0:
         return f"killed by signal {-code}"
     lines = [line.strip() for line in said.splitlines() if line.strip()]

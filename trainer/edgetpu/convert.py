@@ -1,4 +1,4 @@
-"""Folded weights to one int8 TFLite network, calibrated on real frames."""
+"""Converts folded weights to one int8 TFLite network, calibrated on real frames."""
 
 import keras
 import numpy as np
@@ -15,8 +15,9 @@ from trainer.recipe import Network
 
 def forward(weights: dict, spec: Network, picture, plan: str = "split", normalise=lambda x, name: x, takes="rgb"):
     """The folded network in TensorFlow operations that an Edge TPU knows: (1, H, W, 3) in 0..1 -> (1, H, W, C) in
-    -1..1, shuffled by the network's cell, or in the plan lowres by its stride. What comes out of a convolution but the
-    last goes through normalise(x, its name), nothing when folded. A network with a border() wants a bordered() one.
+    -1..1, shuffled by the network's cell, or in the plan lowres by its stride. The output of every convolution but the
+    last passes through normalise(x, its name), which does nothing when folded. A network with a border() needs a
+    bordered() picture.
     """
     import tensorflow as tf
 
@@ -42,7 +43,8 @@ def forward(weights: dict, spec: Network, picture, plan: str = "split", normalis
         return low_resolution(x, name, 1 if name == "decoder1" else 2, upsample=2)
 
     def low_resolution(x, name, factor, upsample=1):
-        kernel, bias = at_low_resolution(*weights[name], factor, upsample)
+        kernel, bias = weights[name]
+        kernel, bias = at_low_resolution(kernel, bias, factor, upsample)
         if name == "image":
             kernel, bias = cells_into_cells(kernel, bias, factor, spec.cell)
         return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
@@ -70,8 +72,8 @@ def convert(
 
     Its ranges are calibrated on frames (N, H, W, 3) in 0..1, of the pixels that it takes, "rgb" or "yuv".
 
-    With `ends` "uint8" a QUANTIZE stands at each end: the input's byte b means b / 255, the output's (b - 128) / 128.
-    With "int8" there is none, and the bytes are less by 128. Raises Problem when frames cannot calibrate it.
+    With `ends` "uint8" there is a QUANTIZE at each end: an input byte b means b / 255, an output byte (b - 128) / 128.
+    With "int8" there is none, and bytes are lower by 128. Raises Problem when frames cannot calibrate it.
     """
     import tensorflow as tf
 
@@ -106,7 +108,7 @@ def with_plain_activations(data: bytes) -> bytes:
     """The same network without rectifiers fused into its transposed convolutions, which makes them version 4.
 
     The board's runtime knows version 3. Where the output's zero-point is -128, the lowest byte, 0 is the lowest value
-    that it can hold, so the rectifier does nothing that the type does not do. Raises Problem when it is another.
+    that it can hold, so the type already rectifies. Raises Problem for another zero-point.
     """
     from tensorflow.lite.python import schema_py_generated as schema
 

@@ -25,7 +25,7 @@ DEPTHWISE_INPUTS = 8
 class Layer(NamedTuple):
     """A convolution: pixels made, kernel taps at each, input channels (of one group), output channels.
 
-    For a transposed convolution pixels are those of its input, and it `makes` so many out of each.
+    For a transposed convolution, pixels are those of its input, and it makes `makes` output pixels from each.
     """
 
     pixels: float
@@ -47,7 +47,7 @@ class Layer(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """What one call has to do. Bytes are those of int8 or uint8 tensors; `bytes_back` is `bytes_out` with channels
+    """The work of one call. Bytes are those of int8 or uint8 tensors; `bytes_back` is `bytes_out` with channels
     padded to a multiple of 4, as they leave the chip; `largest` is the largest activation.
     """
 
@@ -61,8 +61,8 @@ class Segment(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A plan's calls in order, the bytes that NumPy writes between and behind them, and those of int8 inputs and
-    outputs: Google's runtime converts them one at a time.
+    """A plan's calls in order, the bytes that NumPy writes between and after them, and the bytes of int8 inputs and
+    outputs, which Google's runtime converts one at a time.
     """
 
     segments: list[Segment]
@@ -99,8 +99,8 @@ def plans(layers: list[tuple[str, int, int, int]], size: tuple[int, int], colour
     """Every plan of a network at size (height, width), with uint8 at both ends.
 
     layers are those of network.convolutions(): (name, kernel size, output channels, stride) in order, of which
-    "decoder1" and "decoder2" follow an upsample by 2 and the last makes the image, of `colours` channels. What the
-    strides divide by more than the upsamples multiply comes out as cells of pixels in the channels of one.
+    "decoder1" and "decoder2" follow an upsample by 2 and the last makes the image, of `colours` channels. Where the
+    strides shrink by more than the upsamples enlarge, each output pixel's channels hold a cell of image pixels.
     """
     pixels, channels, made = size[0] * size[1], 3, []
     for name, kernel, outputs, stride in layers:
@@ -108,7 +108,7 @@ def plans(layers: list[tuple[str, int, int, int]], size: tuple[int, int], colour
         made.append(Layer(pixels, kernel**2, channels, outputs))
         channels = outputs
     *head, one, two, last = made
-    cell = size[0] * size[1] // last.pixels
+    cell = round(size[0] * size[1] / last.pixels)
     last = last._replace(outputs=colours * cell)
     takes, trunk, middle = (size[0] * size[1], 3), _gives(head[-1]), _gives(one)
     # Each source pixel of a 4x4 transposed convolution is multiplied by 16 taps, which make 4 pixels.
@@ -140,14 +140,15 @@ def plans(layers: list[tuple[str, int, int, int]], size: tuple[int, int], colour
 def segment(layers: list[Layer], takes: tuple[float, int], gives: tuple[float, int]) -> Segment:
     """The cost of one call; takes and gives are (pixels, channels). Parameters are int8 kernels and int32 biases."""
     parameters = sum(layer.taps * layer.inputs * layer.outputs + 4 * layer.outputs for layer in layers)
-    ends = [takes[0] * takes[1], gives[0] * gives[1]]
+    into, out = takes[0] * takes[1], gives[0] * gives[1]
     return Segment(
         sum(layer.macs for layer in layers),
         sum(layer.cycles for layer in layers),
-        *ends,
+        into,
+        out,
         gives[0] * _fours(gives[1]),
         parameters,
-        max(*ends, *(layer.pixels * layer.makes * layer.outputs for layer in layers)),
+        max(into, out, *(layer.pixels * layer.makes * layer.outputs for layer in layers)),
     )
 
 
@@ -175,7 +176,8 @@ def layers_of(model: Model) -> list[Layer]:
 def _layer(op: Operation) -> Layer | None:
     if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"):
         return None
-    kernel, made = op.inputs[1].shape, op.outputs[0].shape
+    _, kernel, *more = (tensor.shape if tensor else () for tensor in op.inputs)
+    made = op.outputs[0].shape
     if op.name == "FULLY_CONNECTED":
         return Layer(1, 1, kernel[1], kernel[0])
     outputs, high, wide, inputs = kernel
@@ -183,7 +185,7 @@ def _layer(op: Operation) -> Layer | None:
     if op.name == "DEPTHWISE_CONV_2D":
         return Layer(pixels, high * wide, 1, inputs, depthwise=True)
     if op.name == "TRANSPOSE_CONV":  # each tap of each source pixel is used once
-        source = op.inputs[2].shape[1] * op.inputs[2].shape[2]
+        source = more[0][1] * more[0][2]
         return Layer(source, high * wide, inputs, outputs, pixels // source)
     return Layer(pixels, high * wide, inputs, outputs)
 

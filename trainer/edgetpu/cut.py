@@ -1,7 +1,7 @@
 """Cuts one converted network at its nearest-neighbour upsamples.
 
 Segments keep the whole network's tensors, scales and zero-points, so segments with NumPy upsampling between them give
-the whole network's very bytes. Segments converted apart would each find their own scales at the boundary.
+exactly the whole network's bytes. Segments converted separately would get different scales at their boundaries.
 """
 
 import copy
@@ -15,11 +15,12 @@ UPSAMPLE = "RESIZE_NEAREST_NEIGHBOR"
 def cut(data: bytes) -> list[bytes | int]:
     """A TFLite network as its stages in order: bytes of a segment, or the integer factor of an upsample.
 
-    Raises Problem when more than one tensor crosses a cut or a resize is not by one whole factor.
+    Raises Problem when more than one tensor crosses a cut or when a resize is not by one integer factor.
     """
     model = unpack(data)
     graph = model.subgraphs[0]
-    stages, first, source = [], 0, graph.inputs
+    stages: list[bytes | int] = []
+    first, source = 0, graph.inputs
     for i, operator in enumerate([*graph.operators, None]):
         if operator is not None and operation(model, operator)[0] != UPSAMPLE:
             continue
@@ -35,7 +36,7 @@ def _factor(graph, operator) -> int:
     before, after = (graph.tensors[i].shape for i in (operator.inputs[0], operator.outputs[0]))
     factor = int(after[1] // before[1])
     if factor < 2 or list(after) != [before[0], before[1] * factor, before[2] * factor, before[3]]:
-        raise Problem(f"cut: {UPSAMPLE} from {list(before)} to {list(after)} is not by one whole factor")
+        raise Problem(f"cut: {UPSAMPLE} from {list(before)} to {list(after)} is not by one integer factor")
     return factor
 
 
@@ -48,9 +49,9 @@ def _segment(model, first, end, source, sink):
     made = {int(i) for o in operators for i in o.outputs} | {int(i) for i in source}
     for o in operators:
         for i in o.inputs:
-            # A tensor without data that no operator here makes comes over the cut.
+            # A tensor that has no data and is not computed in this segment crosses the cut.
             if i >= 0 and i not in made and model.buffers[graph.tensors[i].buffer].data is None:
-                raise Problem("cut: more than one tensor crosses an upsample; the network is not a chain there")
+                raise Problem("cut: more than one tensor crosses an upsample; the network branches there")
     part = copy.copy(model)
     part.subgraphs = [copy.copy(graph)]
     new_graph = part.subgraphs[0]

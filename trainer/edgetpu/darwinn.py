@@ -20,7 +20,7 @@ CACHING = KINDS[1]
 class Layer:
     """An input or output of a program: its shape (y, x, z), and bytes over the link, padding included.
 
-    `tiles` is in how many pieces an output comes, which the host puts together; 1 for an input.
+    `tiles` is the number of pieces of an output, which the host assembles; 1 for an input.
     """
 
     name: str
@@ -92,7 +92,7 @@ class _Table:
         place = self._place(field)
         return _unpack(form, self._data, place) if place else 0
 
-    def bytes(self, field: int) -> bytes:
+    def blob(self, field: int) -> bytes:
         place = self._place(field)
         return _vector(self._data, _follow(self._data, place)) if place else b""
 
@@ -118,7 +118,7 @@ class _Table:
         start = _follow(self._data, place)
         count = _unpack("<I", self._data, start)
         if start + 4 + 4 * count > len(self._data):
-            raise IndexError("a vector that ends behind the file")
+            raise IndexError("a vector that ends after the end of the file")
         return range(start + 4, start + 4 + 4 * count, 4)
 
     def _place(self, field: int) -> int:
@@ -129,7 +129,7 @@ class _Table:
 
 def _unpack(form: str, data: bytes, at: int) -> int:
     if at < 0:
-        raise IndexError("an offset before the file")
+        raise IndexError("an offset before the start of the file")
     return struct.unpack_from(form, data, at)[0]
 
 
@@ -141,7 +141,7 @@ def _vector(data: bytes, start: int) -> bytes:
     count = _unpack("<I", data, start)
     found = data[start + 4 : start + 4 + count]
     if len(found) < count:
-        raise IndexError("a vector that ends behind the file")
+        raise IndexError("a vector that ends after the end of the file")
     return found
 
 
@@ -150,7 +150,7 @@ def _root(data: bytes) -> _Table:
 
 
 def _package(package: _Table) -> Package:
-    programs = _root(package.bytes(1)).strings(0)
+    programs = _root(package.blob(1)).strings(0)
     return Package(package.number(0, "<i"), tuple(_executable(_root(program)) for program in programs))
 
 
@@ -160,7 +160,7 @@ def _executable(program: _Table) -> Executable:
         KINDS[kind] if 0 <= kind < len(KINDS) else f"kind {kind}",
         program.number(16, "<q") or program.number(11, "<i"),
         program.number(12, "<i"),
-        len(program.bytes(6)),
+        len(program.blob(6)),
         tuple(_layer(layer) for layer in program.tables(8)),
         tuple(_layer(layer) for layer in program.tables(9)),
     )
@@ -168,7 +168,7 @@ def _executable(program: _Table) -> Executable:
 
 def _layer(layer: _Table) -> Layer:
     y, x, z = (layer.number(field, "<i") for field in (2, 3, 4))
-    return Layer(layer.bytes(0).decode(), (y, x, z), layer.number(1, "<i"), _tiles(layer))
+    return Layer(layer.blob(0).decode(), (y, x, z), layer.number(1, "<i"), _tiles(layer))
 
 
 def _tiles(layer: _Table) -> int:

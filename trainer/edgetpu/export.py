@@ -1,4 +1,4 @@
-"""From a trained student to a style bundle: fold, convert once, cut, check, measure, write."""
+"""Exports a trained student as a style bundle: fold, convert, cut, check, measure, write."""
 
 import io
 from datetime import datetime, timezone
@@ -11,23 +11,24 @@ from rich.console import Console
 import trainer
 from appliance.camera.virtual import VirtualCamera
 from appliance.engine.stylizer import Stylizer
-from appliance.files import replacing
+from appliance.files import remove_leftovers, replacing
 from appliance.frames import BLACK, converted
 from appliance.style import bundle
 from appliance.style.manifest import FORMAT, build
 from trainer.data import pictures
+from trainer.data.contents import contents
 from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.sizes import with_sizes
 from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels, keep_zero
-from trainer.evaluation import expose, for_manifest, meter, plan_snr
+from trainer.evaluation import as_on_board, for_manifest, meter, plan_snr
+from trainer.faults import Collector
 from trainer.recipe import Network, Recipe
-from trainer.runs import load_model
-from trainer.training import student_run, teacher_run
+from trainer.runs import load_model, student_run, teacher_run
 
 PLANS = ("split", "fused", "lowres")
-CALIBRATION = 16  # frames: with more, the rarest values widen the ranges and coarsen all others
+CALIBRATION = 16  # frames; with more, rare values widen the ranges and make all others coarser
 COMPARED = 6  # photos on which the plans are compared
 
 
@@ -43,28 +44,35 @@ def export(
 ) -> Path:
     """Writes the bundle NAME.reconet from the recipe's trained student in out, and returns its path. Raises Problem.
 
-    plans are in the order in which the appliance is to try them; size (height, width) replaces the recipe's frame; the
-    bundle goes to the folder `to`, or to out; pixels are what it takes, rgb or yuv, and gives, rgb or bgrx;
-    tensors are the type of the network's input and output, uint8 or int8.
-    Beside the bundle goes NAME.tflite, the int8 network before it is cut.
+    plans are in the order in which the appliance tries them. size (height, width) replaces the recipe's frame. The
+    bundle is written to the folder `to`, or to out. pixels are the formats that it takes, rgb or yuv, and gives, rgb
+    or bgrx. tensors is the type of the network's input and output, uint8 or int8. NAME.tflite, the int8 network
+    before it is cut, is written beside the bundle.
     """
     console = Console(stderr=True)
-    networks, steps = {}, {}
+    networks, steps, digests = {}, {}, contents(recipe, data)
     if recipe.teacher:
-        networks["teacher"], steps["teacher"] = load_model(teacher_run(recipe, out), recipe.teacher.steps)
-    networks["student"], steps["student"] = load_model(student_run(recipe, out), recipe.student.steps)
+        teacher = teacher_run(recipe, out, contents=digests)
+        networks["teacher"], steps["teacher"] = load_model(teacher, recipe.teacher.steps)
+    networks["student"], steps["student"] = load_model(student_run(recipe, out, digests), recipe.student.steps)
     student = networks["student"]
     to = to or out
-    to.mkdir(parents=True, exist_ok=True)
     trained, recipe = recipe, recipe.sized(*size) if size else recipe
-    painting, painting_digest = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
-    photos = pictures.photographs(data / recipe.data.photos, recipe.size)
-    frames, held_out = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
+    faults = Collector()
+    with faults:
+        painting, painting_digest = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
+    with faults:
+        photos = pictures.photographs(data / recipe.data.photos, recipe.size)
+        frames, held_out = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
+    faults.check()
+    to.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(to)
     chosen = calibration(frames, recipe)
     with console.status("equalising"):
         peaks = channel_peaks(student, recipe.network, chosen)
         weights = for_pixels(equalise(fold(student, recipe.network), recipe.network, peaks), *pixels)
-        weights["encoder1"] = keep_zero(*weights["encoder1"], np.array(BLACK[pixels[0]]) / 255)
+        kernel, bias = weights["encoder1"]
+        weights["encoder1"] = keep_zero(kernel, bias, np.array(BLACK[pixels[0]]) / 255)
     files, stages, seen = {}, {}, calibration(frames, recipe, pixels[0])
     for plan in plans:
         with console.status(f"quantising for the plan {plan}"):
@@ -122,7 +130,8 @@ def staged(plan: str, whole: bytes, spec: Network) -> tuple[dict[str, bytes], li
     if plan != "split":
         name = f"{plan}.tflite"
         return {name: whole}, [{"segment": name}, *shuffle]
-    files, stages = {}, []
+    files: dict[str, bytes] = {}
+    stages: list[dict] = []
     for stage in cut(whole):
         if isinstance(stage, int):
             stages.append({"upsample": "nearest", "factor": stage})
@@ -135,9 +144,9 @@ def staged(plan: str, whole: bytes, spec: Network) -> tuple[dict[str, bytes], li
 
 
 def calibration(frames: np.ndarray, recipe: Recipe, pixels: str = "rgb") -> np.ndarray:
-    """Frames (N, H, W, 3) in 0..1 to calibrate on, out of uint8 RGB, exposed as the appliance would expose them."""
+    """Frames (N, H, W, 3) in 0..1 to calibrate on, from uint8 RGB, exposed as by the appliance."""
     chosen = frames[:: max(1, len(frames) // CALIBRATION)][:CALIBRATION]
-    exposed = [expose(converted(frame, "rgb", pixels), meter(recipe.frame, pixels)) for frame in chosen]
+    exposed = [as_on_board(converted(frame, "rgb", pixels), meter(recipe.frame, pixels)) for frame in chosen]
     return np.stack(exposed).astype("float32") / 255
 
 

@@ -22,7 +22,7 @@ def operation(model, operator) -> tuple[str, int]:
     from tensorflow.lite.python import schema_py_generated as schema
 
     code = model.operatorCodes[operator.opcodeIndex]
-    # Codes up to 127 stand in the old one-byte field, later ones in the new field only.
+    # Codes up to 127 are in the old one-byte field, later ones in the new field only.
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     return _names(schema.BuiltinOperator)[number], code.version
 

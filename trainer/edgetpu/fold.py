@@ -1,4 +1,4 @@
-"""Folds what stands beside a convolution into its kernel. Pure functions on NumPy arrays.
+"""Folds operations next to a convolution into its kernel. Pure functions on NumPy arrays.
 
 Each is exact, borders included, unless it says otherwise.
 Kernels are (kh, kw, channels in, channels out), biases (channels out,). Convolutions have stride 1, odd sizes and
@@ -31,8 +31,8 @@ def yuv_into_convolution(
     """(kernel, bias) of the convolution that takes YUV where the given one takes RGB.
 
     YUV is BT.601 as byte / 255, RGB is 0..1 and not clipped. Within half a kernel of the border it is exact only on a
-    picture with that much of black around it, without padding: zeros are black in RGB, and in YUV a green outside of
-    all colours.
+    picture with that much of black around it, without padding: zeros are black in RGB, but in YUV a green outside
+    the RGB gamut.
     """
     matrix = _FULL_RANGE if full_range else _LIMITED_RANGE
     black = np.array([0 if full_range else 16, 128, 128]) / 255
@@ -44,7 +44,7 @@ def bgrx_from_convolution(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndar
     """(kernel, bias) of the convolution that gives B, G, R, and G again, where the given one gives R, G, B,
     once or for each pixel of a cell.
 
-    Nobody looks at the fourth. It is no column of zeros because that would have a scale in int8 unlike all others.
+    The fourth is ignored. It is not a column of zeros because that would have an int8 scale unlike all others.
     """
     order = np.array([2, 1, 0, 1]) + np.arange(0, len(bias), 3)[:, None]
     return kernel[..., order.ravel()], bias[order.ravel()]
@@ -66,10 +66,10 @@ def nearest_into_transposed(kernel: np.ndarray) -> np.ndarray:
     """Nearest x2 followed by a 3x3 convolution, as one transposed convolution with stride 2 and "same" padding.
 
     Returns its kernel (4, 4, channels out, channels in), as tf.nn.conv2d_transpose takes it: the 3x3 kernel correlated
-    with a 2x2 box. Of 36 products a source pixel, 16 are left.
+    with a 2x2 box. It takes 16 products per source pixel instead of 36.
     """
     if kernel.shape[:2] != (3, 3):
-        raise ValueError(f"a 3x3 kernel is needed, not {kernel.shape[0]}x{kernel.shape[1]}")
+        raise ValueError(f"expected a 3x3 kernel, got {kernel.shape[0]}x{kernel.shape[1]}")
     spread = np.zeros((4, 4, *kernel.shape[2:]), kernel.dtype)
     for row in range(2):
         for column in range(2):

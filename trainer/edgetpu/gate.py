@@ -1,9 +1,9 @@
-"""What every exported file must satisfy for the board's old runtime and the Edge TPU compiler to accept it."""
+"""What the board's old runtime and the Edge TPU compiler require of every exported file."""
 
 from appliance.errors import Problem
 from trainer.edgetpu.flatbuffer import operation, tensor_type, unpack
 
-# The highest version of each operation that TensorFlow Lite 2.5 loads; 0 where the operation itself is the fault.
+# The highest version of each operation that TensorFlow Lite 2.5 loads; 0 where it does not load the operation at all.
 HIGHEST = {"TILE": 2, "TRANSPOSE": 5, "TRANSPOSE_CONV": 3, "DEQUANTIZE": 0}
 INTEGERS = {"INT8", "UINT8", "INT32", "INT16", "BOOL"}
 

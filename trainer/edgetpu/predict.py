@@ -1,8 +1,8 @@
-"""Predicts how long a frame takes with an Edge TPU: its call, counted and fitted, and the CPU's part, estimated.
+"""Predicts how long a frame takes with an Edge TPU: the call, counted and fitted, and the CPU's part, estimated.
 
 A call takes the sum of four things, each in proportion to a count: cycles that Google's compiler would estimate,
-parameters read on the chip, bytes over the link, and a constant. The constants are fitted to what others have measured
-(benchmarks/fit.py; docs/edgetpu.md has the evidence). Nothing here has run on an Edge TPU of this project's.
+parameters read on the chip, bytes over the link, and a constant. The constants are fitted to published
+measurements (benchmarks/fit.py; docs/edgetpu.md has the evidence). This project has not run on an Edge TPU.
 """
 
 import json
@@ -21,7 +21,7 @@ from trainer.edgetpu.rules import cache_left
 
 
 class Constants(NamedTuple):
-    """Milliseconds for a million cycles, a megabyte of parameters, a megabyte over PCIe, and a call over PCIe."""
+    """Milliseconds per million cycles, per megabyte of parameters, per megabyte over PCIe, and per call over PCIe."""
 
     cycles: float
     parameters: float
@@ -30,8 +30,8 @@ class Constants(NamedTuple):
 
 
 class Host(NamedTuple):
-    """Where the Edge TPU is: its clock, of 500 MHz; ms for a megabyte to it and back and for a call, None where those
-    of the fit hold; and by what factor these may be off.
+    """How the Edge TPU is attached: its clock, as a share of 500 MHz; ms per megabyte to it and back and per call, None
+    for those of the fit; and the factor by which these may be off.
     """
 
     clock: float = 1.0
@@ -42,7 +42,7 @@ class Host(NamedTuple):
 
 
 class Guess(NamedTuple):
-    """Milliseconds and their interval."""
+    """Milliseconds with their interval."""
 
     ms: float
     low: float
@@ -65,7 +65,7 @@ class Prediction:
 
 
 # `python -m benchmarks.fit` prints these: fitted to all measured latencies, and with one source left out, with the
-# factor by which that source is then missed (root mean square).
+# factor by which the prediction of that source is then off (root mean square).
 ALL = Constants(0.9367, 0.2791, 2.273, 0.5272)
 WITHOUT = {
     "coral.ai": (Constants(0.937, 0.2809, 2.273, 0.5272), 1.070),
@@ -73,8 +73,8 @@ WITHOUT = {
     "mobilenet": (Constants(0.9345, 0.3297, 2.218, 0.317), 1.111),
     "prisma": (Constants(0.927, 0.2775, 2.277, 0.5404), 1.077),
 }
-# A USB Accelerator's link was measured on a Jetson Nano (USB_LINK in benchmarks/latencies.py): what comes back over USB
-# comes in pieces of 1,024 bytes. std and usb2 run the chip at half its clock.
+# A USB Accelerator's link was measured on a Jetson Nano (USB_LINK in benchmarks/latencies.py): what returns over USB
+# comes in packets of 1,024 bytes. std and usb2 run the chip at half its clock.
 HOSTS = {
     "dev-board": Host(),
     "usb3-max": Host(1.0, 3.21, 32.3, 0.29, 1.5),
@@ -82,8 +82,8 @@ HOSTS = {
     "usb2": Host(0.5, 27.7, 84.1, 0.37, 1.5),
 }
 
-# What the CPU does for a frame, ms for a million pixels of the network's picture on the board's Cortex-A53, estimated:
-# none of it was measured on a board. The camera's picture is taken to be twice as wide and high.
+# The CPU's work per frame, in ms per million pixels of the network's picture, on the board's Cortex-A53. It is
+# estimated, not measured on a board. The camera's picture is assumed to be twice as wide and high.
 CPU = {
     "copy the camera's rows": Guess(10.9, 4.3, 21.7),
     "thin": Guess(15.2, 8.7, 26.0),
@@ -91,15 +91,15 @@ CPU = {
     "lay the output out": Guess(8.7, 4.3, 13.0),
     "write to the screen": Guess(4.3, 2.2, 8.7),
 }
-SIGNED = Guess(11.0, 8.0, 15.0)  # ms for a million bytes that Google's runtime turns from int8 to uint8 or back
-COPIED = Guess(1.0, 0.5, 2.0)  # ms for a million bytes that NumPy writes
+SIGNED = Guess(11.0, 8.0, 15.0)  # ms per million bytes that Google's runtime converts between int8 and uint8
+COPIED = Guess(1.0, 0.5, 2.0)  # ms per million bytes that NumPy writes
 
 
 def tpu(plan: Plan, host: Host = HOSTS["dev-board"]) -> Guess:
     """Milliseconds in the calls of a plan.
 
-    The interval is the widest of those that each source, left out, gives: the prediction without it, times and divided
-    by the factor by which that misses it.
+    The interval is the widest of those from leaving out each source in turn: the prediction of a fit without that
+    source, multiplied and divided by the factor by which that fit is off for it.
     """
     guesses = [(_calls(plan, host, constants), factor) for constants, factor in WITHOUT.values()]
     fixed = _link(plan, host, ALL) * (1 - 1 / host.spread)
@@ -114,7 +114,7 @@ def _calls(plan: Plan, host: Host, constants: Constants) -> float:
 
 
 def _link(plan: Plan, host: Host, constants: Constants) -> float:
-    """Milliseconds over the link: inputs, outputs as they leave the chip, parameters that do not stay, the calls."""
+    """Milliseconds over the link: inputs, outputs as they leave the chip, parameters that are not cached, the calls."""
     streamed = max(0, parameters(plan) - cache_left(largest(plan)))
     to = streamed + sum(s.bytes_in for s in plan.segments)
     back = sum(s.bytes_back for s in plan.segments)
@@ -124,18 +124,18 @@ def _link(plan: Plan, host: Host, constants: Constants) -> float:
 
 
 def cpu(plan: Plan, pixels: int) -> Guess:
-    """Milliseconds of the CPU's part of a frame whose network's picture has so many pixels."""
+    """Milliseconds of the CPU's part of a frame, for the number of pixels of the network's picture."""
     parts = [(guess, pixels) for guess in CPU.values()]
     return together(_times(guess, n / 1e6) for guess, n in [*parts, (SIGNED, plan.signed), (COPIED, plan.copied)])
 
 
 def frame(plan: Plan, pixels: int, host: Host = HOSTS["dev-board"]) -> Guess:
-    """Milliseconds from the camera to the screen, one step after another. The appliance runs them side by side."""
+    """Milliseconds from the camera to the screen, if the steps run in sequence. The appliance overlaps them."""
     return together([tpu(plan, host), cpu(plan, pixels)])
 
 
 def together(guesses) -> Guess:
-    """The sum of guesses that err independently."""
+    """The sum of estimates whose errors are independent."""
     guesses = list(guesses)
     ms = sum(guess.ms for guess in guesses)
     below, above = (math.hypot(*(guess[i] - guess.ms for guess in guesses)) for i in (1, 2))
@@ -157,7 +157,7 @@ def largest(plan: Plan) -> float:
 def plans(path: Path, size: tuple[int, int] | None = None) -> tuple[tuple[int, int], dict[str, Plan]]:
     """((height, width), the plans) of a bundle, for pictures of a size (height, width) or its own. Raises Problem.
 
-    They are counted in its segments, whatever the network: scaled where the size is another.
+    They are counted from its segments, whatever the network, and scaled for another size.
     """
     files = bundle.read(path)
     takes, gives = files.manifest.input, files.manifest.output
@@ -189,9 +189,9 @@ def predictions(path: Path, size: tuple[int, int] | None = None, host: str = "de
     for name, plan in found.items():
         parts = tpu(plan, HOSTS[host]), cpu(plan, height * width)
         whole = together(parts)
-        times = (round(ms, 2) for ms in (*whole, *(part.ms for part in parts)))
-        bytes_ = round(largest(plan)), parameters(plan)
-        made.append(Prediction(name, f"{width}x{height}", *times, *bytes_))
+        ms, low, high, on_tpu, on_cpu = (round(ms, 2) for ms in (*whole, *(part.ms for part in parts)))
+        size_of = f"{width}x{height}"
+        made.append(Prediction(name, size_of, ms, low, high, on_tpu, on_cpu, round(largest(plan)), parameters(plan)))
     return made
 
 

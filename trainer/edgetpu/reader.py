@@ -1,4 +1,4 @@
-"""A .tflite file as the checker and the counts see it: operations in order, and what its tensors weigh."""
+"""A .tflite file as the checker and the cost model see it: operations in order, and the sizes of tensors."""
 
 import math
 import struct
@@ -43,7 +43,7 @@ class Model:
 
 
 def read(data: bytes) -> Model:
-    """The model in the bytes of a .tflite file. Raises Problem when it is no such file or damaged."""
+    """The model in the bytes of a .tflite file. Raises Problem when it is not one, or damaged."""
     if data[4:8] != b"TFL3":
         raise Problem("not a TensorFlow Lite file (no TFL3 identifier)")
     try:
@@ -68,9 +68,9 @@ def _model(model) -> Model:
         given = [tensors[i] if i >= 0 else None for i in inputs]
         operations.append(Operation(name, version, given, [tensors[i] for i in outputs], operator.builtinOptions))
         sources.append((inputs, outputs))
-    ends = ([tensors[i] for i in numbers] for numbers in (graph.inputs, graph.outputs))
+    heads, tails = ([tensors[i] for i in numbers] for numbers in (graph.inputs, graph.outputs))
     compiled = sum(package.cached + package.streamed for package in packages)
-    return Model(operations, sources, *ends, _size(graph, tensors, compiled), packages)
+    return Model(operations, sources, heads, tails, _size(graph, tensors, compiled), packages)
 
 
 def _tensor(model, tensor) -> Tensor:

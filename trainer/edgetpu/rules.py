@@ -17,7 +17,8 @@ import numpy as np
 
 VERDICTS = MAPPED, DEPENDS, NOT_MAPPED = ("mapped", "depends", "not mapped")
 DELEGATE = "edgetpu-custom-op"
-# From a largest activation of so many bytes on, at least so many bytes of parameters were seen to stay on the chip: in
+# {bytes of the largest activation: bytes of parameters}: with an activation of at least that size, at least so many
+# bytes of parameters were seen cached on the chip, in
 # SRGAN [pairs], with 128x128x32 convolutions (Result.xlsx of iwatake2222/EdgeTPU_Analysis), and in the compiler's logs.
 LEAST_CACHE = (3 << 20, int(1.43 * 2**20)), (1 << 19, int(5.01 * 2**20)), (0, int(7.7 * 2**20))
 SOFTMAX_MOST = 16000  # elements [table]
@@ -27,8 +28,8 @@ EIGHT_BITS = ("INT8", "UINT8")
 
 @dataclass(frozen=True)
 class Tensor:
-    """shape as stored; fixed: no dimension is open; constant: its bytes, or None for one that is computed; variable:
-    state that the model keeps from call to call.
+    """shape: as stored; fixed: every dimension is known; constant: its bytes, or None for a computed tensor; variable:
+    state that the model keeps between calls.
     """
 
     shape: tuple[int, ...]
@@ -46,7 +47,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation as the rules see it; an input that is left out is None, options are the schema's, or None."""
+    """One operation as the rules see it; an omitted input is None; options are the schema's, or None."""
 
     name: str
     version: int
@@ -67,7 +68,7 @@ class Operation:
         return self.inputs[i] if i < len(self.inputs) else None
 
 
-Finding = tuple[str, str] | None  # (verdict, reason), or None when nothing speaks against it
+Finding = tuple[str, str] | None  # (verdict, reason), or None when no rule applies
 Condition = Callable[[Operation], Finding]
 
 
@@ -84,11 +85,11 @@ class Rule:
 
 def common(op: Operation) -> Finding:
     """What holds for every operation [table: Model requirements]."""
-    for tensor in op.activations:
-        if tensor.dtype not in EIGHT_BITS:
-            return NOT_MAPPED, f"{tensor.dtype}: the Edge TPU computes in 8 bits only"
-        if any(extent != 1 for extent in tensor.shape[:-3]):
-            return NOT_MAPPED, f"shape {tensor.shape}: only the three innermost dimensions may exceed 1"
+    for activation in op.activations:
+        if activation.dtype not in EIGHT_BITS:
+            return NOT_MAPPED, f"{activation.dtype}: the Edge TPU computes in 8 bits only"
+        if any(extent != 1 for extent in activation.shape[:-3]):
+            return NOT_MAPPED, f"shape {activation.shape}: only the three innermost dimensions may exceed 1"
     for tensor in op.inputs:
         if tensor is not None and tensor.constant is not None and tensor.dtype not in (*EIGHT_BITS, "INT32"):
             return NOT_MAPPED, f"a {tensor.dtype} constant: the Edge TPU computes in 8 bits only"
@@ -164,7 +165,7 @@ def _not_along_batch(i):
 
 
 def _not_split_along_batch(op):
-    """One piece is no split, and is mapped [pairs]."""
+    """A split into one piece is mapped [pairs]."""
     return _not_along_batch(0)(op) if len(op.outputs) > 1 else None
 
 
@@ -213,8 +214,8 @@ def _reshape_size(op):
 _RESIZE = "some sizes are not mapped, to keep precision"  # [table], [#31]; [pairs] have both outcomes
 _EVERY_BATCH = (_not_along_batch(1),)
 
-# Without a remark: [table], and seen mapped at that version in [pairs]. With "[table] alone" it was never seen mapped,
-# and the version is that of the 8-bit operation in [2.5].
+# No comment: in [table], and seen mapped at that version in [pairs]. "[table] alone": never seen mapped; the version is
+# that of the 8-bit operation in [2.5].
 RULES = {
     "ADD": Rule(MAPPED, 2, (_alike_or_constant,)),
     "AVERAGE_POOL_2D": Rule(MAPPED, 2, (_not_fused,)),
@@ -242,25 +243,25 @@ RULES = {
     "RESHAPE": Rule(MAPPED, 1, (_reshape_size,)),
     "RESIZE_BILINEAR": Rule(DEPENDS, 3, reason=_RESIZE),
     "RESIZE_NEAREST_NEIGHBOR": Rule(DEPENDS, 3, reason=_RESIZE),
-    "RSQRT": Rule(DEPENDS, 2, reason="documented, never seen mapped"),  # [table] alone
+    "RSQRT": Rule(DEPENDS, 2, reason="documented, but never seen mapped"),  # [table] alone
     "SLICE": Rule(MAPPED, 2),  # [table] alone
     "SOFTMAX": Rule(MAPPED, 2, (_softmax_size,)),
     "SPACE_TO_DEPTH": Rule(MAPPED, 2),  # [table] alone
     "SPLIT": Rule(MAPPED, 2, (_not_split_along_batch,)),
-    "SQUARED_DIFFERENCE": Rule(DEPENDS, 2, reason="documented, never seen mapped"),  # [table] alone
+    "SQUARED_DIFFERENCE": Rule(DEPENDS, 2, reason="documented, but never seen mapped"),  # [table] alone
     "SQUEEZE": Rule(MAPPED, 1),  # [table] alone
     "STRIDED_SLICE": Rule(MAPPED, 2, (_stride_one,)),  # [table] alone
     "SUB": Rule(MAPPED, 2, (_alike_or_constant,)),
     "SUM": Rule(MAPPED, 2, _EVERY_BATCH),  # [table] alone
     "TANH": Rule(MAPPED, 2),
     # Not in [table], but mapped once, from 1x1 to 33x33, in [pairs]; refused: [2.5].
-    "TILE": Rule(DEPENDS, 2, reason="not documented, seen mapped once", refused=3),
+    "TILE": Rule(DEPENDS, 2, reason="not documented, but seen mapped once", refused=3),
     "TRANSPOSE": Rule(DEPENDS, 5, reason="some are not mapped", refused=6),  # [#433]; refused: [2.5]
     # Mapped in [pairs] at version 2, 3x3 with stride 2 and 1x1; not always, say [#684] and [#686]; refused: [#845].
     "TRANSPOSE_CONV": Rule(DEPENDS, 3, reason="some sizes are not mapped", refused=4),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": Rule(MAPPED, 1),
 }
-# Where one of these stands unmapped at the head of a model, what follows is still mapped [pairs].
+# If one of these is not mapped at the start of a model, what follows is still mapped [pairs].
 CONVERSIONS = ("CAST", "DEQUANTIZE", "QUANTIZE")
 
 
@@ -272,7 +273,7 @@ def judge(op: Operation) -> tuple[str, str]:
     worst = rule.verdict, rule.reason
     if worst[0] == MAPPED and op.version > rule.newest:
         worst = DEPENDS, f"version {op.version}, known to be mapped up to {rule.newest}"
-    for condition in (common, *rule.conditions):  # in order: a later one relies on what an earlier one demands
+    for condition in (common, *rule.conditions):  # in order: later rules rely on what earlier ones require
         finding = condition(op)
         if finding and finding[0] == NOT_MAPPED:
             return finding
@@ -286,5 +287,5 @@ def refused(op: Operation) -> bool:
 
 
 def cache_left(largest: float) -> int:
-    """Bytes of parameters that stay on the chip beside a largest activation of so many bytes: the least ever seen."""
+    """Bytes of parameters that stay cached beside a largest activation of that many bytes: the least ever seen."""
     return next(left for activation, left in LEAST_CACHE if largest >= activation)

@@ -1,4 +1,4 @@
-"""For which sizes of picture the networks of a bundle can be built, found by trying."""
+"""Finds by trial for which picture sizes the networks of a bundle can be built."""
 
 from appliance.errors import BundleError
 from appliance.style.check import check_files
@@ -11,8 +11,8 @@ LEAST, MOST = 16, 2048  # pixels of a side
 def with_sizes(fields: dict, files: dict[str, bytes]) -> dict:
     """The manifest `fields` in the newest format, with the smallest stride at which every plan of `files` fits.
 
-    A manifest that has sizes keeps them. Without "sizes" where the networks hold an operator of unknown size. Compiled
-    segments that format 1 had in its stages become the plan's set for the stored size. Raises BundleError.
+    A manifest that has sizes keeps them. The result has no "sizes" if the networks hold an operator of unknown size.
+    Compiled segments, which format 1 has in its stages, become the plan's set for the stored size. Raises BundleError.
     """
     made = {**fields, "format": FORMAT, "plans": [_plan(plan, fields["input"]) for plan in fields["plans"]]}
     if made.get("sizes"):

@@ -20,7 +20,8 @@ def fold(student: keras.Model, spec: Network) -> dict[str, tuple[np.ndarray, np.
     for name, *_ in convolutions(spec):
         layer = student.get_layer(name)
         if name == "image":
-            folded[name] = tuple(np.array(array) for array in layer.get_weights())
+            kernel, bias = layer.get_weights()
+            folded[name] = np.array(kernel), np.array(bias)
         else:
             scale, shift = (np.array(array) for array in student.get_layer(f"{name}_norm").get_weights())
             folded[name] = affine_into_convolution(np.array(layer.kernel), scale, shift)
@@ -33,8 +34,8 @@ def equalise(
     """The same function with the ranges of its activations' channels brought closer together, for int8's one scale per
     tensor.
 
-    A channel between two convolutions is multiplied by s in the first and divided by s in the second; rectifiers let
-    any s > 0 pass, so nothing changes but rounding. Here s is the square root of (largest channel's peak / this
+    A channel between two convolutions is multiplied by s in the first and divided by s in the second; a rectifier
+    commutes with any s > 0, so only rounding changes. Here s is the square root of (largest channel's peak / this
     channel's peak): going all the way would move the spread into the kernels. peaks are those of channel_peaks. After
     Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.1.
     """
@@ -50,9 +51,9 @@ def equalise(
 
 
 def for_pixels(folded: dict[str, tuple[np.ndarray, np.ndarray]], takes: str, gives: str) -> dict:
-    """The network that takes "rgb" or "yuv" and gives "rgb" or "bgrx", out of one from RGB to RGB.
+    """The network that takes "rgb" or "yuv" and gives "rgb" or "bgrx", from one that takes and gives RGB.
 
-    YUV needs black around it, see border(), and the first convolution then no padding.
+    YUV needs a black border, see border(), and then the first convolution has no padding.
     """
     made = dict(folded)
     if takes == "yuv":
@@ -65,7 +66,7 @@ def for_pixels(folded: dict[str, tuple[np.ndarray, np.ndarray]], takes: str, giv
 def keep_zero(kernel: np.ndarray, bias: np.ndarray, zero: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(kernel, bias) with the kernel as int8 will round it, and the same result as before on pixels of value `zero`.
 
-    U and V lie around 128, so what int8 rounds off their kernels would add a constant to every pixel. Taken out here it
+    U and V lie around 128, so what int8 rounds off their kernels would add a constant to every pixel. Removed here it
     costs nothing; left in, it costs 1.5 to 2 dB of the whole network's SNR. int8 has one scale for each channel out.
     """
     scale = np.maximum(np.abs(kernel).max((0, 1, 2)), 1e-12) / 127
@@ -75,10 +76,10 @@ def keep_zero(kernel: np.ndarray, bias: np.ndarray, zero: np.ndarray) -> tuple[n
 
 
 def border(spec: Network, takes: str) -> int:
-    """The pixels of black around a picture that the network reads.
+    """The width in pixels of the black border around the network's input.
 
-    None in RGB, where zero padding is black already; but a strided first convolution has the same padding on all sides,
-    which no convolution of TensorFlow Lite has.
+    None in RGB, where zero padding is black already; but a strided first convolution pads all sides alike,
+    which no TensorFlow Lite convolution does.
     """
     return spec.first_kernel // 2 if takes == "yuv" or spec.strides[0] > 1 else 0
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.metrics import blob_share, snr_db, stability_error
+from trainer.evaluation import blob_share, snr_db, stability_error
 
 
 def test_snr_of_a_tenth_of_noise_is_20_db(rng):

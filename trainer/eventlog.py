@@ -1,4 +1,4 @@
-"""Scalars and pictures for TensorBoard, through its own event writer: no TensorFlow needed."""
+"""Scalars and pictures for TensorBoard, through its own event writer, without TensorFlow."""
 
 import io
 from pathlib import Path
@@ -9,12 +9,14 @@ try:
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
-except ImportError:  # training needs no TensorBoard: the losses go to NAME.losses.jsonl as well
+except ImportError:  # TensorBoard is optional: the losses are also in NAME.losses.jsonl
     EventFileWriter = None
 
 
-class Board:
-    """Writes to a folder; what an earlier writer left beyond `step` is forgotten. Does nothing without TensorBoard."""
+class EventLog:
+    """Writes events to a folder, to the last one when its `with` block ends. TensorBoard drops what an earlier log has
+    beyond `step`. Does nothing without TensorBoard.
+    """
 
     def __init__(self, folder: Path, step: int):
         self._writer = EventFileWriter and EventFileWriter(str(folder))
@@ -35,7 +37,10 @@ class Board:
         )
         self._add(step, [Summary.Value(tag=name, image=encoded)])
 
-    def close(self) -> None:
+    def __enter__(self) -> "EventLog":
+        return self
+
+    def __exit__(self, *_) -> None:
         if self._writer:
             self._writer.close()
 
