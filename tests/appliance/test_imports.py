@@ -8,7 +8,7 @@ import pytest
 import appliance
 
 ROOT = Path(appliance.__file__).parent
-SHARED = {"colour", "errors", "config", "files", "frames", "memory", "parts", "places", "snapshot"}
+SHARED = {"arguments", "colour", "errors", "config", "files", "frames", "memory", "parts", "places", "snapshot"}
 JOINING = {
     "__main__",
     "bench",
@@ -18,6 +18,8 @@ JOINING = {
     "film",
     "findings",
     "loader",
+    "progress",
+    "shapes",
     "overhead",
     "pipeline",
     "switcher",
