@@ -72,7 +72,7 @@ def add_run_options(run: argparse.ArgumentParser) -> None:
         "--size",
         type=size,
         metavar="WxH",
-        help="largest size to stylise at (default: the source's, up to four times the pixels the style is stored for)",
+        help="largest size to stylise at (default: the source's, up to twice the pixels that the style is stored for)",
     )
     run.add_argument(
         "--fit",

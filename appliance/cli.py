@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     styles = commands.add_parser("styles", help="list the styles found", description=_styles.__doc__)
     styles.set_defaults(function=_styles)
     bench = commands.add_parser("bench", help="time every plan of a style here", description=_bench.__doc__)
-    bench.add_argument("style", nargs="?", type=named, metavar="NAME|BUNDLE", help="default: the newest one found")
+    bench.add_argument(
+        "style", nargs="?", type=named, metavar="NAME|BUNDLE", help="default: the one that reconet styles names"
+    )
     bench.add_argument("--frames", type=frames, default=200, metavar="N", help="frames per plan (default: 200)")
     bench.add_argument("--threads", type=threads, default=0, metavar="N", help=CPU_THREADS)
     bench.add_argument("--choose", action="store_true", help="save the fastest plan as the one that run uses")
@@ -202,8 +204,8 @@ def _styles(arguments: argparse.Namespace) -> int:
             print("    " + figures)
     for one in refused:
         print(f"refused: {one.reason}")
-    if not valid:
-        store.find(None, folders)  # raises Problem: where it looked and what to do
+    default = store.find(None, folders)  # raises Problem where there is none: where it looked and what to do
+    print(f"default: {default.name}, which reconet run takes without --style")
     return 0
 
 

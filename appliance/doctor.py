@@ -128,9 +128,9 @@ def _styles(settings: Optional["Settings"]) -> List[Finding]:
         advice = f"put a .reconet file in {', '.join(map(str, folders))}"
         return findings + [missing("style", advice + ("" if settings else ", or set RECONET_STYLES"))]
     findings += [ok(f"style {bundle.name} ({bundle.path})") for bundle in valid]
-    wanted = settings.style.name if settings else "newest"
+    wanted = settings.style.name if settings else store.DEFAULT
     shown = next((bundle for bundle in valid if bundle.name == wanted), valid[0])
-    if wanted not in ("newest", shown.name):
+    if settings and wanted not in ("newest", shown.name):
         what = f"style {wanted}, which the configuration names"
         findings.append(missing(what, f"{shown.name} is shown instead", needed=False))
     plan = settings.engine.plan if settings and settings.engine.plan != "auto" else None

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import threading
-from typing import Any, Callable, Generator, Iterator, List, Optional
+from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class VideoCamera:
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = min(_THREADS, os.cpu_count() or 1)
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 30)
+        self._signs: Any = None
+        self._look: Tuple[orientation.Orientation, Optional[hdr.ToneMap]] = (orientation.UPRIGHT, None)
         self.seconds = _seconds(self._container, self._stream)
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
@@ -65,7 +67,7 @@ class VideoCamera:
             raise Problem(f"{self._path} has no frames: choose another video")
 
     def _frame(self, picture: Any, timestamp: float, index: int) -> Frame:
-        turn = orientation.of_picture(picture)
+        turn, mapped = self._looks(picture)
         size = max(1, round(picture.width * (self._stream.sample_aspect_ratio or 1))), picture.height
         seen = size[::-1] if turn.transpose else size
         wanted = self.reduced(seen) if self.reduced else None
@@ -74,12 +76,19 @@ class VideoCamera:
             size = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
         duration = getattr(picture, "duration", None)  # PyAV has 0 where the file does not say
         seconds = float(duration * picture.time_base) if duration and picture.time_base else None
-        return Frame(turn(_rgb(picture, size)), timestamp, index, "rgb", wanted, seconds)
+        return Frame(turn(_rgb(picture, size, mapped)), timestamp, index, "rgb", wanted, seconds)
+
+    def _looks(self, picture: Any) -> Tuple[orientation.Orientation, Optional[hdr.ToneMap]]:
+        """How the frame is turned, and mapped if it is HDR. Both are in side data, which PyAV ties to the frame in a
+        circle: one whose side data was read stays until the garbage collector comes. So few are."""
+        signs = getattr(picture, "rotation", 0), getattr(picture, "color_trc", None)
+        if signs != self._signs:
+            self._signs, self._look = signs, (orientation.of_picture(picture), hdr.tone_map(picture))
+        return self._look
 
 
-def _rgb(picture: Any, size: Size) -> np.ndarray:
+def _rgb(picture: Any, size: Size, mapped: Optional[hdr.ToneMap]) -> np.ndarray:
     """The decoded frame as uint8 RGB (H, W, 3) of `size`, not turned."""
-    mapped = hdr.tone_map(picture)
     matrix = _BT709 if picture.colorspace == _UNSPECIFIED and picture.height >= _HD else None
     ends = {"width": size[0], "height": size[1], "src_colorspace": matrix}
     if mapped:

@@ -29,7 +29,7 @@ def test_run_ends_with_one_line(reconet, pictures, tmp_path):
     assert code == 0 and err == []
     assert re.match(r"6 frames, [\d.]+ fps, style tiny, plan \w+, runtime \w+ [\d.]+\w* \(CPU\)\n$", out)
     assert len(os.listdir(str(tmp_path / "out"))) == 6
-    assert Image.open(str(tmp_path / "out" / "frame_000001.png")).size == (100, 60)
+    assert Image.open(str(tmp_path / "out" / "frame_000001.png")).size == (80, 48)
 
 
 def test_every_frame_of_the_virtual_camera(reconet, tmp_path):
@@ -141,6 +141,7 @@ def test_styles_lists_the_good_and_the_refused(reconet, styles):
     code, out, _ = reconet("styles")
     assert code == 0
     assert re.search(r"^tiny .* 64x32 .*split.* CPU .*tiny\.reconet$", out, re.MULTILINE)
+    assert re.search(r"^default: tiny, which reconet run takes", out, re.MULTILINE)
     assert re.search(r"^refused: .*bad\.reconet: not a style bundle", out, re.MULTILINE)
 
 

@@ -10,7 +10,9 @@ import appliance
 ROOT = Path(appliance.__file__).parent
 SHARED = {"arguments", "colour", "errors", "config", "files", "frames", "memory", "parts", "places", "snapshot"}
 JOINING = {
+    "__init__",
     "__main__",
+    "api",
     "bench",
     "cli",
     "daemon",
