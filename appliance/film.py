@@ -185,7 +185,7 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
     places = [("--camera", arguments.camera), ("--display", arguments.display), ("--sheet", arguments.sheet)]
     seen: Dict[str, str] = {}
     for option, place in places:
-        if place is None or place in _PLACES or place.startswith("/dev/"):
+        if place is None or place in _PLACES or place.startswith("/dev/") and not os.path.isfile(place):
             continue
         path = os.path.realpath(place)
         if path in seen:

@@ -40,6 +40,7 @@ class VideoDisplay:
         self._container: Any = None  # from the first frame on
         self._stream: Any = None
         self._copies: Dict[int, Any] = {}  # by the source's stream
+        self._copied: Dict[int, int] = {}  # how far, in the time base of the source's stream
         self._durations: Dict[int, int] = {}  # of frames in the encoder, by their times
         self._size: Size = (0, 0)
         self._start = self._end = 0.0
@@ -113,15 +114,17 @@ class VideoDisplay:
 
     def _taken(self, warn: Callable[[str], None]) -> List[Any]:
         """The streams of the sound that an .mp4 can hold."""
-        taken = []
-        for stream in self._sound.streams if self._sound else ():
+        taken, streams = [], self._sound.streams if self._sound else []
+        for number, stream in enumerate(streams, 1):
             try:
                 with self._av.open(io.BytesIO(), "w", format="mp4") as trial:
                     trial.add_stream_from_template(stream)
                     trial.start_encoding()
                 taken.append(stream)
-            except (OSError, ValueError):
-                warn(f"the sound is left out: an .mp4 does not hold {stream.codec_context.name}")
+            except (OSError, ValueError, AttributeError, TypeError):  # the last two of a codec that PyAV does not know
+                what = "the sound" if len(streams) == 1 else f"sound track {number}"
+                codec = getattr(stream.codec_context, "name", None) or "its codec"
+                warn(f"{what} is left out: an .mp4 does not hold {codec}")
         return taken
 
     def _copy(self, end: Optional[float]) -> None:
@@ -129,10 +132,12 @@ class VideoDisplay:
         if not self._copies:
             return
         for packet in self._sound.packets(self._start, end):
-            copy = self._copies.get(packet.stream.index)
-            if copy is not None:
-                packet.stream = copy
-                self._container.mux(packet)
+            index = packet.stream.index
+            if index not in self._copies or packet.dts <= self._copied.get(index, packet.dts - 1):
+                continue  # no muxer takes packets that go back in time, as a film has that was cut carelessly
+            self._copied[index] = packet.dts
+            packet.stream = self._copies[index]
+            self._container.mux(packet)
 
     def _silence(self) -> None:
         if self._sound:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from appliance.camera import hdr, open_camera
 from appliance.errors import Problem
+from appliance.style import sizes
 
 from . import clips
 from .test_camera import take
@@ -46,6 +47,20 @@ def test_size_is_the_most_and_crop_the_very_size(film, tmp_path):
     assert clips.pictures(film(source, "--size", "256x64")[0])[0][1].shape == (64, 48, 3)
     assert clips.pictures(film(source, "--size", "128x64", "--fit", "crop")[0])[0][1].shape == (64, 128, 3)
     assert clips.pictures(film(source, "--fit", "crop")[0])[0][1].shape == (32, 64, 3)
+
+
+def test_a_style_of_format_2_fits_as_well(film, sized, tmp_path):
+    source = clips.write(tmp_path / "a.mp4", [clips.corners((54, 96))] * 3)
+    height, width = clips.pictures(film(source, "--style", sized.path)[0])[0][1].shape[:2]
+    assert width / height == pytest.approx(54 / 96, rel=0.03)
+
+
+def test_a_style_that_cannot_be_built_for_a_shape_crops_and_says_so(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(sizes, "inferred", lambda *_: None)
+    source = clips.write(tmp_path / "a.mp4", [clips.corners((54, 96))] * 3)
+    result, err = film(source)
+    assert clips.pictures(result)[0][1].shape == (32, 64, 3)
+    assert len(err) == 1 and "72 % of a picture of 54x96 is cut off to make 64x32" in err[0]
 
 
 def test_pictures_of_mixed_shapes_keep_each_its_own(reconet, tmp_path):
@@ -102,6 +117,25 @@ def test_a_sound_that_an_mp4_does_not_hold_is_left_out_and_named(film, tmp_path)
     assert len(err) == 1 and "the sound is left out" in err[0] and "adpcm_ms" in err[0]
 
 
+def test_all_the_tracks_of_a_film_come_along(film, tmp_path):
+    av = clips.import_av()
+    for name in "ab":
+        clips.write(tmp_path / f"{name}.mp4", [clips.corners((64, 32))] * 25, 25, "aac")
+    with av.open(str(tmp_path / "both.mkv"), "w") as out:
+        sources = [av.open(str(tmp_path / f"{name}.mp4")) for name in "ab"]
+        taken = [sources[0].streams.video[0], sources[0].streams.audio[0], sources[1].streams.audio[0]]
+        made = [out.add_stream_from_template(stream) for stream in taken]
+        for number, source in enumerate(sources):
+            for packet in source.demux(*[stream for stream in taken if stream.container is source]):
+                if packet.dts is not None:
+                    packet.stream = made[2 * number + (packet.stream.type == "audio" and number == 0)]
+                    out.mux(packet)
+        for source in sources:
+            source.close()
+    result, err = film(tmp_path / "both.mkv")
+    assert err == [] and all(clips.heard(result, track) is not None for track in (0, 1))
+
+
 # Time
 
 
@@ -155,7 +189,7 @@ def hdr_film(path, codes, transfer, mastering=""):
     pixels = np.empty((48, 64, 3), np.uint16)
     pixels[:] = np.round(np.array(codes) * 65535)
     container = av.open(str(path), "w")
-    options = {"x265-params": "log-level=none" + mastering}
+    options = {"x265-params": "log-level=none:bframes=0:frame-threads=1:pools=none" + mastering}
     stream = container.add_stream("libx265", rate=30, options=options)
     stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
     context = stream.codec_context
@@ -176,32 +210,32 @@ def hdr_film(path, codes, transfer, mastering=""):
 def test_hdr10_is_brought_to_an_sdr_screen(tmp_path, light, code):
     """Greys: below the knee as bright as they were on a screen of 203 cd/m2 (BT.1886), the peak of 1,000 white."""
     clips.import_av()
-    pixel = hdr_film(tmp_path / "a.mp4", [float(hdr.light_to_pq(np.float64(light)))] * 3, hdr.PQ)
+    pixel = hdr_film(tmp_path / "a.mkv", [float(hdr.light_to_pq(np.float64(light)))] * 3, hdr.PQ)
     assert pixel == pytest.approx([code] * 3, abs=4)
 
 
 def test_the_peak_that_a_film_declares_is_the_one_that_becomes_white(tmp_path):
     clips.import_av()
     codes = [float(hdr.light_to_pq(np.float64(1000.0)))] * 3
-    bright = hdr_film(tmp_path / "a.mp4", codes, hdr.PQ, ":hdr10=1:max-cll=4000,400")
+    bright = hdr_film(tmp_path / "a.mkv", codes, hdr.PQ, ":hdr10=1:max-cll=4000,400")
     assert 225 < bright[0] < 252
 
 
 @pytest.mark.parametrize("signal, code", [(0.0, 0), (0.5, 143), (0.75, 230), (1.0, 255)])
 def test_hlg_is_brought_to_an_sdr_screen(tmp_path, signal, code):
     clips.import_av()
-    assert hdr_film(tmp_path / "a.mp4", [signal] * 3, hdr.HLG) == pytest.approx([code] * 3, abs=4)
+    assert hdr_film(tmp_path / "a.mkv", [signal] * 3, hdr.HLG) == pytest.approx([code] * 3, abs=4)
 
 
 def test_red_of_bt_2020_becomes_red_of_bt_709(tmp_path):
     clips.import_av()
     code = float(hdr.light_to_pq(np.float64(100.0)))
-    red, green, blue = hdr_film(tmp_path / "a.mp4", [code, 0, 0], hdr.PQ)
+    red, green, blue = hdr_film(tmp_path / "a.mkv", [code, 0, 0], hdr.PQ)
     assert red > 180 and green < 12 and blue < 12
 
 
 def test_what_a_film_is_written_with_says_its_colours(film, tmp_path):
-    result, _ = film(clips.write(tmp_path / "a.mp4", [clips.corners((64, 32))] * 2))
+    result, _ = film(clips.write(tmp_path / "a.mkv", [clips.corners((64, 32))] * 2))
     with clips.import_av().open(str(result)) as container:
         context = container.streams.video[0].codec_context
         assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
