@@ -1,26 +1,36 @@
-"""How long a frame takes by each of a style's plans, on whatever runtime this machine has."""
+"""How long a frame takes by each of a style's plans, at each size, on whatever runtime this machine has."""
 
+import time
 from dataclasses import dataclass
-from typing import List, Tuple
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .camera.virtual import VirtualCamera
+from .choice import Measured, best
+from .cost import frame_ms
+from .engine.interpreter import runtimes
 from .engine.stylizer import Stylizer
 from .errors import Problem
-from .frames import converted, cover
+from .frames import Size, converted, cover
+from .options import sizes_of
+from .style import state
 from .style.bundle import Bundle
+from .style.manifest import size_name
 
 WARM_UP = 5
+_MOST_S = 5.0  # for a plan and size
+_HOPELESS = 0.5  # of the wanted rate: larger sizes of the plan are left out
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds a frame by one plan: median and 99th percentile of all, medians of its parts.
+    """Milliseconds a frame by one plan at one size: median and 99th percentile of all, medians of its parts.
 
     `inference` is the interpreter (the TPU, with its transfers), `numpy` what is computed between and around the
-    segments, `copies` the bytes into the first tensor and out of the last. `device` is "CPU" or "TPU". `fault` says
-    why a plan did not run.
+    segments, `copies` the bytes into the first tensor and out of the last. `fps` is what the daemon would have, see
+    cost.frame_ms. `device` is "CPU" or "TPU". `fault` says why a plan did not run.
     """
 
     plan: str
@@ -32,42 +42,100 @@ class Timing:
     copies: float = 0.0
     fault: str = ""
     device: str = ""
+    size: Size = (0, 0)
+    fps: float = 0.0
+
+    @property
+    def row(self) -> Measured:
+        return Measured(self.plan, self.size, self.fps)
 
 
-def bench(bundle: Bundle, frames: int = 200, threads: int = 0) -> List[Timing]:
-    """Times every plan of the bundle, fastest first, those that do not run last."""
-    timings = [time_plan(bundle, plan.name, frames, threads) for plan in bundle.manifest.plans]
-    return sorted(timings, key=lambda timing: (bool(timing.fault), timing.median))
+def bench(bundle: Bundle, frames: int = 200, threads: int = 0, target: float = 30.0) -> List[Timing]:
+    """Times every plan of the bundle at every size worth it, the smallest size first, those that do not run last.
+
+    On the best runtime that takes the bundle. A plan's sizes end with the first at which it is far from `target`
+    frames a second. Raises Problem when there is no runtime.
+    """
+    here = next(runtime for runtime in runtimes(threads) if sizes_of(bundle, runtime.device))
+    timings: List[Timing] = []
+    for plan, sizes in sizes_of(bundle, here.device).items():
+        for size in sizes:
+            timings.append(time_plan(bundle, plan, frames, threads, size, here.name))
+            if timings[-1].fps < _HOPELESS * target:
+                break
+    return sorted(timings, key=lambda one: (bool(one.fault), one.size[0] * one.size[1], one.median))
 
 
-def time_plan(bundle: Bundle, plan: str, frames: int = 200, threads: int = 0) -> Timing:
-    """Times one plan of the bundle on the best runtime that takes it."""
+def taken(timings: Sequence[Timing], target: float, plans: Sequence[str]) -> Optional[Timing]:
+    """What the daemon would run at `target` frames a second; None when nothing runs. `plans`: as in choice.best."""
+    rows = [timing.row for timing in timings]
+    row = best(rows, target, plans)
+    return timings[rows.index(row)] if row else None
+
+
+def table(timings: Sequence[Timing]) -> List[Tuple[str, ...]]:
+    """Rows of cells for people, a header first."""
+    rows: List[Tuple[str, ...]] = [("PLAN", "SIZE", "MEDIAN", "P99", "INFERENCE", "NUMPY", "COPIES", "FPS", "RUNTIME")]
+    for one in timings:
+        if not one.fault:
+            numbers = (one.median, one.p99, one.inference, one.numpy, one.copies)
+            cells = (f"{number:.2f}" for number in numbers)
+            rows.append((one.plan, size_name(one.size), *cells, f"{one.fps:.1f}", one.runtime))
+    return rows
+
+
+def faults(timings: Sequence[Timing]) -> List[str]:
+    """A line for each that did not run."""
+    return [f"{one.plan}: {one.fault}" for one in timings if one.fault]
+
+
+def save(bundle: Bundle, choice: Timing, timings: Sequence[Timing], threads: int = 0) -> Path:
+    """Remember `choice` for the daemon, and what was measured with it; returns the file. Raises Problem."""
+    folder, device = bundle.path.parent, state.device(choice.runtime.rpartition(" (")[0], choice.device, threads)
+    state.choose(folder, bundle.digest, choice.device, choice.plan, choice.size)
+    state.note(folder, bundle.digest, device, [one.row for one in timings if one.fps])
+    return folder / state.NAME
+
+
+def time_plan(
+    bundle: Bundle,
+    plan: str,
+    frames: int = 200,
+    threads: int = 0,
+    size: Optional[Size] = None,
+    runtime: Optional[str] = None,
+) -> Timing:
+    """Times one plan of the bundle at a size, by default the stored one, on a runtime, by default the best."""
     try:
-        stylizer = Stylizer(bundle, plan, threads=threads)
+        stylizer = Stylizer(bundle, plan, runtime=runtime, threads=threads, size=size)
     except Problem as problem:
-        return Timing(plan, fault=str(problem))
+        return Timing(plan, fault=str(problem), size=size or (0, 0))
     camera, (width, height) = VirtualCamera(paced=False), stylizer.output_size
     pictures = [
         converted(cover(camera.picture(24 * i), stylizer.input_size), "rgb", stylizer.input_format) for i in range(4)
     ]
     out = np.empty((height, width, stylizer.channels), np.uint8)
     laps = []
+    end = time.perf_counter() + _MOST_S
     for i in range(WARM_UP + frames):
         stylizer.stylize(pictures[i % len(pictures)], out)
         laps.append(_parts(stylizer.stage_ms))
+        if len(laps) > WARM_UP and time.perf_counter() > end:
+            break
     parts = np.array(laps[WARM_UP:])
     total = parts.sum(axis=1)
     inference, numpy, copies = np.median(parts, axis=0)
-    runtime = f"{stylizer.runtime} ({stylizer.runtime.device})"
     return Timing(
         plan,
-        runtime,
+        f"{stylizer.runtime} ({stylizer.runtime.device})",
         float(np.median(total)),
         float(np.percentile(total, 99)),
         inference,
         numpy,
         copies,
         device=stylizer.runtime.device,
+        size=stylizer.input_size,
+        fps=1000 / frame_ms(stylizer),
     )
 
 

@@ -45,13 +45,14 @@ def _parser() -> argparse.ArgumentParser:
     use.set_defaults(function=_use)
     styles = commands.add_parser("styles", help="list the styles found", description=_styles.__doc__)
     styles.set_defaults(function=_styles)
-    bench = commands.add_parser("bench", help="time every plan of a style here", description=_bench.__doc__)
+    bench = commands.add_parser("bench", help="time every plan and size of a style here", description=_bench.__doc__)
     bench.add_argument(
         "style", nargs="?", type=named, metavar="NAME|BUNDLE", help="default: the one that reconet styles names"
     )
-    bench.add_argument("--frames", type=frames, default=200, metavar="N", help="frames per plan (default: 200)")
+    bench.add_argument("--frames", type=frames, default=200, metavar="N", help="frames at most for each (default: 200)")
+    bench.add_argument("--target", type=frames, metavar="FPS", help="wanted frames a second (default: as configured)")
     bench.add_argument("--threads", type=threads, default=0, metavar="N", help=CPU_THREADS)
-    bench.add_argument("--choose", action="store_true", help="save the fastest plan as the one that run uses")
+    bench.add_argument("--choose", action="store_true", help="save that plan and size as the ones that run uses")
     bench.set_defaults(function=_bench)
     doctor = commands.add_parser("doctor", help="check this machine", description=_doctor.__doc__)
     doctor.add_argument(
@@ -210,33 +211,27 @@ def _styles(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    """Time every plan of a style on this machine: medians and the 99th percentile, in milliseconds per frame. Then time
-    each step of a frame outside the network.
+    """Time every plan of a style at every size on this machine: medians and the 99th percentile, in milliseconds per
+    frame. Say which one the appliance would take. Then time each step of a frame outside the network.
     """
-    from . import overhead
-    from .bench import bench
+    from . import bench, config, overhead
     from .engine.stylizer import Stylizer
-    from .style import state, store
+    from .style import store
+    from .style.manifest import size_name
 
-    bundle = store.find(arguments.style)
-    timings = bench(bundle, arguments.frames, arguments.threads)
-    rows: List[Sequence[str]] = [("PLAN", "MEDIAN", "P99", "INFERENCE", "NUMPY", "COPIES", "FPS", "RUNTIME")]
-    for one in timings:
-        if not one.fault:
-            numbers = (one.median, one.p99, one.inference, one.numpy, one.copies)
-            rows.append((one.plan, *(f"{number:.2f}" for number in numbers), f"{1000 / one.median:.1f}", one.runtime))
-    print(*_table(rows), sep="\n")
-    for one in timings:
-        if one.fault:
-            print(f"{one.plan}: {one.fault}")
-    if timings[0].fault:
+    bundle, settings = store.find(arguments.style), config.load(config.PATH)
+    target = float(arguments.target or settings.engine.target_fps or settings.camera.fps)
+    timings = bench.bench(bundle, arguments.frames, arguments.threads, target)
+    best = bench.taken(timings, target, [plan.name for plan in bundle.manifest.plans])
+    print(*_table(bench.table(timings)), *bench.faults(timings), sep="\n")
+    if best is None:
         raise Problem(f"style {bundle.name}: no plan runs on this machine")
-    stylizer = Stylizer(bundle, timings[0].plan, threads=arguments.threads)
-    print("", *overhead.lines(overhead.steps(stylizer, min(30, arguments.frames))), sep="\n")
+    name = f"plan {best.plan} at {size_name(best.size)}"
+    print("", f"for {target:g} fps the appliance would take {name}", "", sep="\n")
+    stylizer = Stylizer(bundle, best.plan, threads=arguments.threads, size=best.size)
+    print(*overhead.lines(overhead.steps(stylizer, min(30, arguments.frames))), sep="\n")
     if arguments.choose:
-        best, folder = timings[0], bundle.path.parent
-        state.choose(folder, bundle.digest, best.device, best.plan)
-        print(f"plan {best.plan} is saved in {folder / state.NAME}")
+        print(f"{name} is saved in {bench.save(bundle, best, timings, arguments.threads)}")
     return 0
 
 

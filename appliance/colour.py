@@ -1,4 +1,4 @@
-"""Y, U and V of R, G and B by ITU-R BT.601-7 (2.5.1, 2.5.2), whose constants are nowhere else.
+"""Y, U and V from R, G and B by ITU-R BT.601-7 (2.5.1, 2.5.2): the only place with its constants.
 
 Y = LUMA . (R, G, B), U = (B - Y) / BLUE and V = (R - Y) / RED: for R, G, B in 0..1, Y is in 0..1, U and V in -0.5..0.5.
 """

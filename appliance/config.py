@@ -1,4 +1,4 @@
-"""Settings of the appliance: /etc/reconet/config.toml, where every key is optional."""
+"""The settings: /etc/reconet/config.toml, where every key is optional."""
 
 import importlib
 import json
@@ -13,12 +13,12 @@ from .errors import Problem
 from .places import CONFIG, STATUS, STYLES
 
 PATH = CONFIG
-# Four times what explains every key. TOML parsers take time and memory with the square of a dotted key's length.
+# Four times a file that explains every key. TOML parsers take time and memory quadratic in the length of a dotted key.
 MAX_BYTES = 8 << 10
 
 _FILE = r"/[^\x00-\x1f\x7f]{1,200}"
 _HEADER = """\
-# ReCoNet on the Edge TPU. Every key may be left out: what stands here is its default.
+# ReCoNet on the Edge TPU. Every key is optional; the values here are the defaults.
 # After a change: systemctl reload reconet
 """
 
@@ -36,7 +36,7 @@ def _length(low: int, high: int, description: str) -> Any:
 
 
 def _no_less(low: int) -> AfterValidator:
-    """Refuses numbers from 1 to `low`."""
+    """Refuses numbers from 1 to `low` - 1."""
 
     def check(value: int) -> int:
         if 0 < value < low:
@@ -55,17 +55,19 @@ class Camera(_Section):
 
     device: str = _key(
         "auto",
-        "The capture device; auto takes the first that can capture.",
+        "The capture device; auto takes the first one that works.",
         '"auto" or a device, such as "/dev/video1"',
         pattern=rf"^(auto|/dev{_FILE})$",
     )
-    # YUYV pairs pixels in a row, and mostly pairs of rows are averaged: hence even.
+    # Even, because YUYV pairs the pixels of a row, and pairs of rows are usually averaged.
     width: Annotated[int, _no_less(160)] = _length(
-        160, 4096, "Width asked of the camera, in pixels; 0 takes the size that suits the style best."
+        160, 4096, "Width to ask the camera for, in pixels; 0 takes the size that suits the style best."
     )
-    height: Annotated[int, _no_less(120)] = _length(120, 4096, "Height asked of the camera, in pixels; 0 as for width.")
-    fps: int = _number(30, 1, 120, "Frames per second asked of the camera.")
-    mirror: bool = _key(False, "Whether left and right are swapped, as in a mirror.", "true or false")
+    height: Annotated[int, _no_less(120)] = _length(
+        120, 4096, "Height to ask the camera for, in pixels; 0 as for width."
+    )
+    fps: int = _number(30, 1, 120, "Frames per second to ask the camera for.")
+    mirror: bool = _key(False, "Whether to swap left and right, as in a mirror.", "true or false")
 
 
 class Display(_Section):
@@ -73,23 +75,23 @@ class Display(_Section):
 
     connector: str = _key(
         "auto",
-        "The DRM connector; auto takes the first that has a monitor.",
+        "The DRM connector; auto takes the first one with a monitor.",
         '"auto" or a connector, such as "HDMI-A-1"',
         pattern=r"^(auto|[A-Za-z]{1,16}(-[A-Za-z]{1,2})?-[0-9]{1,3})$",
     )
     mode: str = _key(
         "preferred",
-        "The monitor's mode, in pixels; preferred is the one that it asks for.",
+        "The monitor's mode, in pixels; preferred is the one that the monitor asks for.",
         '"preferred" or a size, such as "1920x1080"',
         pattern=r"^(preferred|[1-9][0-9]{2,3}x[1-9][0-9]{2,3})$",
     )
 
     rotate: Literal[0, 90, 180, 270] = _key(
-        0, "By how many degrees the picture is turned clockwise, for a monitor that stands turned.", "0, 90, 180 or 270"
+        0, "Degrees to rotate the picture clockwise, for a monitor mounted on its side.", "0, 90, 180 or 270"
     )
     fit: Literal["contain", "cover"] = _key(
         "contain",
-        "Where their shapes differ: contain shows the whole picture, with bars; cover fills the monitor, and cuts.",
+        "When picture and monitor differ in shape: contain adds bars; cover fills the monitor and crops the picture.",
         '"contain" or "cover"',
     )
 
@@ -107,14 +109,14 @@ class Style(_Section):
 
     name: str = _key(
         "newest",
-        "The style to show; newest follows what is put into the folder.",
+        "The style to show; newest shows each new file in the folder.",
         '"newest" or the name of a style: lower-case letters, digits and _',
         pattern=r"^[a-z0-9_]{1,64}$",
     )
     folder: str = _key(
         str(STYLES),
-        "The folder that is watched for .reconet files.",
-        "a folder, from / on",
+        "The folder to watch for .reconet files.",
+        "an absolute path of a folder",
         pattern=f"^{_FILE}$",
     )
 
@@ -124,24 +126,31 @@ class Engine(_Section):
 
     plan: str = _key(
         "auto",
-        "The plan of the style; auto takes the one that bench --choose found, or the first that runs.",
+        "The plan of the style; auto takes what was measured to be best here.",
         '"auto" or the name of a plan: lower-case letters, digits and _',
         pattern=r"^[a-z0-9_]{1,64}$",
     )
+    size: str = _key(
+        "auto",
+        "The size of the picture in pixels; auto takes the largest that was measured to hold target_fps here.",
+        '"auto" or a size, such as "640x360"',
+        pattern=r"^(auto|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$",
+    )
+    target_fps: int = _number(0, 0, 120, "Frames per second that the size is chosen for; 0 is camera.fps.")
     runtime: Literal["auto", "pycoral", "tflite_runtime", "ai_edge_litert"] = _key(
         "auto",
-        "The TensorFlow Lite runtime; auto takes the fastest that is there.",
+        "The TensorFlow Lite runtime; auto takes the fastest one installed.",
         '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"',
     )
     threads: int = _number(0, 0, 64, "CPU threads; 0 is one per CPU.")
     tpu_missing: Literal["cpu", "slate"] = _key(
         "cpu",
-        "Without an Edge TPU: cpu goes on, slowly, on the CPU; slate says so on the screen and waits.",
+        "Without an Edge TPU: cpu runs compiled styles on the CPU, slowly; slate says so on the screen and waits.",
         '"cpu" or "slate"',
     )
     stillness: float = _key(
         0.75,
-        "How much of the picture stays from one frame to the next where nothing moves; 0 is none.",
+        "The share of the last picture that is kept where nothing moves; 0 turns stillness off.",
         "a number from 0 to 1",
         ge=0,
         le=1,
@@ -149,21 +158,21 @@ class Engine(_Section):
 
 
 class Host(_Section):
-    """How the daemon gets on with the system."""
+    """How the daemon reports to the system."""
 
     status: str = _key(
         str(STATUS),
-        "The file written once a second, which reconet status reads.",
-        "a file, from / on",
+        "The file that reconet status reads, written once a second.",
+        "an absolute path of a file",
         pattern=f"^{_FILE}$",
     )
     watchdog: bool = _key(
-        True, "Report frames shown to systemd, which restarts the daemon when they stop.", "true or false"
+        True, "Whether to report frames to systemd, which restarts the daemon when they stop.", "true or false"
     )
 
 
 class Settings(_Section):
-    """All of the file, a section each."""
+    """The whole file, one section each."""
 
     camera: Camera = Camera()
     display: Display = Display()
@@ -173,7 +182,7 @@ class Settings(_Section):
 
 
 def load(path: Union[str, Path] = PATH) -> Settings:
-    """The settings in the file at `path`. PATH may be missing: then they are the defaults. Another file must exist.
+    """The settings in the file at `path`. Only PATH may be missing: the defaults then apply.
 
     Raises Problem: one line with file, key, value and what is allowed.
     """
@@ -183,7 +192,7 @@ def load(path: Union[str, Path] = PATH) -> Settings:
     except FileNotFoundError:
         if Path(path) == PATH:
             return Settings()
-        raise Problem(f"cannot read {path}: no such file: check the name after --config") from None
+        raise Problem(f"cannot read {path}: no such file: check the path after --config") from None
     except OSError as error:
         raise Problem(
             f"cannot read {path}: {(error.strerror or str(error)).lower()}: "
@@ -255,6 +264,6 @@ def _fault(error: Any) -> str:
 def _shown(value: Any) -> str:
     try:
         text = _toml(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, a table in a table in a table ...
+    except (ValueError, RecursionError):  # a number of thousands of digits, deeply nested tables
         return "..."
     return text if len(text) <= 60 else text[:60] + "..."

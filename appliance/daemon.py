@@ -1,6 +1,6 @@
-"""The appliance: what runs on the board from power on to power off.
+"""The daemon: what runs on the board from power on to power off.
 
-Wires camera -> stylizer -> screen, and reports to systemd, the journal and `reconet status`.
+It connects camera, stylizer and monitor, and reports to systemd, the journal and `reconet status`.
 """
 
 import contextlib
@@ -19,21 +19,23 @@ from .display.kms import KmsDisplay
 from .display.placing import Showing
 from .errors import Problem
 from .host import signals, status, systemd, tpu
+from .loader import Surroundings
 from .memory import return_large_blocks
 from .parts import Stylizer
 from .pipeline import Pipeline
+from .style.manifest import size_name
 from .switcher import Switcher
 
 _TICK_S = 0.1
 _SECOND = 1.0
 _REPORT_S = 60.0  # between lines in the journal
-_SILENT_S = 1.0  # without a picture, until the screen says why
-_PATIENT_S = 30.0  # how long a camera may take to be opened
-_END_S = 1.5  # for the threads to end; systemd wants all to be over within two
+_SILENT_S = 1.0  # without a picture until a slate says why
+_PATIENT_S = 30.0  # for the first picture: some cameras open slowly
+_END_S = 1.5  # for the threads to end: the process should end within two
 
 
 class Daemon:
-    """Everything of one run. `run` returns after `stop`, and raises what breaks in any of its threads."""
+    """One run of the daemon. `run` returns after `stop`; it raises what any of its threads raised."""
 
     def __init__(self, path: Union[str, Path] = config.PATH):
         self._path = path
@@ -41,7 +43,7 @@ class Daemon:
         self._config_fault: Optional[str] = None
         self._load()
         self._started, self._reported, self._ready = time.monotonic(), 0.0, False
-        self._seen = self._fed = 0.0  # when something was seen last, and when systemd was told so
+        self._seen = self._fed = 0.0  # when something was last on the screen, and when the watchdog was last fed
         self._stop, self._reload = threading.Event(), threading.Event()
         self._error: Optional[BaseException] = None
         self._status_fault: Optional[str] = None
@@ -51,26 +53,32 @@ class Daemon:
         settings = self._settings
         self.screen = Announcer(_monitor(settings), self._shown)
         self.camera = V4l2Camera(as_configured(settings.camera))
-        self.switcher = Switcher(settings, self._swap, self.screen.caption)
         self.pipeline = Pipeline(self.camera, None, self.screen)
+        around = Surroundings(
+            rate=lambda: self.pipeline.counters.possible_fps,
+            hot=lambda: bool(self._tpu and self._tpu.hot),
+            fits=lambda: self.camera.state.fits,
+            quiet=self.pipeline.quiet,
+        )
+        self.switcher = Switcher(settings, self._swap, self.screen.caption, around)
 
     def stop(self) -> None:
-        """End soon. Safe from any thread, not in a signal handler (see host/signals.py)."""
+        """Make `run` return soon. Safe from any thread, not from a signal handler (see host/signals.py)."""
         self._stop.set()
 
     def reload(self) -> None:
-        """Read the configuration again soon. Safe from any thread, not in a signal handler."""
+        """Read the configuration again soon. Safe from any thread, not from a signal handler."""
         self._reload.set()
 
     def run(self) -> None:
-        """Run until `stop`. Raises what a thread raised."""
+        """Run until `stop`. Raises the first exception of any thread."""
         return_large_blocks()
         threads = [
             threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
             for name, work in (("pipeline", self.pipeline.run), ("styles", self._keep_styles))
         ]
         try:
-            self._say()
+            self._explain()
             for thread in threads:
                 thread.start()
             second = 0.0
@@ -79,7 +87,7 @@ class Daemon:
                     self._reload.clear()
                     self._configure()
                 if self.screen.silence > _SILENT_S and time.monotonic() - self._seen > _SILENT_S:
-                    self._say()
+                    self._explain()
                 if time.monotonic() - second >= _SECOND:
                     second = time.monotonic()
                     self._every_second()
@@ -87,11 +95,11 @@ class Daemon:
             try:
                 self._end(threads)
             finally:
-                if self._error:  # the first to break, whatever broke at the end
+                if self._error:  # the first one, whatever failed on the way out
                     raise self._error
 
     def _end(self, threads: List[threading.Thread]) -> None:
-        with contextlib.ExitStack() as stack:  # from the last line up, each whatever the others raise
+        with contextlib.ExitStack() as stack:  # runs from the last line up, whatever any of them raises
             stack.callback(self._remove_status)
             stack.callback(self.screen.release)
             stack.callback(self.switcher.forgive)
@@ -127,9 +135,9 @@ class Daemon:
         self.pipeline.stylizer = stylizer
 
     def _shown(self, seen: bool) -> None:
-        """A picture or a slate was shown, or would have been, if the display did not say why it cannot be `seen`.
+        """A picture or slate was made. `seen`: it is on the screen; otherwise the monitor's fault says why it is not.
 
-        Both feed the watchdog: a monitor that is switched off is no reason to start again.
+        Both feed the watchdog: a monitor that is switched off is no reason to restart.
         """
         now = time.monotonic()
         if seen and not self._ready:
@@ -145,7 +153,7 @@ class Daemon:
     # In the main thread
 
     def _load(self) -> None:
-        """Read the configuration; a bad one is reported, and what was in force stays in force."""
+        """Read the configuration. A bad one is reported, and the settings stay as they are."""
         try:
             self._settings, self._config_fault = config.load(self._path), None
         except Problem as problem:
@@ -153,12 +161,12 @@ class Daemon:
             systemd.log(self._config_fault, systemd.ERROR)
 
     def _configure(self) -> None:
-        if self._ready:  # before, systemd would take the end of the reload for the end of the start
+        if self._ready:  # earlier, systemd would take the end of the reload for the end of the start
             systemd.reloading()
         before = self._settings
         self._load()
         if self._settings.host.status != before.host.status:
-            with contextlib.suppress(OSError):  # of a file that nobody writes any more
+            with contextlib.suppress(OSError):  # nobody updates that file any more
                 os.unlink(before.host.status)
         if self._settings.display != before.display:
             self.screen.swap(_monitor(self._settings))
@@ -172,11 +180,11 @@ class Daemon:
         if self._ready:
             systemd.ready(self._summary())
 
-    def _say(self) -> None:
-        """Say on the screen why there is no picture. Where nobody knows, nothing is said: then systemd starts anew."""
+    def _explain(self) -> None:
+        """Show on a slate why there is no picture. Without a reason, show nothing: the watchdog then restarts this."""
         slate = self._slate()
         if slate:
-            self.screen.say(*slate)
+            self.screen.show_slate(*slate)
 
     def _slate(self) -> Optional[Tuple[str, str]]:
         fault = self.camera.fault
@@ -209,7 +217,7 @@ class Daemon:
             )
 
     def _report_changes(self) -> None:
-        """A line in the journal whenever camera, monitor or Edge TPU stop or go on, or are used in another way."""
+        """Log a line whenever the camera or the monitor fails, recovers or changes, and when the Edge TPU gets hot."""
         for name, fault in (
             ("camera", self.camera.fault),
             ("display", self.screen.fault),
@@ -228,14 +236,18 @@ class Daemon:
     def _state(self) -> status.Status:
         counters, styles = self.pipeline.counters, self.switcher.snapshot
         style = styles.style
-        heat, said, camera = self._tpu, self.screen.said, self.camera.state
+        heat, slate, camera = self._tpu, self.screen.slate, self.camera.state
         return status.Status(
             style=style.name if style else None,
             digest=style.digest if style else None,
             plan=style.plan if style else None,
+            size=size_name(style.size) if style else None,
+            measured_fps=style.fps if style else None,
+            target_fps=style.target if style else None,
+            why=style.why if style else None,
             runtime=f"{style.runtime} ({style.device})" if style else None,
             pinned=styles.pinned,
-            slate=": ".join(filter(None, said)) if said else self.screen.notice,
+            slate=": ".join(filter(None, slate)) if slate else self.screen.notice,
             camera=camera.fault or camera.path and f"{camera.path}, {camera.given}",
             display=self.screen.fault or self.screen.mode,
             config=self._config_fault,
@@ -260,10 +272,10 @@ def _monitor(settings: config.Settings) -> KmsDisplay:
 
 
 def serve(path: Optional[Union[str, Path]] = None) -> int:
-    """Run the appliance in this process until SIGTERM or SIGINT. SIGHUP reads the configuration again.
+    """Run the daemon in this process until SIGTERM or SIGINT. SIGHUP reads the configuration again.
 
-    By hand a bad configuration ends it at once; under systemd the screen has to show something, so it goes on with
-    the defaults and says what is wrong. Raises Problem.
+    Raises Problem. A bad configuration is one when run by hand; under systemd the screen has to show something, so the
+    daemon continues with the defaults and reports what is wrong.
     """
     path = path or config.PATH
     if "NOTIFY_SOCKET" not in os.environ:
@@ -273,5 +285,5 @@ def serve(path: Optional[Union[str, Path]] = None) -> int:
         daemon.run()
     sys.stdout.flush()
     sys.stderr.flush()
-    # A network that still computes would hold up the interpreter's own end for as long as a frame takes.
+    # Do not wait for a network that is still computing a frame.
     os._exit(0)

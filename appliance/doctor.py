@@ -1,4 +1,4 @@
-"""Checks what `reconet run` needs on this machine."""
+"""Checks for what `reconet run` needs on this machine."""
 
 import ctypes.util
 import glob
@@ -38,8 +38,8 @@ _NEEDS_RUNTIME = {"16.": 14, "15.": 13, "14.": 13}
 def examine(path: Optional[str] = None) -> List[Finding]:
     """All findings, in the order in which a user would fix them.
 
-    With the configuration at `path`, or with the board's in its place, they are about the appliance, which needs a
-    camera and a monitor; otherwise about stylising files.
+    With a configuration, at `path` or at the board's usual place, they are about the daemon, which needs a camera and a
+    monitor; otherwise about stylising files.
     """
     board = path is not None or CONFIG.exists()
     findings = [
@@ -158,11 +158,12 @@ def _styles(settings: Optional["Settings"]) -> List[Finding]:
         what = f"style {wanted}, which the configuration names"
         findings.append(missing(what, f"{shown.name} is shown instead", needed=False))
     plan = settings.engine.plan if settings and settings.engine.plan != "auto" else None
-    return findings + [_trial(shown, plan)] + _compiled(valid)
+    findings.append(_trial(shown, plan))
+    return findings + ([_choice(shown, settings)] if settings else []) + _compiled(valid)
 
 
 def _trial(bundle: "Bundle", plan: Optional[str]) -> Finding:
-    """The style's first run, in a child process that it may crash."""
+    """The result of the style's trial, in a child process, which may crash."""
     from .trial import passes
 
     reason = passes(bundle.path, plan=plan)
@@ -171,8 +172,41 @@ def _trial(bundle: "Bundle", plan: Optional[str]) -> Finding:
     return ok(f"style {bundle.name} runs on the CPU")
 
 
+def _choice(bundle: "Bundle", settings: "Settings") -> Finding:
+    """At which size the appliance runs the style, and why: as it says itself, else as it will."""
+    from .engine.interpreter import runtimes
+    from .host import status
+    from .options import decide, options
+    from .style import state
+
+    try:
+        now = status.read(settings.host.status)
+        if now.digest == bundle.digest and now.size:
+            return ok(f"style {bundle.name} runs at {status.choice(now)}")
+    except Problem:  # the daemon does not run
+        pass
+    try:
+        remembered = state.read(Path(settings.style.folder))
+    except Problem as reason:
+        return problem("what was measured", str(reason), needed=False)
+    engine = settings.engine
+    target = float(engine.target_fps or settings.camera.fps)
+    for runtime in runtimes(engine.threads):
+        device = state.device(str(runtime), runtime.device, engine.threads)
+        known, chosen = remembered.rows(bundle.digest, device), remembered.chosen(bundle.digest, runtime.device)
+        for among in options(bundle, engine, runtime.device, chosen):
+            found = decide(among, known, target)
+            if found:
+                row = found.row
+                now = status.Status(
+                    size=row.text, plan=row.plan, measured_fps=row.fps, target_fps=target, why=found.why
+                )
+                return ok(f"style {bundle.name} is to run at {status.choice(now)}")
+    return ok(f"style {bundle.name}: its size is measured when it first runs")
+
+
 def _compiled(bundles: Sequence["Bundle"]) -> List[Finding]:
-    """Whether the Edge TPU's runtime here is new enough for what the compiler made."""
+    """Findings about compiled styles that need a newer Edge TPU runtime than the one here."""
     from .engine.interpreter import edge_tpu_runtime
 
     runtime = edge_tpu_runtime()

@@ -1,11 +1,11 @@
-"""What can go wrong that the user can fix."""
+"""Errors that the user can fix."""
 
 
 class Problem(Exception):
-    """Something the user can fix. Its text is one line: what is wrong, where, what to do.
+    """An error that the user can fix. Its text is one line: what is wrong, where, what to do.
 
-    Text from outside (file names, messages of libraries) may carry line breaks or terminal
-    escapes, so everything unprintable becomes a space.
+    File names and messages of libraries may contain line breaks or terminal escapes, so unprintable characters become
+    spaces.
     """
 
     def __init__(self, text: object):
@@ -13,4 +13,4 @@ class Problem(Exception):
 
 
 class BundleError(Problem):
-    """A style bundle that is refused, and why."""
+    """Why a style bundle is refused."""

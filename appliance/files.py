@@ -1,4 +1,4 @@
-"""Writing files whole or not at all: write beside, fsync, rename."""
+"""Writing files completely or not at all: write beside the target, fsync, rename."""
 
 import contextlib
 import errno
@@ -33,7 +33,7 @@ _LEFTOVER = re.compile(r"\.reconet-[0-9a-f]{12}\.part(\.[^.]{1,15})?")
 
 
 def read_small(path: FilePath, most: int) -> bytes:
-    """The first `most` bytes of a file that anyone may have put there: no link is followed, nothing is waited for.
+    """The first `most` bytes of a file that anyone may have put there. Follows no link and never blocks.
 
     Raises OSError.
     """
@@ -43,19 +43,18 @@ def read_small(path: FilePath, most: int) -> bytes:
 
 
 def cannot_write(path: FilePath, error: OSError) -> Problem:
-    """The one-line Problem for an OSError met while writing `path`."""
+    """The Problem for an OSError while writing `path`."""
     why = os.strerror(error.errno) if error.errno else str(error)
     hint = _HINTS.get(error.errno or 0)
     return Problem(f"cannot write {path}: {why.lower()}" + (f": {hint}" if hint else ""))
 
 
 class Pending:
-    """A hidden temporary file or folder beside `target` that becomes it, or vanishes.
+    """A hidden temporary file or folder beside `target` that replaces it, or is removed.
 
-    `path`, with the target's suffix, is where to write. Call `commit` when everything is there, `discard` otherwise;
-    both are safe to call twice. A folder replaces only an empty folder or nothing. Until then a shared lock on it keeps
-    `remove_leftovers` away.
-    Raises Problem when the place cannot be written.
+    Write to `path`, which has the target's suffix. Call `commit` when it is complete, `discard` otherwise; both may be
+    called twice. A folder replaces only an empty folder or nothing. Until then a lock keeps `remove_leftovers` away.
+    Raises Problem when the target cannot be written.
     """
 
     def __init__(self, target: FilePath, folder: bool = False):
@@ -106,13 +105,13 @@ class Pending:
             self.discard()
             raise cannot_write(self.target, error) from error
         self._done = True
-        # It is in place, and whole. A folder that may not be read, and some file systems, cannot be flushed by name.
+        # The target is complete. Syncing its folder may fail: without read permission, and on some file systems.
         with contextlib.suppress(OSError):
             _fsync(self.target.parent)
         os.close(self._descriptor)
 
     def discard(self) -> None:
-        """Remove what was written so far."""
+        """Remove what has been written."""
         if self._done:
             return
         self._done = True
@@ -122,9 +121,9 @@ class Pending:
 
 @contextlib.contextmanager
 def replacing(target: FilePath) -> Iterator[Path]:
-    """`with replacing(path) as temporary:` write to `temporary`; `path` then has it all, or is untouched.
+    """`with replacing(path) as temporary:` write to `temporary`; `path` is then replaced, or on an error unchanged.
 
-    OSErrors met inside become Problems that name `target`.
+    An OSError inside becomes a Problem that names `target`.
     """
     pending = Pending(target)
     try:
@@ -137,14 +136,14 @@ def replacing(target: FilePath) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: FilePath) -> None:
-    """Remove the temporary files and folders in `folder` whose writer died, by a crash or a power cut."""
+    """Remove the temporary files and folders in `folder` that a crash or a power cut left behind."""
     for path in Path(folder).glob(".reconet-*"):
         if not _LEFTOVER.fullmatch(path.name):
             continue
         with contextlib.suppress(OSError):
             descriptor = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer is alive
                 _remove(path)
             finally:
                 os.close(descriptor)

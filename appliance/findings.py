@@ -1,4 +1,4 @@
-"""What `reconet doctor` reports: findings, a line each."""
+"""What `reconet doctor` reports: findings, one line each."""
 
 import grp
 import os
@@ -9,7 +9,7 @@ from typing import List
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: `state` is ok, missing or problem. `needed`: without it `reconet run` does not work."""
+    """One line. `state`: ok, missing or problem. `needed`: whether `reconet run` cannot work without it."""
 
     state: str
     what: str
@@ -37,7 +37,7 @@ def problem(what: str, advice: str, needed: bool = True) -> Finding:
 
 
 def nodes(name: str, paths: List[str], advice: str, needed: bool) -> Finding:
-    """Whether these device nodes are there and open to this user."""
+    """Whether these device nodes exist and this user may use them."""
     if not paths:
         return missing(name, advice, needed)
     closed = [node for node in paths if not may(node)]

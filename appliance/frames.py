@@ -1,7 +1,7 @@
 """Frames, their pixel formats and geometry, and the single-slot mailbox that hands them from thread to thread.
 
 Pixel formats are uint8 arrays: "rgb" (H, W, 3), 0..255; "yuv" (H, W, 3), Y 16..235, U and V 16..240 around 128 (ITU-R
-BT.601); "bgrx" (H, W, 4), whose X means nothing.
+BT.601); "bgrx" (H, W, 4), whose X is ignored.
 """
 
 import threading
@@ -52,7 +52,7 @@ def cover(pixels: np.ndarray, size: Size) -> np.ndarray:
 
 
 def converted(pixels: np.ndarray, source: str, target: str) -> np.ndarray:
-    """`pixels` of the format `source` in the format `target`: the same array when they are one."""
+    """`pixels` converted from the format `source` to `target`; the same array when they are equal."""
     if source == target:
         return pixels
     if source == "bgrx":
@@ -68,17 +68,17 @@ def converted(pixels: np.ndarray, source: str, target: str) -> np.ndarray:
 
 
 def _reversed(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """R, G, B out of B, G, R or the other way round; a fourth channel is left at 255."""
+    """R, G, B from B, G, R or the other way round; a fourth channel is 255."""
     out = np.full(pixels.shape[:2] + (channels,), 255, np.uint8)
-    for channel in range(3):  # strided copies: NumPy is three to six times slower in one go
+    for channel in range(3):  # strided copies: a single one is three to six times slower in NumPy
         out[..., channel] = pixels[..., 2 - channel]
     return out
 
 
 def mix(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray, out: np.ndarray) -> None:
-    """out = matrix (3, 3) times each pixel of `pixels` (H, W, 3), plus `offset` (3,), rounded and clipped to bytes.
+    """out = matrix (3, 3) @ each pixel of `pixels` (H, W, 3) + `offset` (3,), rounded and clipped to bytes.
 
-    A few rows at a time: nothing as large as a frame is allocated.
+    Works on a few rows at a time, so nothing as large as a frame is allocated.
     """
     transposed = matrix.T.astype(np.float32)
     row_offset = np.tile(np.float32(offset + 0.5), (pixels.shape[1], 1))
@@ -94,7 +94,7 @@ def mix(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray, out: np.ndar
 
 
 class Mailbox(Generic[Item]):
-    """One slot between two threads. The latest item wins; `dropped` counts those that nobody took."""
+    """One slot between two threads. The latest item wins; `dropped` counts those that were replaced before any get."""
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -104,9 +104,9 @@ class Mailbox(Generic[Item]):
         self._changed = threading.Condition()
 
     def put(self, item: Item, block: bool = False) -> bool:
-        """Leave `item`, in place of one that is still there; or, with `block`, wait until that one is taken.
+        """Put `item`, replacing one that is still there; or, with `block`, wait until that one is taken.
 
-        False when the mailbox is closed: nobody will take it.
+        Returns False when the mailbox is closed.
         """
         with self._changed:
             if block:
@@ -119,7 +119,7 @@ class Mailbox(Generic[Item]):
             return True
 
     def get(self, timeout: Optional[float] = None) -> Optional[Item]:
-        """Wait for an item and take it. None when the mailbox is closed and empty, or after `timeout` seconds."""
+        """Wait for an item and take it. Returns None when closed and empty, or after `timeout` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._full, timeout)
             item, self._item, self._full = self._item, None, False
@@ -127,13 +127,13 @@ class Mailbox(Generic[Item]):
             return item
 
     def close(self) -> None:
-        """Take no more items. What is there can still be taken."""
+        """Accept no more items. One that is there can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def abort(self) -> None:
-        """Close, and throw away what is there."""
+        """Close, and discard an item that is there."""
         with self._changed:
             self._closed = True
             self._item, self._full = None, False

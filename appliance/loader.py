@@ -1,33 +1,89 @@
-"""From a bundle to a Stylizer that may go live: which plan on which runtime, tried in a process of its own first.
+"""From a bundle to a Stylizer that may go live: which plan, at which size, on which runtime.
 
-What goes live is exactly what was tried: the same bundle (by digest), plan and runtime. A plan for the Edge TPU is
-tried on the CPU. Its compiled segments run first in this process, which is noted beforehand: they may end it.
+The board chooses: see choice.py. What goes live is exactly what was tried in a process of its own (trial.py): the same
+bundle (by digest), plan, size and runtime. What was measured is remembered, so that this takes place once.
+
+A style that is new here does not wait until all is measured. `load` measures its plans at their smallest size, until
+one holds the rate or `FIRST_S` are over, and loads the best so far. Then `measure_next` measures one more plan and size
+at a time, beside the running style, which stands still for that second (`quiet`). When nothing is left that could
+change the choice, `decide` gives the final one. See tuner.py.
+
+A plan for the Edge TPU is tried on the CPU. Its compiled segments run and are measured in this process, which is noted
+beforehand: they may end it.
 """
 
+import contextlib
 import os
 import time
 from dataclasses import replace
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, ContextManager, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from . import config, trial
+from . import choice, config, trial
+from .choice import Measured
+from .cost import frame_ms
 from .engine import interpreter
 from .engine.interpreter import Runtime
 from .engine.stylizer import Stylizer
 from .errors import BundleError, Problem
+from .frames import Size
+from .options import Decision, Options, decide, options, sizes_of
 from .style import state
 from .style.bundle import Bundle
 from .style.state import State
 from .style.watch import signature
 
-TRIAL_S = 180.0  # for all plans of a bundle together
+TRIAL_S = 180.0  # for all that a load tries
 LOAD_S = 60.0  # for one plan, in this process
+FIRST_S = 15.0  # in which something better than the first that runs is looked for
+MEASURE_S = 120.0  # for one plan and size, beside a style that may keep all processors busy
 
 
-class Candidate(NamedTuple):
-    """A plan on a runtime."""
+class Surroundings(NamedTuple):
+    """What a choice depends on. `rate()` gives the frames a second that the running style could make, None where that
+    is not known; `hot()` whether the Edge TPU is too hot; `fits()` the sizes of LADDER that the camera fits without
+    scaling, None where that is not known. While `quiet()` is held, the processors are left to a measurement.
+    """
 
-    plan: str
+    rate: Callable[[], Optional[float]] = lambda: None
+    hot: Callable[[], bool] = lambda: False
+    fits: Callable[[], Optional[Sequence[Size]]] = lambda: None
+    quiet: Callable[[], ContextManager[None]] = contextlib.nullcontext
+
+
+class Request(NamedTuple):
+    """What a style was loaded for: as long as the same is asked for, it is not loaded again.
+
+    The bundle's digest, the settings, what bench chose on CPU and TPU; and the name of the bundle's file,
+    which may change.
+    """
+
+    digest: str
+    engine: config.Engine
+    choices: Tuple[Optional[state.Chosen], Optional[state.Chosen]]
+    file: str
+
+    def is_like(self, other: "Optional[Request]") -> bool:
+        return other is not None and self._replace(file=other.file) == other
+
+
+class _On(NamedTuple):
+    """A bundle on a runtime."""
+
+    bundle: Bundle
+    engine: config.Engine
     runtime: Runtime
+    fits: Optional[Sequence[Size]]
+
+    @property
+    def device(self) -> str:
+        return state.device(str(self.runtime), self.runtime.device, self.engine.threads)
+
+    def key(self, plan: str, size: Size) -> Tuple[str, str, str, Size]:
+        return self.bundle.digest, self.device, plan, size
+
+    def options(self, remembered: State) -> List[Options]:
+        chosen = remembered.chosen(self.bundle.digest, self.runtime.device)
+        return options(self.bundle, self.engine, self.runtime.device, chosen, self.fits)
 
 
 def is_compiled(bundle: Bundle) -> bool:
@@ -51,86 +107,158 @@ def is_fatal(bundle: Bundle, remembered: State) -> bool:
 
 
 class Loader:
-    """Loads bundles. What was proved and what was fatal goes into `memory`. `busy(seconds)` is called before each piece
-    of work, with the longest that it may take.
+    """Loads bundles. What was measured, proved and fatal goes into `memory`. `busy(seconds)` is called before each
+    piece of work, with the longest that it may take.
+
+    `target` is the wanted rate in frames a second, `device` "CPU" or "TPU".
     """
 
-    def __init__(self, memory: state.Memory, busy: Callable[[float], None]):
-        self._memory, self._busy = memory, busy
+    def __init__(self, memory: state.Memory, busy: Callable[[float], None], around: Surroundings):
+        self._memory, self._busy, self._around = memory, busy, around
+        self._failed: Dict[Tuple[str, str, str, Size], str] = {}  # why, by digest, device, plan and size
 
-    def load(self, bundle: Bundle, engine: config.Engine, device: Optional[str] = None) -> Stylizer:
-        """The bundle on the best runtime that takes it, or the best of `device`. Raises Problem.
+    def load(
+        self, bundle: Bundle, engine: config.Engine, target: float, device: Optional[str] = None
+    ) -> Tuple[Stylizer, Decision]:
+        """The best so far, on the best runtime that takes it, or the best of `device`. Raises Problem.
 
         The Stylizer's own bundle is without the files: the interpreter holds its own copy of the network.
         """
         self._busy(LOAD_S)
-        here = interpreter.runtimes(engine.threads)
-        stand_in = next((runtime for runtime in here if runtime.device == "CPU"), None)
-        candidates = self._candidates(bundle, engine, here, device)
-        if any(one.runtime.device != "CPU" for one in candidates) and is_fatal(bundle, self._memory.now):
-            raise BundleError(f"{bundle.path}: it took the daemon down when it was loaded: compile it again")
-        deadline = time.monotonic() + TRIAL_S
-        failures: List[str] = []
-        for plan, runtime in candidates:
-            tried = runtime if runtime.device == "CPU" else stand_in
-            if tried is None:
-                raise Problem("no TensorFlow Lite runtime for the CPU: reconet doctor says what is missing")
-            failure = self._try(bundle, Candidate(plan, tried), deadline)
-            if failure is None:
+        self._failed.clear()  # the file may have been copied anew, or memory freed
+        deadline, failures = time.monotonic() + TRIAL_S, []
+        for on in self._places(bundle, engine, device):
+            for among in on.options(self._memory.now):
                 try:
-                    return self._load(bundle, engine, Candidate(plan, runtime))
+                    return self._first(on, among, target, deadline)
                 except Problem as problem:
-                    failure = str(problem)
-            failures.append(failure)
+                    failures.append(str(problem))
         raise BundleError("; ".join(dict.fromkeys(failures))[:1000])
 
-    def _candidates(
-        self, bundle: Bundle, engine: config.Engine, here: List[Runtime], device: Optional[str]
-    ) -> List[Candidate]:
-        """What to try, best first. Raises Problem when there is nothing."""
-        names = [plan.name for plan in bundle.manifest.plans]
-        found: List[Candidate] = []
-        for runtime in here:
-            if engine.runtime not in ("auto", runtime.name) or device not in (None, runtime.device):
-                continue
-            chosen = self._memory.now.choice(bundle.digest, runtime.device)
-            plans = [plan for plan in bundle.manifest.plans if runtime.device == "CPU" or plan.compiled]
-            if engine.plan in names:
-                plans = [plan for plan in plans if plan.name == engine.plan]
-            found += [Candidate(plan.name, runtime) for plan in sorted(plans, key=lambda plan: plan.name != chosen)]
+    def measure_next(self, bundle: Bundle, engine: config.Engine, target: float, device: str) -> bool:
+        """Measure one more plan and size. Returns False when nothing is left that could change the choice.
+
+        Raises Problem.
+        """
+        on = self._places(bundle, engine, device)[0]
+        pair = choice.following(on.options(self._memory.now)[0].sizes, self._rows(on), target)
+        if pair:
+            self._measure(on, *pair, seconds=MEASURE_S)
+        return pair is not None
+
+    def decide(self, bundle: Bundle, engine: config.Engine, target: float, device: str) -> Optional[Decision]:
+        """What to run, of what is measured; None when nothing is that runs. Raises Problem."""
+        on = self._places(bundle, engine, device)[0]
+        decisions = (decide(among, self._rows(on), target) for among in on.options(self._memory.now))
+        return next(filter(None, decisions), None)
+
+    def open(self, bundle: Bundle, engine: config.Engine, row: Measured, device: str) -> Stylizer:
+        """A plan and size that was measured. Raises Problem."""
+        return self._open(self._places(bundle, engine, device)[0], row.plan, row.size)
+
+    def forget(self, digest: str, engine: config.Engine, kind: str) -> None:
+        """Forget what was measured of a bundle on "CPU" or "TPU": it was disturbed."""
+        for runtime in interpreter.runtimes(engine.threads):
+            if runtime.device == kind:
+                self._memory.forget(digest, state.device(str(runtime), kind, engine.threads))
+
+    def _places(self, bundle: Bundle, engine: config.Engine, device: Optional[str]) -> List[_On]:
+        """Where the bundle can run, best first. Raises Problem when it cannot."""
+        found = [
+            _On(bundle, engine, runtime, self._around.fits())
+            for runtime in interpreter.runtimes(engine.threads)
+            if engine.runtime in ("auto", runtime.name)
+            and device in (None, runtime.device)
+            and sizes_of(bundle, runtime.device)
+        ]
         if not found and device == "TPU":
             raise Problem("there is an Edge TPU, but no runtime for it: reconet doctor says what is missing")
         if not found:
             where = f"the runtime {engine.runtime!r}" if engine.runtime != "auto" else "this machine"
             raise Problem(f"{bundle.path}: it has no plan for {where}: see engine.runtime in the configuration")
+        if any(on.runtime.device != "CPU" for on in found) and is_fatal(bundle, self._memory.now):
+            raise BundleError(f"{bundle.path}: it took the daemon down when it was loaded: compile it again")
         return found
 
-    def _try(self, bundle: Bundle, candidate: Candidate, deadline: float) -> Optional[str]:
-        """None when the candidate came through its trial, now or before; else why not."""
-        proof = state.proof(bundle.digest, candidate.plan, str(candidate.runtime), candidate.runtime.device)
-        if proof in self._memory.now.proved:
-            return None
-        seconds = deadline - time.monotonic()
-        if seconds <= 0:
-            return f"{bundle.path}: the trials of its plans took longer than {TRIAL_S:g} s"
-        self._busy(seconds + LOAD_S)
-        reason = trial.passes(bundle.path, seconds, candidate.plan, candidate.runtime.name, bundle.digest)
-        if reason is None:
-            self._memory.remember(proved=self._memory.now.proved + (proof,))
-        return reason
+    def _first(self, on: _On, among: Options, target: float, deadline: float) -> Tuple[Stylizer, Decision]:
+        """The best of what is measured, after something is. Raises Problem."""
+        first = time.monotonic() + FIRST_S
+        while True:
+            decision, now = decide(among, self._rows(on), target), time.monotonic()
+            pair = choice.following(among.sizes, self._rows(on), target)
+            if pair and (decision is None or not choice.holds(decision.row, target) and now < first):
+                if now >= deadline:
+                    raise BundleError(f"{on.bundle.path}: the trials of its plans took longer than {TRIAL_S:g} s")
+                self._measure(on, *pair, seconds=deadline - now)
+            elif decision is None:
+                raise BundleError("; ".join(dict.fromkeys(self._failed.values())))
+            else:
+                plan, size = decision.row.plan, decision.row.size
+                try:
+                    return self._open(on, plan, size), decision
+                except Problem as problem:
+                    self._failed[on.key(plan, size)] = str(problem)
 
-    def _load(self, bundle: Bundle, engine: config.Engine, candidate: Candidate) -> Stylizer:
-        """The candidate in this process. Raises Problem."""
+    def _rows(self, on: _On) -> List[Measured]:
+        """What is known of a bundle on a runtime; 0 fps of what failed."""
+        failed = {key[2:] for key in self._failed if key[:2] == (on.bundle.digest, on.device)}
+        rows = [row for row in self._memory.now.rows(on.bundle.digest, on.device) if row[:2] not in failed]
+        return rows + [Measured(plan, size, 0.0) for plan, size in failed]
+
+    def _measure(self, on: _On, plan: str, size: Size, seconds: float) -> None:
+        """Try and time a plan at a size. What comes of it is in `_rows` afterwards."""
+        self._busy(seconds + LOAD_S)
+        try:
+            if on.runtime.device == "CPU":
+                milliseconds = trial.measure(
+                    on.bundle.path,
+                    plan,
+                    size,
+                    on.runtime.name,
+                    on.bundle.digest,
+                    on.engine.threads,
+                    on.engine.stillness,
+                    seconds,
+                    self._around.quiet,
+                )
+            else:
+                self._prove(on, plan, seconds)
+                stylizer = self._open(on, plan, size)
+                with self._around.quiet():
+                    milliseconds = frame_ms(stylizer)
+        except Problem as problem:
+            self._failed[on.key(plan, size)] = str(problem)
+            if on.runtime.device == "CPU" and any(row.plan == plan and row.fps for row in self._rows(on)):
+                # The plan runs when it is smaller: this is a limit, mostly of memory, and will be one the next time.
+                self._memory.measured(on.bundle.digest, on.device, [Measured(plan, size, 0.0)])
+            return
+        self._memory.measured(on.bundle.digest, on.device, [Measured(plan, size, 1000 / max(milliseconds, 1e-3))])
+
+    def _prove(self, on: _On, plan: str, seconds: float) -> None:
+        """Try the segments for the CPU of a compiled plan, unless that was done before. Raises Problem."""
+        stand_in = next((one for one in interpreter.runtimes(on.engine.threads) if one.device == "CPU"), None)
+        if stand_in is None:
+            raise Problem("no TensorFlow Lite runtime for the CPU: reconet doctor says what is missing")
+        size = sizes_of(on.bundle, on.runtime.device)[plan][0]  # what they prove is the same at all sizes
+        proof = state.proof(on.bundle.digest, plan, size, str(stand_in), stand_in.device)
+        if proof in self._memory.now.proved:
+            return
+        reason = trial.passes(on.bundle.path, seconds, plan, stand_in.name, on.bundle.digest, size)
+        if reason:
+            raise BundleError(reason)
+        self._memory.remember(proved=self._memory.now.proved + (proof,))
+
+    def _open(self, on: _On, plan: str, size: Size) -> Stylizer:
+        """A plan at a size in this process. Raises Problem."""
         self._busy(LOAD_S)
+        bundle, engine = on.bundle, on.engine
         # The trial was on the CPU: what it proved does not hold for compiled segments.
-        risk = candidate.runtime.device != "CPU"
+        risk = on.runtime.device != "CPU"
         if risk:
             attempt = state.Attempt(bundle=bundle.digest, signature=signature(bundle.path), boot=state.boot_id())
             self._memory.remember(attempt=attempt)
         try:
-            stylizer = Stylizer(
-                bundle, candidate.plan, candidate.runtime.name, engine.threads, stillness=engine.stillness
-            )
+            stylizer = Stylizer(bundle, plan, on.runtime.name, engine.threads, size=size, stillness=engine.stillness)
         finally:
             if risk:
                 self._memory.remember(attempt=None)

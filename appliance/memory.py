@@ -1,4 +1,4 @@
-"""Frames without allocation: memory that is used again. And freed memory that is returned to the system."""
+"""Memory: arrays for frames that are reused, and freed blocks that are returned to the system."""
 
 import contextlib
 import ctypes
@@ -11,17 +11,17 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def return_large_blocks() -> None:
-    """From now on return large blocks of this process's memory to the system as soon as they are freed.
+    """From now on return large blocks to the system as soon as they are freed.
 
-    By itself glibc serves blocks of up to 32 MB from its heaps, one a thread, as soon as one such block has been freed
-    once, and there they stay: a bundle's files while it is checked, a network's buffers before its first run.
+    By default glibc raises its mmap threshold, up to 32 MB, whenever such a block is freed. Later blocks then come from
+    its heaps, one per thread, and stay there: the files of a bundle being checked, the buffers of a network.
     """
     _libc("mallopt", _MMAP_THRESHOLD, 1 << 20)
     _libc("mallopt", _TRIM_THRESHOLD, 2 << 20)
 
 
 def return_the_rest() -> None:
-    """Return free heap pages to the system. Takes some milliseconds."""
+    """Return free heap pages to the system (malloc_trim). Takes some milliseconds."""
     _libc("malloc_trim", 0)
 
 
@@ -31,7 +31,7 @@ def _libc(name: str, *arguments: int) -> None:
 
 
 class Memory:
-    """uint8 arrays whose memory is used again once nobody holds them or a view of them."""
+    """uint8 arrays whose memory is reused once no reference to them or to a view of them is left."""
 
     def __init__(self) -> None:
         self._free: List[bytearray] = []
@@ -42,7 +42,7 @@ class Memory:
         if size != self._bytes:
             self._free, self._bytes = [], size
         memory = self._free.pop() if self._free else bytearray(size)
-        # NumPy lets views of an array keep alive the array, not the bytearray, so its end is the end of all of them.
+        # A view keeps this array alive, not the bytearray, so the array is finalised after the last view.
         array = np.frombuffer(memory, np.uint8)
         weakref.finalize(array, self._free.append, memory).atexit = False
         return array.reshape(shape)

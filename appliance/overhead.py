@@ -1,7 +1,7 @@
-"""What a frame costs outside of the network: each step, by the thread that does it, with the bytes that it moves.
+"""The cost of a frame outside the network: each step, the thread that runs it, and the bytes that it moves.
 
-On a board this settles what can only be guessed elsewhere: how slow a camera driver's and a graphics card's memory is
-to the CPU. Where they are not there, ordinary memory stands in for them.
+On a board this measures what can only be guessed elsewhere: how slow the memory of a camera driver and of a graphics
+card is for the CPU. Without a camera or card, ordinary memory takes their place.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ SCREEN = (1920, 1080)
 
 
 class Step(NamedTuple):
-    """Median milliseconds of a step, and the bytes that come in and go out; passes in between stay in the cache."""
+    """Median milliseconds of a step, and the bytes that it reads and writes; intermediate values stay in the cache."""
 
     thread: str
     name: str
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 
 def steps(stylizer: Stylizer, repeats: int = 30) -> List[Step]:
-    """Times each step of a frame around `stylizer`, which is of YUV to BGRX or slower with other pixels."""
+    """Time each step of a frame around `stylizer`."""
     with contextlib.ExitStack() as stack:
         camera, capture = stack.enter_context(_camera(stylizer.input_size))
         screen, show = stack.enter_context(_scan_out())
@@ -44,7 +44,7 @@ def steps(stylizer: Stylizer, repeats: int = 30) -> List[Step]:
 
 
 def lines(found: List[Step]) -> List[str]:
-    """A table for people."""
+    """The steps as a table."""
     rows = [("THREAD", "STEP", "MS", "MB IN", "MB OUT")]
     rows += [(s.thread, s.name, f"{s.ms:.2f}", f"{s.read / 1e6:.2f}", f"{s.written / 1e6:.2f}") for s in found]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -61,7 +61,7 @@ def _capturing(picture: np.ndarray, where: str, stylizer: Stylizer, repeats: int
     return [
         Step("capture", f"rows out of {where}", _ms(lambda: np.copyto(copy, picture), repeats), pixels, pixels),
         Step(
-            "(not done)",
+            "(compare)",
             f"every second luma out of {where}",
             _ms(lambda: np.copyto(luma, every), repeats),
             luma.size,
@@ -110,12 +110,12 @@ def _showing(screen: np.ndarray, where: str, size: Size, repeats: int) -> List[S
         milliseconds = _ms(lambda: enlarger(picture, part), repeats)
         found.append(Step("show", f"enlarge {float(zoom):.3g}x to {where}", milliseconds, enlarged, part.nbytes))
     milliseconds = _ms(lambda: np.copyto(row, screen[0]), repeats)
-    return found + [Step("(not done)", f"a row read back from {where}", milliseconds, row.nbytes, row.nbytes)]
+    return found + [Step("(compare)", f"a row read back from {where}", milliseconds, row.nbytes, row.nbytes)]
 
 
 @contextlib.contextmanager
 def _camera(network: Size) -> Iterator[Tuple[np.ndarray, str]]:
-    """A picture in a camera driver's memory, and what to call it; in ordinary memory where no camera is free."""
+    """A picture in a camera driver's memory, and its name; in ordinary memory when no camera is free."""
     stream = None
     with contextlib.suppress(Problem):
         from .camera.v4l2 import Wanted, open_first
@@ -132,7 +132,7 @@ def _camera(network: Size) -> Iterator[Tuple[np.ndarray, str]]:
 
 @contextlib.contextmanager
 def _scan_out() -> Iterator[Tuple[np.ndarray, str]]:
-    """Memory that a graphics card can show, and what to call it; ordinary memory where there is no card."""
+    """Memory that a graphics card can scan out, and its name; ordinary memory when there is no card."""
     with contextlib.ExitStack() as stack:
         found: Optional[Tuple[np.ndarray, str]] = None
         with contextlib.suppress(Problem, OSError):

@@ -1,4 +1,4 @@
-"""The parts that a pipeline joins, and what it needs of each. Whatever has these attributes fits in."""
+"""Protocols of the parts that a pipeline joins. Any object with these attributes will do."""
 
 import threading
 from typing import Any, Generator, List, Optional, Sequence, Tuple
@@ -12,12 +12,12 @@ from .frames import Frame, Size
 class Camera(Protocol):
     """Where frames come from.
 
-    `live`: whether time presses, so that the latest frame wins; else every frame is kept. `fps`: nominal frames per
-    second. `monotonic`: whether timestamps are on the clock of time.monotonic, so that latencies can be measured.
+    `live`: True drops frames that nobody has time for, False keeps every frame. `fps`: nominal frames per second.
+    `monotonic`: whether timestamps are on the clock of time.monotonic, so that latencies can be measured.
 
-    `yuv_size`, (width, height) in pixels, is set by the pipeline, at any time and from any thread: the camera may then
-    reduce its frames to YUV of that size, with `Frame.made_for` set to it. None asks for whole frames, (0, 0) for none
-    in particular: they are dropped. A camera that gives whole frames only needs not look at it.
+    The pipeline sets `yuv_size`, (width, height) in pixels, at any time and from any thread. The camera may then reduce
+    its frames to YUV of that size and set `Frame.made_for` to it. None asks for whole frames. (0, 0) says that frames
+    are dropped at present. A camera that always gives whole frames may ignore it.
     """
 
     yuv_size: Optional[Size]
@@ -32,17 +32,17 @@ class Camera(Protocol):
     def monotonic(self) -> bool: ...
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
-        """The frames, until the source ends or `stop` is set. Closing the generator releases the source.
+        """Yield frames until the source ends or `stop` is set. Closing the generator releases the source.
 
-        Raises Problem for a bad source, at the frame where it shows.
+        Raises Problem for a bad source, at the first frame affected.
         """
 
 
 class Stylizer(Protocol):
-    """What makes pictures of frames.
+    """Stylises frames.
 
-    Sizes are (width, height) in pixels, formats those of frames.py, `channels` those of the output. `stage_ms`:
-    (stage, milliseconds) of the last frame, in order.
+    Sizes are (width, height) in pixels, formats those of frames.py; `channels` is the output's. `stage_ms`: (stage,
+    milliseconds) of the last frame, in order.
     """
 
     @property
@@ -64,7 +64,7 @@ class Stylizer(Protocol):
     def stage_ms(self) -> Sequence[Tuple[str, float]]: ...
 
     def prepare(self, frame: np.ndarray) -> Any:
-        """What `run` takes for `frame`, uint8 (H, W, 3). Called for frames in their order, while `run` may be busy."""
+        """What `run` takes for `frame`, uint8 (H, W, 3). Called for frames in order, also while `run` is busy."""
 
     def run(self, prepared: Any, out: np.ndarray) -> None:
         """Stylise what `prepare` returned into `out`, uint8 (H', W', channels)."""
@@ -77,10 +77,10 @@ class Display(Protocol):
     def formats(self) -> Tuple[str, ...]: ...
 
     def show(self, frame: Frame) -> bool:
-        """Show a frame. Returns False when it could not be seen. Raises Problem when its place cannot be written."""
+        """Show a frame. Returns False when it is not visible. Raises Problem when it cannot be written."""
 
     def finish(self) -> None:
-        """Complete the output and put it in place. Raises Problem when that fails."""
+        """Complete the output and move it into place. Raises Problem when that fails."""
 
     def discard(self) -> None:
         """Leave nothing behind."""
@@ -89,8 +89,8 @@ class Display(Protocol):
 class Monitor(Display, Protocol):
     """A display that may come and go.
 
-    `fault`: in one line, what is wrong with it, None while all is well. `mode`: what is in use, in words, and `size`,
-    its (width, height) in pixels; None while there is no monitor.
+    `fault`: one line that says what is wrong, or None. `mode`: the mode in use, in words. `size`: (width, height) in
+    pixels. Both are None while there is no monitor.
     """
 
     @property
@@ -107,7 +107,7 @@ class Monitor(Display, Protocol):
 
 
 class Interpreter(Protocol):
-    """A TensorFlow Lite model, its tensors allocated: as much as this project uses of that class."""
+    """A TensorFlow Lite interpreter with its tensors allocated: the methods that this project uses."""
 
     def get_input_details(self) -> List[Any]: ...
 
@@ -121,7 +121,7 @@ class Interpreter(Protocol):
 
 
 class Style(Protocol):
-    """A style's bundle, as far as the engine needs it. `manifest`: a style.manifest.Manifest; plans are those in it.
+    """A style's bundle, as the engine sees it. `manifest`: a style.manifest.Manifest; plans are from it.
 
     Sizes are those of pictures, (width, height) in pixels.
     """
@@ -142,11 +142,10 @@ class Style(Protocol):
         """The plan's segments for the Edge TPU, in order; none where it is not compiled for `size`."""
 
     def reach(self, segment: str) -> Optional[int]:
-        """From how many rows above and below it the segment makes a row; None where that cannot be said."""
+        """From how many rows above and below an output row of the segment is computed; None where that is unknown."""
 
 
 class Load(Protocol):
-    """How a runtime makes an interpreter of `data`, a .tflite file's bytes. Its input has `height` rows, 0: as many as
-    the file says."""
+    """Makes an interpreter of `data`, the bytes of a .tflite file. Its input has `height` rows; 0: as in the file."""
 
     def __call__(self, data: bytes, height: int = 0) -> Interpreter: ...

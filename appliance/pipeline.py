@@ -8,11 +8,12 @@ import threading
 import time
 from collections import OrderedDict, deque
 from dataclasses import replace
-from typing import Any, Callable, Deque, Dict, NamedTuple, Optional
+from typing import Any, Callable, ContextManager, Deque, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from .frames import Frame, Mailbox, Size, converted, cover
+from .gate import Gate
 from .memory import Memory
 from .parts import Camera, Display, Stylizer
 
@@ -20,6 +21,8 @@ from .parts import Camera, Display, Stylizer
 _REMEMBER = 600
 _LATELY = 5.0  # seconds that `recent_fps` looks back
 _MINUTE = 60.0
+_FEW = 3  # frames that say nothing about the rate
+_PATIENT_S = 10.0  # for a frame that the network computes
 _UNSEEN = (0, 0)  # of frames that are dropped: making whole ones would hold up the loading of a style
 
 
@@ -33,9 +36,17 @@ class Counters:
         self._times: Deque[float] = deque()  # when frames were shown, of the last minute and the one before
         self._from: Optional[float] = None
         self.reached = 0.0  # seconds of the source, from the first frame shown to the last
+        self._runs: Deque[Tuple[float, float]] = deque(maxlen=_REMEMBER)  # when the network ran, and milliseconds
 
     def took(self, stage: str, milliseconds: float) -> None:
         self._milliseconds.setdefault(stage, deque(maxlen=_REMEMBER)).append(milliseconds)
+
+    def ran(self, milliseconds: float) -> None:
+        self._runs.append((time.monotonic(), milliseconds))
+
+    def swapped(self) -> None:
+        """Another network runs from now on."""
+        self._runs.clear()
 
     def show(self, timestamp: float) -> None:
         self._from = timestamp if self._from is None else self._from
@@ -67,6 +78,14 @@ class Counters:
         return len(times) / min(_LATELY, max(now - self._first, 1e-3)) if times else 0.0
 
     @property
+    def possible_fps(self) -> Optional[float]:
+        """Frames per second that the network could make, however many the camera gives: of the last 5 seconds, since
+        it was swapped in. None after a few frames only."""
+        now = time.monotonic()
+        times = [milliseconds for ran, milliseconds in list(self._runs) if ran > now - _LATELY]
+        return 1000 / max(statistics.median(times), 1e-3) if len(times) > _FEW else None
+
+    @property
     def longest_gap(self) -> float:
         """The longest time between two frames that were shown during the last minute, in seconds."""
         times = list(self._times)
@@ -91,7 +110,7 @@ class Pipeline:
     """Shows what `camera` sees, stylised by `stylizer`, on `display`, until the camera ends, `seconds` are over,
     or `stop` is called.
 
-    A live camera never waits: a slow stage makes frames be dropped. Of any other camera every frame is shown.
+    A live camera never waits: when a stage is slow, frames are dropped. Of any other camera every frame is shown.
     `seconds` is wall-clock time for a live camera and the source's own time for others. `watch(source, stylised)`
     sees every pair, uint8 RGB, in the stylising thread. `stylizer` may be replaced at any time: the swap happens
     between two frames. While it is None, frames are dropped. `fitting(frame)`, in the capturing thread, says which one
@@ -114,6 +133,7 @@ class Pipeline:
         self._captured: Mailbox[Prepared] = Mailbox()
         self._stylised: Mailbox[Frame] = Mailbox()
         self._stop = threading.Event()
+        self._gate = Gate()
         self._error: Optional[BaseException] = None
 
     @property
@@ -124,13 +144,18 @@ class Pipeline:
     def stylizer(self, stylizer: Optional[Stylizer]) -> None:
         self._stylizer = stylizer
         self._camera.yuv_size = _wanted(stylizer)
+        self.counters.swapped()
+
+    def quiet(self) -> ContextManager[None]:
+        """The network does not run meanwhile: the last picture stays. From one other thread at a time."""
+        return self._gate.shut(_PATIENT_S)
 
     def stop(self) -> None:
-        """End after the frames under way. Safe from any thread, not in a signal handler (see host/signals.py)."""
+        """End after the frames under way. Safe from any thread, not from a signal handler (see host/signals.py)."""
         self._stop.set()
 
     def run(self) -> Counters:
-        """Run to the end. The display is finished, or on failure discarded, and the failure of any thread raised."""
+        """Run to the end, then finish the display. On a failure in any thread, discard the display and raise it."""
         threads = [
             threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
             for work in (self._capture, self._stylise, self._show)
@@ -212,9 +237,13 @@ class Pipeline:
                 continue
             frame, stylizer, source, pixels = prepared
             width, height = stylizer.output_size
-            # Never the memory of a frame that the display may still be busy with.
+            # Never memory of a frame that the display may still be using.
             drawn = memory.array((height, width, stylizer.channels))
-            stylizer.run(pixels, drawn)
+            with self._gate.passing():
+                began = time.perf_counter()
+                stylizer.run(pixels, drawn)
+            if stylizer is self.stylizer:
+                self.counters.ran(1000 * (time.perf_counter() - began))
             for stage, milliseconds in stylizer.stage_ms:
                 self.counters.took(stage, milliseconds)
             if self._watch:
@@ -241,7 +270,7 @@ class Pipeline:
             self.counters.took("show", 1000 * (time.perf_counter() - begin))
             self.counters.show(frame.timestamp)
             if self._camera.monotonic:
-                # Some drivers say when a frame will have been taken.
+                # Some drivers give frames a timestamp in the future.
                 self.counters.took("latency", max(0.0, 1000 * (time.monotonic() - frame.timestamp)))
 
 

@@ -1,4 +1,4 @@
-"""Where the package puts things on a board. Needs no library, unlike config.py."""
+"""Where the package puts its files on a board. Unlike config.py, this needs no library."""
 
 from pathlib import Path
 

@@ -1,11 +1,13 @@
-"""What the switcher shows to other threads: one value, replaced as a whole and never changed."""
+"""What other threads read of the switcher: one value, replaced as a whole and never changed."""
 
 import time
 from typing import Dict, NamedTuple, Optional, Tuple
 
+from .frames import Size
+
 
 class Slate(NamedTuple):
-    """Why no style runs. `until`, on time.monotonic's clock, ends what stands for work under way; None: it holds."""
+    """Why no style runs. `until`: when the work under way is overdue, on the clock of time.monotonic; or None."""
 
     title: str
     text: str
@@ -18,8 +20,9 @@ class Slate(NamedTuple):
 
 
 class Style(NamedTuple):
-    """A style that runs: its bundle's name, title and digest; its plan; its runtime, name and version; and the
-    device, "CPU" or "TPU". `settled`: it has run for a while.
+    """A style that runs: its bundle's name, title and digest; its plan; its runtime, name and version; the device,
+    "CPU" or "TPU"; and the size of its picture. `fps`: the rate that was measured before. `target`: the rate that was
+    wanted. `why`: why this plan and size. `settled`: it has run for a while.
     """
 
     name: str
@@ -28,6 +31,10 @@ class Style(NamedTuple):
     plan: str
     runtime: str
     device: str
+    size: Size
+    fps: float
+    target: float
+    why: str
     settled: bool = False
 
 

@@ -2,7 +2,7 @@
 
 A bundle that passes every check may still hold a network at which the runtime, native code, crashes, never ends or
 takes all memory. Here it takes nothing else down. One black frame goes through one plan, as in any Stylizer, but always
-on the CPU. The process exits 0, or 1 with the reason as its last line.
+on the CPU. Then, if asked, some frames are timed. The process exits 0, or 1 with the reason as its last line.
 
 What this proves: the segments for the CPU load and run once on this machine's runtime. What it does not: anything
 about the segments compiled for the Edge TPU, which the daemon holds meanwhile (their ends are checked in
@@ -23,9 +23,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO, List, Optional, Tuple, Union
+from typing import IO, Callable, ContextManager, Iterator, List, Optional, Tuple, Union
 
-from .errors import Problem
+from .errors import BundleError, Problem
 
 # Of data, not of addresses. The shipped styles take 170 MB of it on tflite_runtime 2.7, 200 on ai_edge_litert; where a
 # network does not allow for strips (engine/strips.py), 340 on the former.
@@ -33,7 +33,10 @@ MOST_MEGABYTES = 512
 MOST_CPU_S = 90  # of the processor, which others may keep busy: the time on the wall says little
 _MEMORY = re.compile(r"bad_alloc|MemoryError|nable to allocate|ailed to allocate")
 _TAIL = 4000
-_THREADS = 4  # each has a stack, which counts as data
+_THREADS, _STACK = 4, 8  # each has a stack of 8 MB, which counts as data
+QUIET_S = 5.0  # to measure
+_READY = "ready to be measured"
+_MEASURED = re.compile(r"^([0-9.]+) ms a frame$", re.MULTILINE)
 _SET_PDEATHSIG = 1  # prctl(2)
 # -I keeps the current directory, the user's settings and $PYTHON... out of the path: it is the parent's, as given.
 _CHILD = (
@@ -54,30 +57,91 @@ def passes(
     Blocks, for `timeout` seconds at most. `plan`, `runtime` and `size` are those of the Stylizer that is to follow; by
     default the first plan that runs, on the best runtime for the CPU. With `digest`, it has to be that bundle still.
     """
+    with _child(path, plan, runtime, digest, size) as child:
+        deadline = time.monotonic() + timeout
+        return _outcome(path, child, _words(child.stdout, deadline), deadline, timeout)
+
+
+def measure(
+    path: Union[str, Path],
+    plan: str,
+    size: Tuple[int, int],
+    runtime: str,
+    digest: str,
+    threads: int = 0,
+    stillness: float = 0.0,
+    timeout: float = 60.0,
+    quiet: Callable[[], ContextManager[None]] = contextlib.nullcontext,
+) -> float:
+    """Milliseconds that a frame takes (cost.frame_ms), after what `passes` proves. Raises BundleError as that returns.
+
+    `quiet()` is held for the time of the measurement alone, a second mostly, `QUIET_S` at most: so that what else
+    computes here stands still. A measurement that is not over then gives `QUIET_S`.
+    """
+    deadline = time.monotonic() + timeout
+    with _child(path, plan, runtime, digest, size, threads, stillness) as child:
+        said = _words(child.stdout, deadline, _READY)
+        if _READY in said:
+            with quiet():
+                assert child.stdin
+                with contextlib.suppress(BrokenPipeError):  # it has ended: the reason follows
+                    child.stdin.write(b"\n")
+                    child.stdin.flush()
+                end = time.monotonic() + QUIET_S
+                said = _words(child.stdout, end)
+                if time.monotonic() >= end and not _MEASURED.search(said):
+                    return 1000 * QUIET_S
+            deadline = max(deadline, time.monotonic() + QUIET_S)
+        reason = _outcome(path, child, said, deadline, timeout)
+    found = _MEASURED.search(said)
+    if reason or not found:
+        raise BundleError(reason or f"{path}: its trial run was not measured")
+    return float(found.group(1))
+
+
+@contextlib.contextmanager
+def _child(
+    path: Union[str, Path],
+    plan: Optional[str],
+    runtime: Optional[str],
+    digest: Optional[str],
+    size: Optional[Tuple[int, int]],
+    threads: Optional[int] = None,
+    stillness: float = 0.0,
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """The process, which is ended in the end. With `threads` it is one that measures."""
     package = str(Path(__file__).resolve().parents[1])
     command = [sys.executable, "-I", "-c", _CHILD, json.dumps([package] + [place for place in sys.path if place])]
     command += [os.path.abspath(str(path)), f"--parent={os.getpid()}"]
     options = (("plan", plan), ("runtime", runtime), ("digest", digest))
     command += [f"--{name}={value}" for name, value in options if value]
     command += [f"--size={size[0]}x{size[1]}"] if size else []
-    deadline = time.monotonic() + timeout
+    command += [f"--measure={threads}", f"--stillness={stillness}"] if threads is not None else []
     child = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=dict(os.environ, OPENBLAS_NUM_THREADS="1"),
     )
-    assert child.stdout
     try:
-        said = _last_words(child.stdout, deadline)
-        code = child.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return str(Problem(f"{path}: its trial run took longer than {timeout:g} s"))
+        yield child
     finally:
         child.kill()
         child.wait()
-        child.stdout.close()
+        for stream in filter(None, (child.stdin, child.stdout)):
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+def _outcome(
+    path: Union[str, Path], child: "subprocess.Popen[bytes]", said: str, deadline: float, timeout: float
+) -> Optional[str]:
+    """None when the child ends well before the deadline, else why not; `said` is the last that it said."""
+    try:
+        code = child.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return str(Problem(f"{path}: its trial run took longer than {timeout:g} s"))
     return None if code == 0 else str(Problem(f"{path}: {_reason(code, said)}"))
 
 
@@ -88,10 +152,15 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("--runtime")
     parser.add_argument("--digest")
     parser.add_argument("--parent", type=int)
+    parser.add_argument("--measure", type=int, metavar="THREADS")
+    parser.add_argument("--stillness", type=float, default=0.0)
     parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))))
     arguments = parser.parse_args(argv)
     _die_with(arguments.parent)
-    _stand_back()
+    threads = (
+        min(_THREADS, os.cpu_count() or 1) if arguments.measure is None else arguments.measure or os.cpu_count() or 1
+    )
+    _stand_back(threads, nice=arguments.measure is None)
     from .engine.interpreter import runtimes
     from .engine.stylizer import Stylizer
     from .style.bundle import read
@@ -103,11 +172,23 @@ def main(argv: Optional[List[str]] = None) -> int:
         bundle = read(arguments.bundle)
         if arguments.digest not in (None, bundle.digest):
             raise Problem("the file was replaced meanwhile")
-        threads = min(_THREADS, os.cpu_count() or 1)
-        Stylizer(bundle, arguments.plan, arguments.runtime or here[0], threads, size=arguments.size)
+        stylizer = Stylizer(
+            bundle,
+            arguments.plan,
+            arguments.runtime or here[0],
+            threads,
+            size=arguments.size,
+            stillness=arguments.stillness,
+        )
     except Problem as problem:
         print(problem, flush=True)
         return 1
+    if arguments.measure is not None:
+        from .cost import frame_ms
+
+        print(_READY, flush=True)
+        sys.stdin.readline()
+        print(f"{frame_ms(stylizer):.3f} ms a frame", flush=True)
     return 0
 
 
@@ -121,22 +202,25 @@ def _die_with(parent: Optional[int]) -> None:
         os._exit(1)
 
 
-def _stand_back() -> None:
-    """Bound this process, and let it come after all others for the CPU and first when memory is short."""
-    most = MOST_MEGABYTES << 20
+def _stand_back(threads: int, nice: bool) -> None:
+    """Bound this process, and let it come first when memory is short and, when it is `nice`, after all others for the
+    CPU: a measurement would be of that.
+    """
+    most = (MOST_MEGABYTES + _STACK * max(0, threads - _THREADS)) << 20
     for bound in (
         lambda: resource.setrlimit(resource.RLIMIT_DATA, (most, most)),
         lambda: resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_S, MOST_CPU_S + 5)),
         lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
-        lambda: os.nice(10),
+        lambda: os.nice(10 if nice else 0),
         lambda: Path("/proc/self/oom_score_adj").write_text("1000"),
     ):
         with contextlib.suppress(OSError, ValueError):  # a sandbox forbids it: then that bounds us
             bound()
 
 
-def _last_words(stream: IO[bytes], deadline: float) -> str:
-    """The end of what `stream` gives until it ends or the deadline is over."""
+def _words(stream: Optional[IO[bytes]], deadline: float, until: Optional[str] = None) -> str:
+    """The end of what `stream` gives until it ends, the deadline is over, or `until` was said."""
+    assert stream
     words = b""
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
@@ -145,6 +229,8 @@ def _last_words(stream: IO[bytes], deadline: float) -> str:
             if not part:
                 break
             words = (words + part)[-_TAIL:]
+            if until and until.encode() in words:
+                break
     return words.decode("utf-8", "replace")
 
 

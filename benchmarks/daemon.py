@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from appliance import daemon as daemon_module
+from appliance.bench import time_plan
 from appliance.camera.sizes import described
 from appliance.camera.thin import Thinner
 from appliance.camera.v4l2 import State
@@ -33,8 +34,8 @@ STYLES = ROOT / "firmware_overlay/var/lib/reconet"
 BOARD_PYTHON = ROOT / ".venv-py37/bin/python"
 CAMERA, NETWORK, SCREEN = (1280, 720), (640, 360), (1920, 1080)
 FPS = 30
-MOST_MB = 180
-PARTS = ("outside_inference", "latency", "rss", "switches")
+MOST_MB, LEAST_FPS = 180, 20
+PARTS = ("outside_inference", "rate", "latency", "rss", "switches")
 
 
 def main(argv=None) -> int:
@@ -53,6 +54,8 @@ def main(argv=None) -> int:
     style = bundle.read(STYLES / "starry_night.reconet")
     if "outside_inference" in wanted:
         outside_inference(arguments.repeats)
+    if "rate" in wanted:
+        rate(arguments.repeats)
     if "latency" in wanted:
         latency(style, arguments.repeats)
     if "rss" in wanted:
@@ -140,6 +143,26 @@ def opencv(exposure: bool = False):
     return work
 
 
+# The network
+
+
+def rate(frames: int) -> None:
+    """Frames per second that the daemon would have of each shipped style, on two threads, by its fastest plan."""
+    size = "{}x{}".format(*NETWORK)
+    print(f"\nFrames a second on two threads, {size} where the style can be built for it: {LEAST_FPS} are wanted")
+    for path in sorted(STYLES.glob("*.reconet")):
+        style = bundle.read(path)
+        at = NETWORK if style.manifest.has(NETWORK) else style.manifest.size
+        timings = [time_plan(style, plan.name, min(frames, 50), 2, at) for plan in style.manifest.plans]
+        best = max(timings, key=lambda one: one.fps)
+        pixels = at[0] * at[1] / 1e6
+        print(
+            f"  {path.stem:16} {at[0]}x{at[1]}, plan {best.plan:8} {best.runtime:28} {best.fps:6.1f} fps, "
+            f"{1000 / best.fps / pixels:7.1f} ms a megapixel",
+            flush=True,
+        )
+
+
 # The daemon, on a camera and a screen that are memory
 
 
@@ -205,7 +228,10 @@ class Running:
         daemon_module.V4l2Camera, daemon_module.KmsDisplay = Camera, Monitor
         daemon_module.systemd.log = lambda *_, **__: None  # the table is what is to be read
         settings = folder / "config.toml"
-        settings.write_text(f'[style]\nfolder = "{folder}"\n[host]\nstatus = "{folder}/status.json"\n')
+        size = "{}x{}".format(*NETWORK)  # whatever holds the rate here
+        settings.write_text(
+            f'[style]\nfolder = "{folder}"\n[engine]\nsize = "{size}"\n[host]\nstatus = "{folder}/status.json"\n'
+        )
         self.daemon = daemon_module.Daemon(settings)
         self.thread = threading.Thread(target=self.daemon.run, daemon=True)
 
@@ -248,7 +274,7 @@ def print_rss(path: Path) -> int:
             shown = counters.shown
             running.until(lambda: counters.shown >= shown + 2)
             style = switcher.snapshot.style
-            print(f"{style.runtime}, plan {style.plan}", resident(), flush=True)
+            print("{}, {}x{}, plan {}".format(style.runtime, *style.size, style.plan), resident(), flush=True)
             os._exit(0)
 
 
@@ -276,7 +302,7 @@ def rss() -> None:
             if ran.returncode:
                 raise SystemExit(f"benchmarks.daemon: {python}: {ran.stderr.strip().splitlines()[-1]}")
             how, count = ran.stdout.strip().splitlines()[-1].rsplit(" ", 1)
-            print(f"  {path.stem:16} {how:36} {int(count) / 1e6:6.1f} MB", flush=True)
+            print(f"  {path.stem:16} {how:46} {int(count) / 1e6:6.1f} MB", flush=True)
 
 
 def switches(count: int, most: int) -> None:
@@ -313,6 +339,7 @@ def switch(running: Running, folder: Path, style) -> None:
     shutil.copy(style.path, folder / f".{style.name}")
     os.replace(folder / f".{style.name}", folder / f"{style.name}.reconet")
     running.until(lambda: running.daemon.switcher.snapshot.style.name == style.name)
+    running.until(lambda: not running.daemon.switcher.snapshot.style.why.startswith("the first"))  # all is measured
     shown = running.daemon.pipeline.counters.shown
     running.until(lambda: running.daemon.pipeline.counters.shown >= shown + 2)
 

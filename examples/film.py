@@ -1,4 +1,4 @@
-"""A film through a style, in ten lines: python examples/film.py IN.mp4 OUT.mp4 (any camera and display will do)."""
+"""Stylise a film in ten lines: python examples/film.py IN.mp4 OUT.mp4 (any camera and display will do)."""
 
 import sys
 

@@ -17,9 +17,9 @@ from appliance.style import store
 
 class Ball:
     live = False  # keep every frame; True drops those that come while the network is busy
-    monotonic = False  # timestamps start at 0: they are not on the clock of time.monotonic
+    monotonic = False  # timestamps start at 0, so they are not on the clock of time.monotonic
     fps = 30.0
-    yuv_size = None  # set by the pipeline: a camera may give YUV of that size. This one always gives RGB.
+    yuv_size = None  # set by the pipeline: a camera may give YUV of that size. This one always gives RGB
 
     def frames(self, stop):
         y, x = np.mgrid[:360, :640]

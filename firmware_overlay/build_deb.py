@@ -23,7 +23,7 @@ ROOT = OVERLAY.parent
 LIBRARY = "usr/lib/reconet/"
 STYLES = "var/lib/reconet/"
 FIRST_STYLE = "starry_night.reconet"
-# Older than anything that a user puts beside them, whatever the clock of a board that has just booted says.
+# Older than anything that a user adds, even when the clock of a board that has just booted is wrong.
 STYLES_DATE = 946684800  # 2000-01-01
 
 # The board's Python, and the virtual board's: Mendel packages Google's runtimes, Debian 12 does not.
@@ -33,7 +33,7 @@ DEPENDS = {
     "3.11": "python3 (>= 3.11), python3 (<< 3.12), libc6 (>= 2.34), libstdc++6, zlib1g",
 }
 GLIBC = {"3.7": 28, "3.11": 36}
-# What only developers of the wheels need.
+# Files that only developers of the wheels need.
 PRUNED = re.compile(r"(^|/)(tests|include)/|\.(pyi|pxd|a|h|c)$|\.dist-info/(RECORD|entry_points\.txt|top_level\.txt)$")
 COMMON_LICENSES = {"Apache-2.0": "Apache-2.0", "GPL-2.0-only": "GPL-2"}
 
@@ -63,7 +63,7 @@ def main(argv=None) -> int:
 
 
 def build(python: str, out: Path, cache: Path) -> Path:
-    """The path of the package, written whole or not at all."""
+    """Write the package, completely or not at all, and return its path."""
     listed = requirements(OVERLAY / f"python{python}.txt")
     files = tree(wheels(python, listed, cache))
     version = package_version(python)
@@ -79,11 +79,11 @@ def build(python: str, out: Path, cache: Path) -> Path:
 
 
 def package_version(python: str) -> str:
-    """Of the appliance and of the changelog, which have to agree. The board's Python is not named."""
+    """The version, in which the appliance and the changelog have to agree."""
     version = re.search(r'__version__ = "(.+)"', (ROOT / "appliance/__init__.py").read_text()).group(1)
     noted = re.match(r"reconet \((.+?)\)", changelog()).group(1)
     if noted != version:
-        raise Failure(f"DEBIAN/changelog begins with {noted}, the appliance is {version}: add an entry")
+        raise Failure(f"DEBIAN/changelog begins with {noted}, but the appliance is {version}: add an entry")
     return version if python == "3.7" else f"{version}+python{python}"
 
 
@@ -98,7 +98,7 @@ def epoch() -> int:
 
 
 def requirements(path: Path) -> dict:
-    """{SHA-256 of a wheel: its licence} of a file of lines NAME==VERSION --hash=sha256:DIGEST  # LICENCE."""
+    """{SHA-256 of a wheel: its licence}, from a file of lines NAME==VERSION --hash=sha256:DIGEST  # LICENCE."""
     return dict(re.findall(r"^[^#\n]+ --hash=sha256:([0-9a-f]{64})  # (\S+)$", path.read_text(), re.MULTILINE))
 
 
@@ -138,7 +138,7 @@ def wheels(python: str, listed: dict, cache: Path) -> list:
         ]
         command += [argument for platform in platforms for argument in ("--platform", platform)]
         if subprocess.run(command).returncode or len(found()) < len(listed):
-            raise Failure(f"the wheels of python{python}.txt cannot be had (see above): is there a way to the index?")
+            raise Failure(f"cannot download the wheels of python{python}.txt (see above): check the network")
     return found()
 
 
@@ -184,7 +184,7 @@ def compressed(path: Path) -> bytes:
 
 
 def copyright_file(wheels: list) -> str:
-    """Our licence and those of all wheels, in the machine-readable form of Debian."""
+    """Our licence and those of all wheels, in Debian's machine-readable format."""
     own = (ROOT / "LICENSE").read_text()
     stanzas = [
         "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
@@ -211,7 +211,7 @@ def stanza(files: str, text: str, licence: str, name: str = "") -> str:
     if licence in COMMON_LICENSES:
         text = f"On Debian systems, the text is in /usr/share/common-licenses/{COMMON_LICENSES[licence]}."
     body = "\n".join(" " + (line.rstrip() or ".") for line in text.strip().splitlines())
-    # Texts differ by their copyright lines, so each licence has a name of its own.
+    # Texts of one licence differ in their copyright lines, so each gets its own name.
     return (
         f"Files: {files}\nCopyright: {holders[0].strip() if holders else 'its authors, named in its METADATA'}\n"
         f"License: {licence}{'-' + name if name else ''}\n{body}"
@@ -219,7 +219,7 @@ def stanza(files: str, text: str, licence: str, name: str = "") -> str:
 
 
 def write_deb(path: Path, control: str, files: dict) -> None:
-    """Write the package of these files and of the scripts in DEBIAN/, whole or not at all."""
+    """Write the package of these files and the scripts in DEBIAN/, completely or not at all."""
     tool = shutil.which("dpkg-deb")
     if not tool:
         raise Failure(
@@ -242,7 +242,7 @@ def write_deb(path: Path, control: str, files: dict) -> None:
             if folder.is_dir():
                 folder.chmod(0o755)
                 os.utime(folder, (epoch(), epoch()))
-        # One thread, because the number of them changes the bytes. Level 6 takes three times as long for a fifth less.
+        # One thread: the number of threads changes the bytes. Level 6 would take three times as long to save a fifth.
         command = [tool, "--root-owner-group", "-Zxz", "-z1", "--build", str(root), str(part)]
         settings = {"SOURCE_DATE_EPOCH": str(epoch()), "DPKG_DEB_THREADS_MAX": "1", "LC_ALL": "C"}
         done = subprocess.run(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -25,7 +25,7 @@ def sources():
 
 
 @pytest.mark.parametrize("fact", FACTS)
-def test_said_once(fact):
+def test_each_fact_has_one_home(fact):
     pattern, home = FACTS[fact]
     assert [path for path in sources() if re.search(pattern, (ROOT / path).read_text("utf-8"))] == [home]
 

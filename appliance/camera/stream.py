@@ -1,6 +1,6 @@
-"""One V4L2 capture device that streams YUYV: the kernel's calls, in their order.
+"""One V4L2 capture device that streams YUYV.
 
-Needs the package v4l2-python3, which has the kernel's structures and numbers.
+Needs the package v4l2-python3, which has the kernel's structures and constants.
 """
 
 import contextlib
@@ -12,21 +12,21 @@ import os
 import select
 import threading
 import time
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from ..errors import Problem
 from ..frames import Size
-from .sizes import Offer, choose_size, steps
+from .sizes import LADDER, Offer, choose_size, steps, way
 from .yuyv import BT601, BT709, Colour
 
-NETWORK = (640, 360)  # the input that a camera's size is chosen for as long as no network wants another
+NETWORK = (640, 360)  # the input that a camera's size is chosen for while there is no network
 FPS = 30
-_MANY = 64  # sizes and rates of a driver that never ends its list
-_LOOK_MS = 100  # between looks at the stop event
+_MANY = 64  # sizes or rates at most, in case a driver's list never ends
+_LOOK_MS = 100  # between checks of the stop event
 _BUFFERS = 4
-# From videodev2.h, where the package is older. The first three are 32-bit words of struct v4l2_pix_format.
+# From videodev2.h; the package is older. The first three index the 32-bit words of struct v4l2_pix_format.
 _PRIV, _YCBCR_ENC, _QUANTIZATION = 7, 9, 10
 _PRIV_MAGIC, _YCBCR_ENC_709, _FULL_RANGE = 0xFEEDCAFE, 2, 1
 _BUF_FLAG_ERROR, _TIMESTAMP_MASK, _TIMESTAMP_MONOTONIC = 0x40, 0xE000, 0x2000
@@ -43,9 +43,11 @@ _WHY = {
 
 
 class Stream:
-    """The camera at `path`, running. It is asked for `size` (width, height) and `fps`, and these say what it gives;
-    `colour` how its YUV is meant, `pictures` are its buffers, YUYV (H, W, 2) each. Without a `size` it is asked for the
-    one of those it offers that suits `network`, the size of a network's input.
+    """The camera at `path`, streaming.
+
+    It is asked for `size` (width, height) and `fps`; the attributes have what it actually gives. Without a `size` it is
+    asked for the one that suits `network` best, the size of a network's input. `colour` says how its YUV is encoded.
+    `pictures` are its buffers, uint8 YUYV (H, W, 2) each.
 
     Raises Problem for a camera that cannot be used, and OSError.
     """
@@ -68,15 +70,21 @@ class Stream:
             raise
 
     def choice(self, network: Size) -> Size:
-        """The size to ask this camera for, for a network's input of size `network`. `asked` is what was asked for."""
+        """The size to ask this camera for, given a network's input of size `network`. `asked` is the one in use."""
         offered = [] if self._given else self._offers(network)
         if offered:
             return choose_size(offered, network, self._wanted_fps)
         return self._given or (2 * NETWORK[0], 2 * NETWORK[1])
 
+    def fits(self) -> Tuple[Size, ...]:
+        """The sizes of LADDER to which a whole step leads, without a crop, from a size that this camera gives."""
+        asked = {size: self.choice(size) for size in LADDER}
+        given = {size: self.size if camera == self.asked else camera for size, camera in asked.items()}
+        return tuple(size for size, camera in given.items() if not way(camera, size).resampled)
+
     def newest(self, stop: threading.Event, seconds: float) -> Any:
-        """Wait for a picture: the newest filled v4l2_buffer, ours until `queue`. None after `seconds`, or once `stop`
-        is set."""
+        """Wait for a picture. Returns the newest filled v4l2_buffer, which is ours until `queue`; None after `seconds`,
+        or once `stop` is set. Raises OSError."""
         deadline = time.monotonic() + seconds
         while not stop.is_set():
             buffer = self._drain()
@@ -94,28 +102,28 @@ class Stream:
         return float(buffer.timestamp.secs + 1e-6 * buffer.timestamp.usecs)
 
     def queue(self, buffer: Any) -> None:
-        """Give `buffer` to the driver."""
+        """Return `buffer` to the driver."""
         self._ioctl("QBUF", buffer)
 
     def close(self) -> None:
-        """Stop the camera and release it. One left running may hang until it loses power."""
+        """Stop the stream and release the camera. One that is left streaming may hang until power off."""
         try:
             if self._running:
                 with contextlib.suppress(OSError):  # unplugged
                     self._ioctl("STREAMOFF", ctypes.c_int(self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE))
             self.pictures.clear()
             while self._maps:
-                with contextlib.suppress(BufferError):  # somebody looks at it: it is unmapped when they are done
+                with contextlib.suppress(BufferError):  # a view of it is alive: it is unmapped with the last one
                     self._maps.pop().close()
         finally:
             os.close(self._fd)
 
     def _check(self) -> None:
         api, about = self._api, self._ioctl("QUERYCAP", self._api.v4l2_capability())
-        # device_caps, which speaks of this node alone, is the first of the package's reserved words.
+        # device_caps, which is about this node alone, is the first of the package's reserved words.
         can = about.reserved[0] if about.capabilities & api.V4L2_CAP_DEVICE_CAPS else about.capabilities
         if not (can & api.V4L2_CAP_VIDEO_CAPTURE and can & api.V4L2_CAP_STREAMING):
-            raise NotACamera(f"{self.path} is no camera: name another device")
+            raise NotACamera(f"{self.path} is not a camera: name another device")
         offered = self._formats()
         if api.V4L2_PIX_FMT_YUYV not in offered:
             raise Problem(
@@ -130,7 +138,8 @@ class Stream:
         return [entry.pixelformat for entry in entries]
 
     def _offers(self, network: Size) -> List[Offer]:
-        """The sizes of YUYV that the camera has; none where it does not say. Where it has all, those for `network`."""
+        """The sizes at which the camera offers YUYV; [] where it does not report them. Where it has any size, those
+        that suit `network`."""
         api, yuyv = self._api, self._api.V4L2_PIX_FMT_YUYV
         found: List[Size] = []
         with contextlib.suppress(OSError):  # an older driver
@@ -139,14 +148,14 @@ class Stream:
             ):
                 if entry.type == api.V4L2_FRMSIZE_TYPE_DISCRETE:
                     found.append((entry.discrete.width, entry.discrete.height))
-                else:  # the package's fields of these are in another order than the kernel's
+                else:  # the package has these fields in another order than the kernel
                     across, down = np.array((ctypes.c_uint32 * 9).from_buffer(entry)[3:]).reshape(2, 3).tolist()
                     least, most, step = zip(across, down)
                     found += steps(least, most, step, network)
         return [Offer(size, self._rate(size)) for size in found if min(size) > 1]
 
     def _rate(self, size: Size) -> Optional[float]:
-        """The highest rate at `size`, in frames per second. None where the camera does not say."""
+        """The highest rate at `size`, in frames per second; None where the camera does not report it."""
         api, yuyv = self._api, self._api.V4L2_PIX_FMT_YUYV
 
         def entry(index: int) -> Any:
@@ -164,7 +173,7 @@ class Stream:
         return max(rates, default=None)
 
     def _listed(self, name: str, entry: Callable[[int], Any]) -> Iterator[Any]:
-        """What the driver says to entry(0), entry(1), ... until it says that there is no more."""
+        """The driver's answers to entry(0), entry(1), ... until EINVAL ends the list."""
         for index in range(_MANY):
             try:
                 yield self._ioctl(name, entry(index))
@@ -174,7 +183,7 @@ class Stream:
                 return
 
     def _configure(self) -> int:
-        """Ask for YUYV, the size and the rate, and take what comes. Returns the bytes of a row."""
+        """Ask for YUYV, the size and the rate, and accept what the driver sets. Returns the bytes per row."""
         api, capture = self._api, self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE
         wanted = api.v4l2_format(type=capture)
         pix = wanted.fmt.pix
@@ -213,7 +222,7 @@ class Stream:
         self._ioctl("STREAMON", ctypes.c_int(self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE))
 
     def _drain(self) -> Any:
-        """The newest whole buffer that is filled, or None. Others go back to the driver."""
+        """The newest complete buffer, or None. Older and damaged ones are returned to the driver."""
         newest = None
         while True:
             buffer = self._api.v4l2_buffer(
@@ -239,7 +248,7 @@ class Stream:
 
 
 class NotACamera(Problem):
-    """A video device that is there for something else."""
+    """A video device that captures nothing."""
 
 
 @contextlib.contextmanager
@@ -253,10 +262,10 @@ def explained(path: str) -> Iterator[None]:
 
 
 def colour_of(given: Any, api: Any) -> Colour:
-    """What the v4l2_format `given` says about Y, U and V; where it says nothing, the defaults of videodev2.h."""
+    """How Y, U and V are encoded in the v4l2_format `given`; where it leaves that open, the defaults of videodev2.h."""
     words = (ctypes.c_uint32 * 12).from_buffer(given.fmt)
-    told = words[_PRIV] == _PRIV_MAGIC
-    encoding, quantization = (words[_YCBCR_ENC], words[_QUANTIZATION]) if told else (0, 0)
+    known = words[_PRIV] == _PRIV_MAGIC
+    encoding, quantization = (words[_YCBCR_ENC], words[_QUANTIZATION]) if known else (0, 0)
     colorspace = given.fmt.pix.colorspace
     hd = encoding == _YCBCR_ENC_709 or not encoding and colorspace == api.V4L2_COLORSPACE_REC709
     full = quantization == _FULL_RANGE or not quantization and colorspace == api.V4L2_COLORSPACE_JPEG
@@ -264,12 +273,12 @@ def colour_of(given: Any, api: Any) -> Colour:
 
 
 def fourcc(pixelformat: int) -> str:
-    """The four characters of a V4L2_PIX_FMT_."""
+    """The four characters of a V4L2_PIX_FMT_ constant."""
     return pixelformat.to_bytes(4, "little").decode("ascii", "replace").strip()
 
 
 def import_v4l2() -> Any:
-    """The kernel's structures and numbers. Raises Problem when they are not installed."""
+    """The package v4l2: the kernel's structures and constants. Raises Problem when it is not installed."""
     try:
         import v4l2
     except ImportError as error:

@@ -1,7 +1,7 @@
-"""YUYV pictures averaged down to a network's input: four or eight bytes at a time, a few rows at a time.
+"""YUYV pictures averaged down to a network's input, four or eight bytes and a few rows at a time.
 
-A driver's buffer is probably not in the processor's cache (vb2-dma-contig), where reading single bytes is the slowest
-thing that can be done. So each row is copied out of it whole, once, and all else is done on the copy.
+A driver's buffer is probably uncached (vb2-dma-contig), and reading single bytes from it is very slow. So whole rows
+are copied out of it once, and everything else works on the copy.
 """
 
 from functools import partial
@@ -14,7 +14,7 @@ from .sizes import way
 
 _LUMA = bytes(round(16 + y * 219 / 255) for y in range(256))
 _CHROMA = bytes(round(128 + (c - 128) * 224 / 255) for c in range(256))
-_ROWS = 120  # of the camera's picture at a time: their copies fit the second cache, and calls are few
+_ROWS = 120  # of the camera's picture at a time: the copies fit the second-level cache, and calls are few
 _ONE = np.uint64(1)
 _HALVES = np.uint64(0x7F7F7F7F7F7F7F7F)
 _Y = np.uint32(0x00FF00FF)  # Y0 and Y1 of Y0 U Y1 V
@@ -25,11 +25,11 @@ Planes = Tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Thinner:
-    """Makes the input of a network, YUV of `network` (width, height), of a camera's pictures of size `camera`.
+    """Reduces a camera's pictures of size `camera` to a network's input, YUV of size `network`, both (width, height).
 
-    `factor` x `factor` pixels become one: their mean, rounded to the nearest (U and V of factor 2: up). The middle is
-    taken, as large as it can be (sizes.way); where that is not a whole step, it is scaled. `mirror` swaps left and
-    right. The result is of limited range; pictures of a `full_range` camera go through a table.
+    The middle is taken, as large as possible (sizes.way). `factor` x `factor` pixels become their mean, rounded to
+    nearest (U and V up, for factor 2). Where no whole step fits, the result is scaled. `mirror` swaps left and right.
+    The result has limited range; pictures of a `full_range` camera go through a table.
     """
 
     def __init__(self, camera: Size, network: Size, mirror: bool = False, full_range: bool = False):
@@ -48,7 +48,7 @@ class Thinner:
             self._planes = _Pairs(rows, width)
 
     def __call__(self, yuyv: np.ndarray, out: np.ndarray) -> None:
-        """Fill `out`, uint8 (h, w, 3), from `yuyv`, uint8 (H, W, 2), whose rows may be apart but are whole."""
+        """Reduce `yuyv`, uint8 (H, W, 2), into `out`, uint8 (h, w, 3). Each row of `yuyv` is contiguous."""
         made = out if self._whole is None else self._whole
         made = made[:, ::-1] if self._mirror else made
         for first, planes in self._bands(yuyv):
@@ -71,7 +71,7 @@ class Thinner:
 
 
 class _Pairs:
-    """Factor 2: the mean of two rows by words of eight bytes, then that of the Ys of a pair by one multiplication."""
+    """Factor 2: the mean of two rows in words of eight bytes, then that of the two Ys of a pair by a multiplication."""
 
     def __init__(self, rows: int, width: int):
         self._mean, self._spare = np.empty((2, rows, width // 4), np.uint64)
@@ -80,13 +80,13 @@ class _Pairs:
     def __call__(self, band: np.ndarray) -> Planes:
         upper, lower = (copies.view(np.uint64) for copies in band)
         mean, spare, luma = (memory[: len(upper)] for memory in (self._mean, self._spare, self._luma))
-        # (a + b + 1) / 2 = (a | b) - (a ^ b) / 2, in each byte for itself.
+        # (a + b + 1) / 2 = (a | b) - (a ^ b) / 2, in each byte separately.
         np.bitwise_xor(upper, lower, out=spare)
         np.right_shift(spare, _ONE, out=spare)
         np.bitwise_and(spare, _HALVES, out=spare)
         np.bitwise_or(upper, lower, out=mean)
         np.subtract(mean, spare, out=mean)
-        # Y0 + Y1 comes to lie in the uppermost 9 bits, so its half in the last byte. One mean is rounded up, one down.
+        # Y0 + Y1 ends up in the highest 9 bits, so its half is the last byte. One mean is rounded up, the other down.
         np.bitwise_and(mean.view(np.uint32), _Y, out=luma)
         np.multiply(luma, np.uint32(0x00800080), out=luma)
         pairs = mean.view(np.uint8)

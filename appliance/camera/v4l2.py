@@ -5,7 +5,7 @@ import glob
 import os
 import threading
 import time
-from typing import Any, Dict, Generator, List, NamedTuple, Optional
+from typing import Any, Dict, Generator, List, NamedTuple, Optional, Tuple
 
 from .. import config
 from ..errors import Problem
@@ -18,22 +18,24 @@ from .thin import Thinner
 from .yuyv import yuyv_to_rgb
 
 ALIAS = "/dev/reconet-camera"
-STALLED = 2.0  # seconds without a picture
-BACKOFF = (0.5, 10.0)  # seconds between tries: the first, doubling to the last
+STALLED = 2.0  # seconds without a picture after which a camera counts as stalled
+BACKOFF = (0.5, 10.0)  # seconds between attempts: the first, doubling up to the last
 
 
 class State(NamedTuple):
     """What a camera is doing. `fault`: in one line why there is no picture, None while there is one. `path`: the device
-    in use, None without one; `given`: the size and rate that it gives, in words."""
+    in use, None without one; `given`: the size and rate that it gives, in words. `fits`: which sizes of LADDER a whole
+    step leads to from a size that it has; None where that is not known."""
 
     fault: Optional[str] = None
     path: Optional[str] = None
     given: str = ""
+    fits: Optional[Tuple[Size, ...]] = None
 
 
 class Wanted(NamedTuple):
-    """What a camera is asked for: a device, None for the first; a size, None for the one that suits the network; frames
-    per second; and whether left and right are swapped."""
+    """What to ask for: a device, None for the first; a size (width, height), None for the one that suits the network;
+    frames per second; and whether to swap left and right."""
 
     device: Optional[str] = None
     size: Optional[Size] = None
@@ -42,16 +44,15 @@ class Wanted(NamedTuple):
 
 
 class V4l2Camera:
-    """The first that works of the device wanted, /dev/reconet-camera and /dev/video*.
+    """The first camera that works, of the wanted device, /dev/reconet-camera and /dev/video*.
 
-    Frames are YUV of `yuv_size` (width, height), the size of a network's input (thin.Thinner), with `made_for` set to
-    it; or, where that is None, RGB of the camera's size. Of (0, 0) they are empty: nobody looks at them. It may be set
-    at any time. `state` may be read from any thread; `fault` and `path` are those of `state`. A frame's memory is used
-    again once nobody holds its pixels.
+    Frames are YUV of `yuv_size` (width, height), the size of a network's input, with `made_for` set to it; if that is
+    None, RGB of the camera's size; if it is (0, 0), empty. It may be set at any time. `state` may be read from any
+    thread; `fault` and `path` are parts of it. A frame's memory is reused once its pixels are no longer referenced.
     """
 
     live = True
-    monotonic = True  # timestamps: when the light fell
+    monotonic = True  # timestamps: when the picture was taken
 
     def __init__(self, wanted: Optional[Wanted] = None, yuv_size: Optional[Size] = None):
         import_v4l2()
@@ -62,7 +63,7 @@ class V4l2Camera:
         self.configure(wanted or Wanted())
 
     def configure(self, wanted: Wanted) -> None:
-        """Ask for something else. Safe from any thread: the camera is opened again if it differs."""
+        """Ask for something else; the camera is reopened if it differs. Safe from any thread."""
         self.fps = float(wanted.fps)
         self._wanted = wanted
 
@@ -83,7 +84,9 @@ class V4l2Camera:
             try:
                 with contextlib.closing(open_first(wanted, network)) as stream, explained(stream.path):
                     self.fps, self._thinner = stream.fps, None
-                    self.state = State(self.state.fault, stream.path, given(stream))  # the fault, until a picture comes
+                    fits = stream.fits()
+                    # The fault stays until a picture comes.
+                    self.state = State(self.state.fault, stream.path, given(stream), fits)
                     while wanted == self._wanted:
                         asked = self.yuv_size
                         if asked and all(asked) and asked != network:
@@ -97,22 +100,25 @@ class V4l2Camera:
                         last = max(stream.timestamp(buffer), last + 1e-6)
                         frame = self._frame(stream, buffer.index, last, index)
                         stream.queue(buffer)
-                        self.state, wait = State(None, stream.path, given(stream, frame.made_for)), BACKOFF[0]
+                        self.state = State(None, stream.path, given(stream, frame.made_for), fits)
+                        wait = BACKOFF[0]
                         yield frame
                         index += 1
             except Problem as problem:
-                self.state = State(str(problem))
+                self.state = State(str(problem), fits=self.state.fits)
                 wait = BACKOFF[0] if _rest(stop, wait, devices) else min(2 * wait, BACKOFF[1])
 
     def _newest(self, stream: Stream, stop: threading.Event, wait: float, devices: List[str]) -> Any:
-        """The newest buffer, a v4l2_buffer. None when `stop` is set, or when a stalled camera is to be opened again.
+        """The newest v4l2_buffer. None when `stop` is set, or when a stalled camera has to be reopened.
 
-        A stalled camera may resume by itself: so it is listened to for `wait` seconds, or until other devices than
-        `devices` are there.
+        A stalled camera may resume by itself, so it is listened to for `wait` seconds, or until the devices are no
+        longer `devices`.
         """
         buffer = stream.newest(stop, STALLED)
         if buffer is None and not stop.is_set():
-            self.state = State(f"{stream.path} gave no picture for {STALLED:.0f} seconds: check its cable")
+            self.state = State(
+                f"{stream.path} gave no picture for {STALLED:.0f} seconds: check its cable", fits=self.state.fits
+            )
             end = time.monotonic() + wait
             while buffer is None and time.monotonic() < end and not stop.is_set() and _devices() == devices:
                 buffer = stream.newest(stop, min(BACKOFF[0], end - time.monotonic()))
@@ -135,7 +141,7 @@ class V4l2Camera:
 
 
 def as_configured(settings: config.Camera) -> Wanted:
-    """What the configuration's section [camera] asks for."""
+    """What the section [camera] of the configuration asks for."""
     return Wanted(
         None if settings.device == "auto" else settings.device,
         (settings.width, settings.height) if settings.width and settings.height else None,
@@ -145,7 +151,7 @@ def as_configured(settings: config.Camera) -> Wanted:
 
 
 def given(stream: Stream, network: Optional[Size] = None) -> str:
-    """What the camera gives, in words, and what `network` sees of it."""
+    """The camera's size and rate, in words, and how much of its view `network` sees."""
     text = "{}x{} at {:g} fps".format(*stream.size, stream.fps)
     return f"{text}, {described(stream.size, network)}" if network and network[0] else text
 
@@ -155,7 +161,7 @@ def _devices() -> List[str]:
 
 
 def _rest(stop: threading.Event, seconds: float, devices: List[str]) -> bool:
-    """Wait for `seconds`, or until other devices than `devices` are there. Returns whether there are."""
+    """Wait for `seconds`, or until the devices are no longer `devices`. Returns whether they changed."""
     while seconds > 0 and not stop.wait(min(seconds, BACKOFF[0])):
         if _devices() != devices:
             return True
@@ -164,8 +170,7 @@ def _rest(stop: threading.Event, seconds: float, devices: List[str]) -> bool:
 
 
 def open_first(wanted: Wanted, network: Size = NETWORK) -> Stream:
-    """The first that works of the device wanted, the alias and all video devices. Raises Problem: why the first one
-    does not."""
+    """The first stream that works, of the wanted device, the alias and all video devices. Raises the first Problem."""
     device = wanted.device
     paths = ([device] if device else []) + glob.glob(ALIAS) + sorted(_devices(), key=natural_key)
     once: Dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""The virtual camera: a slow pan and zoom over photographs, with cross-fades, without end.
+"""The virtual camera: slow pans and zooms over photographs, with cross-fades, endlessly.
 
-Frame k is always the same picture, so what it feeds can be compared from run to run.
+Frame k is always the same picture, so results can be compared from run to run.
 """
 
 import threading
@@ -18,7 +18,7 @@ SIZE = (640, 360)
 FPS = 30.0
 _SHOT = 96
 _FADE = 18
-# Photograph; then what the shot begins and ends with: centre x and y, and width, as fractions of the photograph.
+# Photograph; then the first and last view of the shot: centre x and y, and width, as fractions of the photograph.
 _SHOTS = (
     ("raccoon.jpg", (0.46, 0.42, 0.92), (0.58, 0.46, 0.72)),
     ("astronaut.jpg", (0.45, 0.30, 0.72), (0.52, 0.40, 0.98)),
@@ -29,7 +29,7 @@ _SHOTS = (
 
 
 class VirtualCamera:
-    """640x360 at 30 fps. `paced`: in real time, skipping what nobody had time for; else as fast as it is asked."""
+    """640x360 at 30 fps. `paced`: in real time, skipping frames when the reader is slow; else as fast as it is read."""
 
     fps, monotonic = FPS, False
 
@@ -43,7 +43,7 @@ class VirtualCamera:
         start, index = time.monotonic(), 0
         while not stop.is_set():
             if self.live:
-                # The next frame that is not over yet.
+                # The next frame whose time has not passed.
                 index = max(index, int((time.monotonic() - start) * FPS))
                 if stop.wait(max(0.0, start + index / FPS - time.monotonic())):
                     return
@@ -60,7 +60,7 @@ class VirtualCamera:
         return np.asarray(picture)
 
     def _view(self, shot: int, at: int) -> Image.Image:
-        """Shot number `shot` at its frame `at`, which runs on into the fade after it."""
+        """Shot number `shot` at its frame `at`, which may lie in the fade after it."""
         number = shot % len(_SHOTS)
         photo, (_, begin, end) = self._photos[number], _SHOTS[number]
         progress = at / (_SHOT + _FADE)
@@ -70,7 +70,7 @@ class VirtualCamera:
 
 
 def _box(size: Tuple[int, int], x: float, y: float, width: float) -> Tuple[float, float, float, float]:
-    """A 16:9 box around the given centre, moved inside the photograph where it sticks out."""
+    """A 16:9 box around the given centre, moved inside the photograph where it extends beyond it."""
     box_width = min(width * size[0], size[1] * SIZE[0] / SIZE[1])
     box_height = box_width * SIZE[1] / SIZE[0]
     left = min(max(x * size[0] - box_width / 2, 0.0), size[0] - box_width)

@@ -1,4 +1,4 @@
-"""Pixels of YUYV pictures: two side by side are four bytes, Y0 U Y1 V. Pure functions on uint8 arrays."""
+"""YUYV pictures, in which two neighbouring pixels are four bytes, Y0 U Y1 V. Pure functions on uint8 arrays."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from ..colour import LUMA
 
 
 class Colour(NamedTuple):
-    """How Y, U and V stand for a colour: the weights of red and blue in Y, and whether Y, U and V use all of 0..255.
+    """How Y, U and V encode a colour: the weights of red and blue in Y, and whether Y, U and V use all of 0..255.
 
     In limited range Y is 16..235, and U and V are 16..240; U and V are around 128 in both.
     """
@@ -21,8 +21,8 @@ class Colour(NamedTuple):
 BT601 = Colour()
 BT709 = Colour(0.2126, 0.0722)
 
-_BITS = 16  # behind the binary point
-_BAND = 16  # rows at a time, whose intermediate values stay in the processor's cache
+_BITS = 16  # after the binary point
+_BAND = 16  # rows at a time: their intermediate values stay in the processor's cache
 
 
 def yuyv_to_rgb(yuyv: np.ndarray, out: np.ndarray, colour: Colour = BT601) -> None:
@@ -32,7 +32,7 @@ def yuyv_to_rgb(yuyv: np.ndarray, out: np.ndarray, colour: Colour = BT601) -> No
     3.5), solved for R, G, B, in fixed point, rounded to nearest and clipped.
     """
     for top in range(0, len(yuyv), _BAND):
-        # A copy first: of rows, in a driver's memory, which is probably not cached.
+        # Copy whole rows first: a driver's memory is probably uncached.
         _convert(yuyv[top : top + _BAND].copy(), out[top : top + _BAND], colour)
 
 

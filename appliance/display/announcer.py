@@ -1,4 +1,4 @@
-"""What people see: the stylised picture, with words over it for a while, or a slate in its place."""
+"""What people see: the stylised picture, with a caption over it for a while, or a slate in its place."""
 
 import threading
 import time
@@ -13,22 +13,22 @@ from .slate import caption, slate
 
 _Slate = Tuple[Size, str, str]  # size, title, text
 
-_LARGEST = 1280  # pixels across a slate: larger ones look no better
+_LARGEST = 1280  # pixels across a slate: a larger one looks no better
 
 
 class Announcer:
-    """A display, as the pipeline wants it, on `monitor`; the rest may be called from any thread.
+    """A display for the pipeline, on `monitor`. All but `show` may be called from any thread.
 
-    `shown(seen)` is called after each picture or slate: `seen` says whether it reached the monitor. It is not called
-    when that failed and the monitor has no `fault` that says why. `notice` stands over the picture as long as it is not
-    None. `said` is the slate on the screen, (title, text), and None while there is a picture.
+    `shown(seen)` is called after each picture or slate; `seen` says whether it reached the monitor. It is not called
+    for a failure that the monitor's `fault` does not explain. `notice` is a caption for as long as it is not None.
+    `slate` is the one on the screen, (title, text); None while there is a picture.
     """
 
     formats = ("rgb", "bgrx")
 
     def __init__(self, monitor: Monitor, shown: Callable[[bool], None] = lambda seen: None):
         self.notice: Optional[str] = None
-        self.said: Optional[Tuple[str, str]] = None
+        self.slate: Optional[Tuple[str, str]] = None
         self._monitor, self._shown = monitor, shown
         self._caption = "", 0.0  # its text, and until when it is shown
         self._drawn: Optional[Tuple[_Slate, np.ndarray]] = None  # the latest slate, and its pixels
@@ -43,7 +43,7 @@ class Announcer:
 
     @property
     def mode(self) -> Optional[str]:
-        """The monitor in use, for people."""
+        """The monitor in use, in words."""
         return self._monitor.mode
 
     @property
@@ -60,40 +60,40 @@ class Announcer:
             text = caption_text if time.monotonic() < until else self.notice
             seen = self._monitor.show(replace(frame, pixels=caption(frame.pixels.copy(), text)) if text else frame)
             if seen:
-                self.said, self._last_picture, self._drawn = None, time.monotonic(), None
+                self.slate, self._last_picture, self._drawn = None, time.monotonic(), None
         self._report(seen)
         return seen
 
     def caption(self, text: str, seconds: float) -> None:
-        """Put `text` over the picture for a while."""
+        """Show `text` over the picture for `seconds`."""
         self._caption = text, time.monotonic() + seconds
 
-    def say(self, title: str, text: str = "") -> bool:
-        """Show words in place of the picture, until the next one. Returns whether they can be seen."""
+    def show_slate(self, title: str, text: str = "") -> bool:
+        """Show a slate in place of the picture, until the next one. Returns whether it is on the screen."""
         with self._lock:
-            return not self._closed and self._say(title, text)
+            return not self._closed and self._show_slate(title, text)
 
     def swap(self, monitor: Monitor) -> None:
-        """Go on with another monitor. The one before is released."""
+        """Continue on another monitor. The previous one is released."""
         with self._lock:
             self._monitor.finish()
             self._monitor = monitor
 
     def close(self, title: str) -> None:
-        """Say a last word and show nothing more."""
+        """Show a last slate, and nothing after it."""
         with self._lock:
             if not self._closed:
-                self._say(title, "")
+                self._show_slate(title, "")
             self._closed = True
 
     def release(self) -> None:
-        """Give the monitor back."""
+        """Release the monitor."""
         with self._lock:
             self._closed = True
             self._monitor.finish()
 
     def finish(self) -> None:
-        """Nothing: there may be a last word to say after the pipeline's end."""
+        """Do nothing: a last slate may follow the pipeline's end."""
 
     discard = finish
 
@@ -101,7 +101,7 @@ class Announcer:
         if seen or self._monitor.fault:
             self._shown(seen)
 
-    def _say(self, title: str, text: str) -> bool:
+    def _show_slate(self, title: str, text: str) -> bool:
         size = self._monitor.size if self._monitor.connect() else None
         if size is None:
             self._report(False)
@@ -113,6 +113,6 @@ class Announcer:
             self._drawn = wanted, slate(*wanted)
         seen = self._monitor.show(Frame(self._drawn[1], time.monotonic(), 0, "bgrx"))
         if seen:
-            self.said = title, text
+            self.slate = title, text
         self._report(seen)
         return seen

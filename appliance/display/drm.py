@@ -1,4 +1,4 @@
-"""A graphics card's displays: connectors, modes, buffers, page flips. The numbers are those of drm.h and drm_mode.h."""
+"""Kernel mode setting: connectors, modes, dumb buffers, planes, page flips. Constants are from drm.h and drm_mode.h."""
 
 import contextlib
 import ctypes
@@ -37,7 +37,7 @@ _FLIP_COMPLETE = 2
 
 
 class Connector(NamedTuple):
-    """A socket for a monitor, such as "HDMI-A-1". `crtcs`: those that can drive it, the one that does first."""
+    """A socket for a monitor, such as "HDMI-A-1". `crtcs`: ids of those that can drive it, the current one first."""
 
     id: int
     name: str
@@ -47,8 +47,8 @@ class Connector(NamedTuple):
 
 
 class Plane(NamedTuple):
-    """A layer of the picture that a CRTC makes. `kind`: OVERLAY, PRIMARY or another; `crtc`: which one it is part of, 0
-    for none; `properties`: name to (id, value)."""
+    """A layer that a CRTC blends into its picture. `kind`: OVERLAY, PRIMARY or another. `crtc`: the one that uses it, 0
+    for none. `properties` maps a name to (id, value)."""
 
     id: int
     kind: int
@@ -57,7 +57,7 @@ class Plane(NamedTuple):
 
 
 class Card:
-    """The graphics card at `path`, open. Everything here raises OSError."""
+    """The graphics card at `path`, open. Every method may raise OSError."""
 
     def __init__(self, path: str):
         self.path = path
@@ -72,25 +72,25 @@ class Card:
         os.close(self._fd)
 
     def shows(self) -> bool:
-        """Whether it can show pictures that the CPU draws. Cards that only compute are there too."""
+        """Whether it can show pictures from the CPU. Cards that only compute have device nodes too."""
         value = c_uint64()
         return not self._lib.drmGetCap(self._fd, _CAP_DUMB_BUFFER, value) and bool(value.value and self._crtcs())
 
     def become_master(self) -> bool:
-        """Whether this is now the program that decides what is shown."""
-        # Who opens a free card is its master. Before Linux 5.8 only root may ask for it, and libdrm before 2.4.98 has
-        # no drmIsMaster: a master's wrong cookie is invalid, everybody else's is refused.
+        """Become DRM master, which alone may change what is shown. Returns whether this program is master."""
+        # The first to open a card is its master. Before Linux 5.8 only root may ask for that, and libdrm before 2.4.98
+        # has no drmIsMaster. But a wrong cookie is EINVAL for the master and EACCES for everyone else.
         if self._lib.drmSetMaster(self._fd) == 0:
             return True
         return not (self._lib.drmAuthMagic(self._fd, 0) and ctypes.get_errno() == errno.EACCES)
 
     def connectors(self) -> List[Connector]:
-        """All of them; the monitors are asked anew what they are, which can take a tenth of a second."""
+        """All of them. The kernel probes the monitors again, which can take a tenth of a second."""
         ids = self._read("drmModeGetResources", lambda found: found.connectors[: found.count_connectors])
         return [self.connector(number, "drmModeGetConnector") for number in ids]
 
     def connector(self, number: int, call: str = "drmModeGetConnectorCurrent") -> Connector:
-        """The connector with the id `number`, as the kernel knows it: this is quick."""
+        """The connector with the id `number`, as the kernel knows it: no probe, so this is quick."""
 
         def parse(found: Any) -> Connector:
             kind = found.connector_type
@@ -106,7 +106,7 @@ class Card:
     def set_crtc(
         self, crtc: int, framebuffer: int, connector: int, mode: Optional[Mode], offset: Tuple[int, int] = (0, 0)
     ) -> None:
-        """Drive `connector` with `mode` and show `framebuffer` from its `offset` on; without a mode: switch off."""
+        """Drive `connector` with `mode` and scan out `framebuffer` from `offset` (x, y). Without a mode, switch off."""
         connectors = (c_uint32 * 1)(connector) if mode else None
         self._check(
             self._lib.drmModeSetCrtc(
@@ -121,7 +121,7 @@ class Card:
         )
 
     def planes(self, crtc: int) -> List[Plane]:
-        """Those of `crtc` that take XRGB8888. None when the card cannot change several things at once."""
+        """The planes that `crtc` may use and that take XRGB8888; [] when the card has no atomic commits."""
         if self._lib.drmSetClientCap(self._fd, _CLIENT_CAP_ATOMIC, 1):
             return []
         position = self._crtcs().index(crtc)
@@ -130,15 +130,15 @@ class Card:
         return [plane for plane in found if plane and plane.crtc in (0, crtc)]
 
     def page_flip(self, crtc: int, framebuffer: int) -> int:
-        """Show `framebuffer` from the next refresh on. Gives the ticket for `wait`."""
+        """Show `framebuffer` from the next refresh on. Returns the ticket for `wait`."""
         self._flips += 1
         self._check(self._lib.drmModePageFlip(self._fd, crtc, framebuffer, _PAGE_FLIP_EVENT, self._flips))
         return self._flips
 
     def commit(self, state: Dict[Tuple[int, int], int], test: bool = False) -> int:
-        """Change all of `state`, (object, property) to value, at the next refresh. Gives the ticket for `wait`.
+        """Set all of `state`, (object id, property id) to value, at the next refresh. Returns the ticket for `wait`.
 
-        With `test` nothing changes: it raises OSError if the change would be refused.
+        With `test` nothing changes. Raises OSError when the change is, or would be, refused.
         """
         self._flips += 1
         request = self._lib.drmModeAtomicAlloc()
@@ -154,7 +154,10 @@ class Card:
         return self._flips
 
     def wait(self, ticket: int, timeout: float) -> float:
-        """When the flip with this `ticket` was, on the clock of time.monotonic. TimeoutError after `timeout` s."""
+        """Wait for the flip with this `ticket`. Returns its time on the clock of time.monotonic.
+
+        Raises TimeoutError after `timeout` seconds.
+        """
         deadline = time.monotonic() + timeout
         while True:
             ready = self._poll.poll(max(0, 1000 * (deadline - time.monotonic())))
@@ -186,7 +189,7 @@ class Card:
         return tuple([crtc for crtc in current if crtc] + [crtc for crtc in possible if crtc not in current])
 
     def _plane(self, number: int, position: int) -> Optional[Plane]:
-        """The plane with the id `number`, if it takes XRGB8888 and the CRTC at `position` can have it."""
+        """The plane with the id `number`, if it takes XRGB8888 and the CRTC at `position` may use it."""
         usable, crtc = self._read(
             "drmModeGetPlane",
             lambda found: (
@@ -227,9 +230,10 @@ class Card:
 
 
 class Buffer:
-    """Memory that a card can show: `pixels`, uint32 (height, width) of 0x00RRGGBB, black at first; `id`.
+    """A dumb buffer: memory that a card can scan out. Raises OSError.
 
-    It is part of the card's memory, which the CPU may be slow to read.
+    `pixels`: uint32 (height, width) of 0x00RRGGBB, black at first; the CPU may be slow to read them. `id`: its
+    framebuffer's. `size` is (width, height).
     """
 
     def __init__(self, card: Card, size: Tuple[int, int]):
@@ -258,6 +262,6 @@ class Buffer:
             self._lib.drmModeRmFB(self._card._fd, self.id)
         self.pixels = np.empty((0, 0), np.uint32)
         if self._map is not None:
-            with contextlib.suppress(BufferError):  # somebody looks at it: it is unmapped when they are done
+            with contextlib.suppress(BufferError):  # a view of it is alive: it is unmapped with the last one
                 self._map.close()
         self._lib.drmIoctl(self._card._fd, _DESTROY_DUMB, ctypes.byref(c_uint32(self._handle)))

@@ -1,9 +1,8 @@
-"""Pictures enlarged by a ratio of whole numbers, without squares: bilinear, four bytes at a time.
+"""Bilinear enlargement by a ratio of whole numbers, four bytes at a time.
 
 An output pixel is P[near] + Q[far], where Q is a fraction of the picture, such as 5/16, and P = picture - Q. A fraction
-of all four bytes of a pixel is a shift and a mask of its 32-bit word. P and Q are made once for a source row, and the
-sum of them is the only thing that is done for an output row: it goes straight to where it is shown, from left to right,
-and nothing is read back from there.
+of all four bytes of a pixel is a shift and a mask of its 32-bit word. P and Q are computed once for each source row. An
+output row is only their sum. It is written from left to right into the buffer that is shown, which is never read.
 """
 
 from fractions import Fraction
@@ -12,16 +11,16 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 import numpy as np
 
 _PARTS = 16  # weights are multiples of 1/16
-# Sixteenths as sums of halves, quarters ...: the shifts, and a negative one where it is taken away.
+# Sixteenths as sums of halves, quarters and so on: the shifts; a negative one is subtracted.
 _SHIFTS = {1: (4,), 2: (3,), 3: (3, 4), 4: (2,), 5: (2, 4), 6: (2, 3), 7: (1, -4), 8: (1,)}
 _MASKS = {shift: (np.uint32(shift), np.uint32((0xFF >> shift) * 0x01010101)) for shift in (1, 2, 3, 4)}
 _MOST_WEIGHTS = 3  # of one axis: each costs up to six passes over the picture
-_CACHE = 256 << 10  # bytes of wide rows that are worked on at a time: some of these fit a Cortex-A53's second cache
+_CACHE = 256 << 10  # bytes of wide rows in a band: a few times as much fits a Cortex-A53's second-level cache
 
 
 class Tap(NamedTuple):
-    """Every output pixel `first`, `first` + numerator, ... is made of the source pixels `near` and `far`, each + n *
-    denominator; `weight` sixteenths of it are `far`'s."""
+    """How output pixels `first` + n * numerator are interpolated: from source pixels `near` and `far`, each + n *
+    denominator. `far` has a weight of `weight` sixteenths, `near` the rest."""
 
     first: int
     near: int
@@ -30,8 +29,7 @@ class Tap(NamedTuple):
 
 
 def taps(zoom: Fraction) -> List[Tap]:
-    """How one period of pixels is interpolated between the centres of the source's pixels, by the finest weights that
-    do not come to more than `_MOST_WEIGHTS`."""
+    """One period of output pixels, with the finest weights of which there are at most `_MOST_WEIGHTS`."""
     for coarseness in (1, 2, 4, 8):
         found = [_tap(first, zoom, coarseness) for first in range(zoom.numerator)]
         if len({tap.weight for tap in found} - {0}) <= _MOST_WEIGHTS:
@@ -48,11 +46,11 @@ def _tap(first: int, zoom: Fraction, coarseness: int) -> Tap:
 
 
 class Enlarger:
-    """Enlarges pictures of `size` (width, height), uint32 of four bytes each, by `zoom`, at least 1, to `out_size`:
-    `most` (width, height) of it, if it comes to more.
+    """Enlarges pictures of `size` (width, height), uint32 of four bytes each, by `zoom`, which is at least 1.
 
-    Differs from exact bilinear interpolation by a quarter of the distance between two source pixels at most, and for a
-    whole zoom by 1/32 and two steps of 255. A flat area stays exactly what it is.
+    `out_size` is the result's, cut to `most` (width, height). It differs from exact bilinear interpolation by at most a
+    quarter of the difference of two neighbouring source pixels, and for a whole zoom by 1/32 of it and two steps of
+    255. Flat areas are exact.
     """
 
     def __init__(self, size: Tuple[int, int], zoom: Fraction, most: Tuple[int, int] = (1 << 16, 1 << 16)):
@@ -68,7 +66,7 @@ class Enlarger:
         self._source_parts, self._wide_parts = (_Parts(each, self._taps) for each in (self._source, self._wide))
 
     def __call__(self, picture: np.ndarray, out: np.ndarray) -> None:
-        """Write `picture` (h, w), of any strides, to `out`, (H, W) of `out_size`, which is only written."""
+        """Enlarge `picture` (h, w), with any strides, into `out` (H, W) of `out_size`, which is never read."""
         if self.zoom == 1:
             out[:] = picture[: len(out), : out.shape[1]]
             return
@@ -85,7 +83,7 @@ class Enlarger:
             self._across(wide.reshape(rows + 2, -1), parts, columns, out[top * numerator // denominator : below])
 
     def _along(self, source: np.ndarray, out: np.ndarray) -> None:
-        """Enlarge rows, all in a line: one-dimensional strides are what NumPy is quickest at."""
+        """Enlarge along rows, all of them as one line: NumPy is fastest with one-dimensional strides."""
         numerator, denominator = self._ratio
         count, parts = len(source) // denominator - 2, self._source_parts.of(source)
         for tap in self._taps:
@@ -93,7 +91,7 @@ class Enlarger:
             _blend(source, parts, tap, near, far, out[_every(numerator, numerator + tap.first, count)])
 
     def _across(self, source: np.ndarray, parts: "Pairs", columns: slice, out: np.ndarray) -> None:
-        """Enlarge columns: fill `out` from `source`, which has one row more at the top and at the bottom."""
+        """Enlarge along columns, from `source`, which has one more row at the top and at the bottom, into `out`."""
         numerator, denominator = self._ratio
         for tap in self._taps:
             rows = out[tap.first :: numerator]
@@ -103,8 +101,8 @@ class Enlarger:
 
 
 def _pad(picture: np.ndarray, top: int, out: np.ndarray, margin: int) -> None:
-    """Copy the rows of `picture` from `top` on to `out`, with its own edge repeated around it: one row above and below,
-    one pixel at the left and at the right, behind `margin` columns."""
+    """Copy the rows of `picture` from `top` on to `out`, with its edge repeated: one row above and below, and one pixel
+    left and right, the left one in the last of `margin` columns."""
     first, last = max(0, top - 1), min(len(picture), top + len(out) - 1)
     inside, right = out[first - top + 1 : last - top + 1], margin + picture.shape[1]
     inside[:, margin:right] = picture[first:last]
@@ -126,7 +124,7 @@ class _Parts:
         self._spare = np.empty_like(like)
 
     def of(self, source: np.ndarray, rows: int = 0) -> Pairs:
-        """P and Q of `source`, which is no longer than the memory; as arrays of `rows`, if that is not 0."""
+        """P and Q of `source`, which is no longer than the memory; in `rows` rows unless that is 0."""
         found = {}
         for weight, pair in self._pairs.items():
             rest, part = (memory[: len(source)] for memory in pair)

@@ -1,4 +1,4 @@
-"""The screen as a display: the whole of a monitor, without a window system."""
+"""A monitor as a display: full screen, without a window system."""
 
 import contextlib
 import errno
@@ -15,23 +15,24 @@ from . import libdrm
 from .drm import INTERLACED, PREFERRED, Card, Connector
 from .holders import holders
 from .libdrm import Mode
+from .output import PATIENCE, Output
 from .placing import UPRIGHT, Showing
-from .screen import PATIENCE, Screen
 
 BACKOFF = (0.5, 5.0)  # seconds between tries: the first, doubling to the last
-_LOOK = 1.0  # seconds between looks at the connector
+_LOOK = 1.0  # seconds between checks of the connector
 _SUGGESTIONS = 6
 _NETLINK_KOBJECT_UEVENT, _FROM_KERNEL = 15, 1
 
 
 class KmsDisplay:
-    """A monitor on `connector`, in a mode of `size` (width, height); by default the first one, in the mode that it
-    asks for, of the first of /dev/dri/card*.
+    """The monitor on `connector`, in a mode of `size` (width, height) in pixels.
 
-    Without a monitor or a card, or while another program holds the card, it retries indefinitely. `fault` says in one
-    line what is wrong and is None while all is well. It may also say that there is no mode of that size and another
-    one is used. Frames fill the screen as `showing` says. `size` is that of the screen as it stands.
-    One thread at a time may call the methods; `fault`, `size` and `mode` may be read from any thread.
+    The default is the first connected monitor of the first card, /dev/dri/card*, in its preferred mode.
+
+    Without a monitor or a card, or while another program holds the card, it retries indefinitely. `fault` is one line
+    that says what is wrong, or that the monitor has no mode of that size and which one is used; otherwise None.
+    `showing` says how frames fill the screen. `size` is the screen's, as the viewer sees it.
+    The methods are for one thread at a time; `fault`, `size` and `mode` may be read from any thread.
     Raises Problem when libdrm is not installed.
     """
 
@@ -46,51 +47,53 @@ class KmsDisplay:
     ):
         libdrm.load()
         self.fault: Optional[str] = None
-        self.flipped_at = 0.0  # when the latest frame came on the screen, on the clock of time.monotonic
+        self.flipped_at = 0.0  # when the latest frame was first shown, on the clock of time.monotonic
         self._wanted, self._showing = (connector, size, card), showing
-        self._screen: Optional[Screen] = None
+        self._output: Optional[Output] = None
         self._warning: Optional[str] = None
         self._wait, self._again, self._look = BACKOFF[0], 0.0, 0.0
         self._hotplug = Hotplug()
 
     @property
     def size(self) -> Optional[Tuple[int, int]]:
-        """(width, height) of the screen as it stands; None while there is no display."""
-        screen = self._screen  # read once: the thread that shows may close it at any time
-        return screen.size if screen else None
+        """(width, height) of the screen as the viewer sees it; None without a monitor."""
+        output = self._output  # read once: the thread that shows may close it at any time
+        return output.size if output else None
 
     @property
     def mode(self) -> Optional[str]:
-        """The connector, the mode and the scaling, in words; None while there is no display."""
-        screen = self._screen
-        if not screen:
+        """The connector, the mode and the scaling, in words; None without a monitor."""
+        output = self._output
+        if not output:
             return None
-        mode = screen.mode
-        return "{} {}x{} {} Hz, {}".format(screen.connector.name, *mode.size, refresh(mode), screen.scaling)
+        mode = output.mode
+        return "{} {}x{} {} Hz, {}".format(output.connector.name, *mode.size, refresh(mode), output.scaling)
 
     def connect(self) -> bool:
-        """Open the display, or check that it is still there. True when it is: `size` and `mode` are known then."""
-        return self._attempt(lambda screen: None)
+        """Open the monitor, or check that it is still there. Returns whether it is. It sets `size` and `mode`."""
+        return self._attempt(lambda output: None)
 
     def show(self, frame: Frame) -> bool:
-        """Put `frame` on the screen. True when it is seen, from `flipped_at` on; False when there is no display, and
-        `fault` says why. Waits for the monitor's next refresh, for a second at most."""
-        return self._attempt(lambda screen: self._flip(screen, frame))
+        """Show `frame`. Waits for the monitor's next refresh, for a second at most.
+
+        Returns True when it is on the screen, since `flipped_at`; False when there is no monitor: see `fault`.
+        """
+        return self._attempt(lambda output: self._flip(output, frame))
 
     def finish(self) -> None:
-        """Restore what was on the screen at first."""
+        """Restore what was on the screen before."""
         self._close()
         self._hotplug.close()
 
     discard = finish
 
-    def _attempt(self, work: Callable[[Screen], None]) -> bool:
+    def _attempt(self, work: Callable[[Output], None]) -> bool:
         try:
-            screen = self._current(self._hotplug.happened())
-            if screen is None:
+            output = self._current(self._hotplug.happened())
+            if output is None:
                 return False
-            with explained(screen.card.path, screen.connector.name):
-                work(screen)
+            with explained(output.card.path, output.connector.name):
+                work(output)
         except BaseException as error:
             self._close(restore=not isinstance(error, NoMonitor))
             if not isinstance(error, Problem):
@@ -102,44 +105,44 @@ class KmsDisplay:
         self.fault, self._wait = self._warning, BACKOFF[0]
         return True
 
-    def _flip(self, screen: Screen, frame: Frame) -> None:
+    def _flip(self, output: Output, frame: Frame) -> None:
         bgrx = np.ascontiguousarray(converted(frame.pixels, frame.format, "bgrx"))
         # Cards without vertical interrupts may not know the time.
-        self.flipped_at = screen.show(bgrx.view(np.uint32)[..., 0]) or time.monotonic()
+        self.flipped_at = output.show(bgrx.view(np.uint32)[..., 0]) or time.monotonic()
 
-    def _current(self, changed: bool) -> Optional[Screen]:
-        """The screen to show on; None until the next try is due. `changed`: a monitor or a card came or went."""
-        if self._screen:
-            return self._checked(self._screen, changed)
+    def _current(self, changed: bool) -> Optional[Output]:
+        """The output to show on; None until the next attempt is due. `changed`: a monitor or a card came or went."""
+        if self._output:
+            return self._checked(self._output, changed)
         if changed or time.monotonic() >= self._again:
             return self._open()
         return None
 
-    def _checked(self, screen: Screen, changed: bool) -> Screen:
-        """`screen`, or another one if the monitor changed. A card goes on flipping without a monitor: so look."""
+    def _checked(self, output: Output, changed: bool) -> Output:
+        """`output`, or a new one if the monitor changed. A card goes on flipping without a monitor, hence the check."""
         now = time.monotonic()
         if now < self._look and not changed:
-            return screen
+            return output
         self._look = now + _LOOK
-        with explained(screen.card.path, screen.connector.name):
-            connector = screen.card.connector(screen.connector.id)
+        with explained(output.card.path, output.connector.name):
+            connector = output.card.connector(output.connector.id)
         if not connector.connected:
-            raise no_monitor([connector], screen.card.path)
-        if connector.modes and choose_mode(connector, self._wanted[1])[0].timings != screen.mode.timings:
+            raise no_monitor([connector], output.card.path)
+        if connector.modes and choose_mode(connector, self._wanted[1])[0].timings != output.mode.timings:
             self._close()
             return self._open()
-        return screen
+        return output
 
-    def _open(self) -> Screen:
+    def _open(self) -> Output:
         connector, size, card = self._wanted
-        screen, self._warning = open_first(connector, size, card, self._showing)
-        self._screen, self._look = screen, time.monotonic() + _LOOK
-        return screen
+        output, self._warning = open_first(connector, size, card, self._showing)
+        self._output, self._look = output, time.monotonic() + _LOOK
+        return output
 
     def _close(self, restore: bool = True) -> None:
-        screen, self._screen = self._screen, None
-        if screen:
-            screen.close(restore)
+        output, self._output = self._output, None
+        if output:
+            output.close(restore)
 
 
 class NoMonitor(Problem):
@@ -147,11 +150,11 @@ class NoMonitor(Problem):
 
 
 class NotADisplay(Problem):
-    """A card that is there for something else."""
+    """A card that drives no monitor."""
 
 
 class Hotplug:
-    """The kernel's events about monitors and cards that come and go, where it may be heard."""
+    """The kernel's events about monitors and cards that come and go. Without netlink there are none."""
 
     def __init__(self) -> None:
         self._socket: Optional[socket.socket] = None
@@ -162,7 +165,7 @@ class Hotplug:
             self._socket.bind((0, _FROM_KERNEL))
 
     def happened(self) -> bool:
-        """Whether one came or went since the last call. Where events may have been lost, True."""
+        """Whether one came or went since the last call. True where events may have been lost."""
         found = False
         while self._socket:
             try:
@@ -170,8 +173,8 @@ class Hotplug:
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno != errno.ENOBUFS:  # ENOBUFS: more events than it could hold, the next call works again
-                    self.close()  # looking once a second has to do
+                if error.errno != errno.ENOBUFS:  # ENOBUFS: some events were lost, and the next call works again
+                    self.close()  # the check once a second has to suffice
                 return True
         return found
 
@@ -183,8 +186,8 @@ class Hotplug:
 
 def open_first(
     connector: str, size: Optional[Tuple[int, int]], card: Optional[str], showing: Showing
-) -> Tuple[Screen, Optional[str]]:
-    """The first screen that works, and what is not as wished. Raises Problem: why the first card does not."""
+) -> Tuple[Output, Optional[str]]:
+    """The first output that works, and a warning when it is not as configured. Raises the first card's Problem."""
     paths = [card] if card else sorted(glob.glob("/dev/dri/card[0-9]*"), key=lambda path: (len(path), path))
     problems: List[Problem] = []
     for path in paths:
@@ -192,17 +195,20 @@ def open_first(
             with explained(path):
                 opened = Card(path)
             with explained(path, connector):
-                return open_screen(opened, connector, size, showing)
+                return open_output(opened, connector, size, showing)
         except Problem as problem:
             problems.append(problem)
     problems.sort(key=lambda problem: isinstance(problem, NotADisplay))
     raise problems[0] if problems else Problem("no display: there is no /dev/dri/card*: is its driver loaded?")
 
 
-def open_screen(
+def open_output(
     card: Card, name: str, size: Optional[Tuple[int, int]], showing: Showing
-) -> Tuple[Screen, Optional[str]]:
-    """The screen on the connector `name` of `card`, and what is not as wished. The card is closed on failure."""
+) -> Tuple[Output, Optional[str]]:
+    """The output on the connector `name` of `card`, and a warning when it is not as configured.
+
+    Raises Problem or OSError; the card is then closed.
+    """
     try:
         if not card.shows():
             raise NotADisplay(f"{card.path} drives no monitor: name another card")
@@ -213,11 +219,11 @@ def open_screen(
     except BaseException:
         card.close()
         raise
-    return Screen(card, connector, mode, showing), warning
+    return Output(card, connector, mode, showing), warning
 
 
 def choose_connector(connectors: List[Connector], name: str, path: str) -> Connector:
-    """The connector `name`, or with "auto" the first, that has a monitor. Raises Problem when there is none."""
+    """The connector `name`, or with "auto" the first that has a monitor. Raises Problem when there is none."""
     named = [connector for connector in connectors if name in ("auto", connector.name)]
     if not named:
         raise Problem(
@@ -231,7 +237,7 @@ def choose_connector(connectors: List[Connector], name: str, path: str) -> Conne
 
 
 def choose_mode(connector: Connector, size: Optional[Tuple[int, int]]) -> Tuple[Mode, Optional[str]]:
-    """The mode of `size`, or else the one that the monitor asks for; and what is not as wished."""
+    """The mode of `size`; without one the monitor's preferred mode, and a warning when a size was asked for."""
     # Modes are listed best first.
     modes = sorted(connector.modes, key=lambda mode: (bool(mode.flags & INTERLACED), not mode.type & PREFERRED))
     fitting = [mode for mode in modes if mode.size == size]
@@ -258,7 +264,7 @@ def no_monitor(connectors: List[Connector], path: str) -> NoMonitor:
 def taken(path: str) -> Problem:
     """The Problem that another program holds the card at `path`."""
     owners = holders(path)
-    names = "; ".join(f"{name}, process {pid}" for pid, name, _ in owners) or "root sees which"
+    names = "; ".join(f"{name}, process {pid}" for pid, name, _ in owners) or "only root can see which"
     units = [unit for _, _, unit in owners if unit]
     return Problem(f"another program ({names}) holds {path}: " + (f"systemctl stop {units[0]}" if units else "end it"))
 

@@ -1,6 +1,6 @@
-"""libdrm's functions and structures, through ctypes: those of xf86drmMode.h that a full-screen picture needs.
+"""libdrm through ctypes: the functions and structures of xf86drmMode.h that a full-screen picture needs.
 
-Nothing here is newer than libdrm 2.4.62. Its functions go on by themselves after EINTR, and leave errno set.
+Nothing here is newer than libdrm 2.4.62. Its functions retry after EINTR, and leave errno set.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ class Mode(ctypes.Structure):
 
     @property
     def timings(self) -> bytes:
-        """What distinguishes one mode from another."""
+        """The bytes by which two modes differ: all but the refresh rate, flags and name."""
         return bytes(self)[: Mode.vrefresh.offset]
 
 

@@ -1,4 +1,4 @@
-"""Where on the screen a picture goes, and what is done to it before it is enlarged. Sizes are (width, height)."""
+"""Where a picture goes on the screen, and how it is cropped and rotated before. Sizes are (width, height) in pixels."""
 
 from fractions import Fraction
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from PIL import Image
 
 from ..frames import Size
 
-_FINEST = 32  # the largest denominator of an enlargement: its rows come in bands of as many
+_FINEST = 32  # the largest denominator of an enlargement, which is also the least rows in a band
 
 
 class Place(NamedTuple):
@@ -21,14 +21,17 @@ class Place(NamedTuple):
 
 
 class Showing(NamedTuple):
-    """How pictures are shown: on a monitor that stands turned, so that they have to be turned `rotate` degrees
-    clockwise, 0, 90, 180 or 270; and whole, with bars where the shapes differ, or so that they `cover` the screen."""
+    """How pictures fill the screen.
+
+    They are rotated clockwise by `rotate`: 0, 90, 180 or 270 degrees. Where the aspect ratios differ, `cover` crops
+    them to fill the screen; otherwise they are shown whole, with bars.
+    """
 
     rotate: int = 0
     cover: bool = False
 
     def upright(self, size: Size) -> Size:
-        """`size` of a screen as its viewer has it, or of a picture as it is drawn."""
+        """`size` with its sides exchanged where pictures are rotated by a quarter turn."""
         return (size[1], size[0]) if self.rotate % 180 else size
 
 
@@ -36,10 +39,10 @@ UPRIGHT = Showing()
 
 
 class Placing:
-    """Where pictures of `size` go on a screen of `screen`, and what is done to them before they are scaled.
+    """Where pictures of `size` go on a screen of size `screen`.
 
-    `size` is that of what `prepared` returns, `place` where on the screen it goes once scaled, in even numbers of
-    pixels: not every card does others.
+    The attribute `size` is that of what `prepared` returns. `place` is where it goes once scaled, in even numbers of
+    pixels: not every card takes odd ones.
     """
 
     def __init__(self, size: Size, screen: Size, showing: Showing = UPRIGHT):
@@ -49,7 +52,7 @@ class Placing:
         self.place = Place(0, 0, *screen) if showing.cover else fitted(self.size, screen)
 
     def prepared(self, picture: np.ndarray) -> np.ndarray:
-        """A view of what of `picture`, uint32 (H, W), is shown, turned as the screen needs it."""
+        """A view of the part of `picture`, uint32 (H, W), that is shown, rotated for the screen."""
         return np.rot90(middle(picture, self._part), -self._rotate // 90)
 
 
@@ -64,7 +67,7 @@ def fitted(size: Size, screen: Size) -> Place:
 
 
 def covering(size: Size, screen: Size) -> Size:
-    """The largest part of a picture of `size` that has the shape of `screen`, to the next whole pixel."""
+    """The largest part of a picture of `size` with the aspect ratio of `screen`, to the nearest pixel."""
     (width, height), (across, down) = size, screen
     if across * height < down * width:
         return max(1, (height * across + down // 2) // down), height
@@ -72,12 +75,12 @@ def covering(size: Size, screen: Size) -> Size:
 
 
 def centred(size: Size, screen: Size) -> Place:
-    """The place in the middle; what is larger than the screen sticks out of it."""
+    """The place in the middle of the screen; one that is larger extends beyond it."""
     return Place((screen[0] - size[0]) // 2, (screen[1] - size[1]) // 2, *size)
 
 
 def enlargement(size: Size, screen: Size, cover: bool = False) -> Fraction:
-    """The largest zoom of a ratio of small numbers by which `size` fits on `screen`; or the smallest that covers it."""
+    """The largest zoom, a ratio of small numbers, at which `size` fits `screen`; with `cover`, the least to fill it."""
     if cover:
         exact = max(Fraction(screen[0], size[0]), Fraction(screen[1], size[1]))
         return min(Fraction(-(-exact.numerator * q // exact.denominator), q) for q in range(1, _FINEST + 1))
@@ -86,7 +89,7 @@ def enlargement(size: Size, screen: Size, cover: bool = False) -> Fraction:
 
 
 def middle(picture: np.ndarray, size: Size) -> np.ndarray:
-    """As much of the middle of `picture` (H, W) as there is room for in `size`."""
+    """The middle of `picture` (H, W), at most `size`."""
     top, left = max(0, picture.shape[0] - size[1]) // 2, max(0, picture.shape[1] - size[0]) // 2
     return picture[top : top + size[1], left : left + size[0]]
 

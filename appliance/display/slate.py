@@ -1,4 +1,4 @@
-"""Plain words as pictures: a slate for the whole screen, a caption on a frame."""
+"""Text as pictures: a slate for the whole screen, a caption on a frame."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ BACKGROUND, ACCENT, TITLE, TEXT = (14, 17, 22), (240, 160, 48), (255, 255, 255),
 _FONTS = "/usr/share/fonts/truetype/dejavu/"  # apt: fonts-dejavu-core
 _FILES = {True: _FONTS + "DejaVuSans-Bold.ttf", False: _FONTS + "DejaVuSans.ttf"}
 _BITMAP = 11  # rows of Pillow's own font before 10.1, which has Latin letters only
-_SMALLEST = 9  # rows that can still be read
+_SMALLEST = 9  # rows of the smallest legible letters
 _BOX = 0.6  # how dark the box of a caption is
 
 
@@ -32,9 +32,9 @@ class Block(NamedTuple):
 
 
 def slate(size: Tuple[int, int], title: str, text: str) -> np.ndarray:
-    """`title` over `text`, to be read from across the room: uint8 BGRX (H, W, 4) of `size` (width, height).
+    """`title` above `text`, legible from across a room: uint8 BGRX (H, W, 4) of `size` (width, height).
 
-    What is long is set smaller, and cut off at the end where even the smallest letters do not help.
+    Long text is set smaller, and cut off where it does not fit in the smallest letters.
     """
     width, height = size
     image = Image.new("RGB", size, BACKGROUND)
@@ -63,8 +63,10 @@ def slate(size: Tuple[int, int], title: str, text: str) -> np.ndarray:
 
 
 def caption(pixels: np.ndarray, text: str) -> np.ndarray:
-    """Paints `text` on a dark strip into the bottom left corner of `pixels`, uint8 RGB (H, W, 3) or BGRX (H, W, 4), and
-    returns them."""
+    """Paint `text` on a dark strip into the bottom left corner of `pixels`, uint8 RGB (H, W, 3) or BGRX (H, W, 4).
+
+    Works in place and returns `pixels`.
+    """
     height, width = pixels.shape[:2]
     keep, add = _strip(text, width, height)
     bottom = height - min(height - keep.shape[0], height // 16)
@@ -75,7 +77,7 @@ def caption(pixels: np.ndarray, text: str) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _strip(text: str, width: int, height: int) -> Tuple[np.ndarray, np.ndarray]:
-    """What a caption for a frame of this size does to each pixel and colour: pixel * `keep` / 256 + `add`."""
+    """(keep, add), uint16 (h, w, 1): a caption for frames of this size makes each value * keep / 256 + add."""
     rows = max(_SMALLEST, height // 11)
     while rows > _SMALLEST and mask(text, rows, True).width + 2 * rows > width:
         rows -= 1
@@ -87,7 +89,7 @@ def _strip(text: str, width: int, height: int) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def block(text: str, rows: int, room: int, bold: bool = False) -> Block:
-    """`text` in lines that are at most `room` pixels wide."""
+    """`text` broken into lines at most `room` pixels wide."""
     lines: List[str] = []
     for paragraph in text.splitlines():
         line = ""
@@ -115,7 +117,7 @@ def measure(text: str, rows: int, bold: bool) -> int:
 
 
 def mask(text: str, rows: int, bold: bool) -> Image.Image:
-    """A line of text, `rows` pixels high: an image of mode "L", 255 where there are letters."""
+    """A line of text, `rows` pixels high: an image of mode "L", 255 in the letters."""
     font, zoom = _font(rows, bold)
     text = _letters(str(Problem(text)), font)
     image = Image.new("L", (max(1, measure(text, rows, bold) // zoom), rows // zoom))
@@ -125,9 +127,9 @@ def mask(text: str, rows: int, bold: bool) -> Image.Image:
 
 @functools.lru_cache(maxsize=64)
 def _font(rows: int, bold: bool) -> Tuple[Any, int]:
-    """A font whose lines are `rows` pixels high, and how much it has to be enlarged."""
+    """A font whose lines are `rows` pixels high, and the factor by which to enlarge it."""
     points = int(rows * 0.85)
-    with contextlib.suppress(OSError, ImportError):  # no such file; a Pillow without FreeType
+    with contextlib.suppress(OSError, ImportError):  # no such file, or Pillow without FreeType
         return ImageFont.truetype(_FILES[bold], points), 1
     with contextlib.suppress(TypeError, ImportError):  # before Pillow 10.1 its own font has one size
         return ImageFont.load_default(points), 1
@@ -140,7 +142,7 @@ def _ruler() -> ImageDraw.ImageDraw:
 
 
 def _letters(text: str, font: Any) -> str:
-    """What `font` can write of `text`."""
+    """`text` with what `font` cannot write replaced."""
     if isinstance(font, ImageFont.FreeTypeFont):
         return text
     return unicodedata.normalize("NFKC", text).encode("latin-1", "replace").decode("latin-1")

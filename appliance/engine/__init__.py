@@ -1,1 +1,1 @@
-"""Runs a style's plan: interpreters for its segments, NumPy for what lies between them."""
+"""Runs a style's plan: interpreters for its segments, NumPy for the stages between them."""

@@ -1,4 +1,4 @@
-"""Which TensorFlow Lite runtime this machine has, behind one way to load a model."""
+"""The TensorFlow Lite runtimes of this machine, behind one way to load a model."""
 
 import importlib
 import os
@@ -14,11 +14,11 @@ TPU_DEVICE = "/dev/apex_0"
 
 @dataclass(frozen=True)
 class Runtime:
-    """A way to run models: `load(data)` gives an interpreter with its tensors allocated.
+    """A way to run models: `load(data)` returns an interpreter with its tensors allocated.
 
-    `name` and `version` are the package's, `device` is "TPU" or "CPU". One that `unrolls` takes for a convolution
-    twice the memory of its input times the size of its kernel; its `load(data, height)` gives an interpreter whose
-    input has as many rows, where the model allows for it.
+    `name` and `version` are the package's, `device` is "TPU" or "CPU". A runtime that `unrolls` needs, for a
+    convolution, twice the memory of its input times the size of its kernel. `load(data, height)` then returns an
+    interpreter whose input has `height` rows, if the model allows it.
     """
 
     name: str
@@ -34,8 +34,8 @@ class Runtime:
 def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
     """The runtimes that work here, fastest first: pycoral on an Edge TPU, ai_edge_litert, tflite_runtime.
 
-    `threads` is how many CPU threads an interpreter may use (0: one per CPU). `reference` asks for the plain kernels
-    that give the same bits everywhere, on the CPU. Raises Problem when there is none.
+    `threads` is how many CPU threads an interpreter may use (0: one per CPU). `reference` selects the CPU's reference
+    kernels, which give the same bits everywhere. Raises Problem when there is none.
     """
     threads = threads or os.cpu_count() or 1
     found = []
@@ -52,7 +52,7 @@ def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
 
 
 def edge_tpu_runtime() -> Optional[int]:
-    """The version of the Edge TPU's runtime, which compiled segments ask for; None without pycoral."""
+    """The version of the Edge TPU runtime, of which compiled segments need a minimum; None without pycoral."""
     try:
         text = importlib.import_module("pycoral.utils.edgetpu").get_runtime_version()
         found = re.search(r"RuntimeVersion\((\d+)\)", text)

@@ -1,14 +1,14 @@
-"""What happens between two segments and behind the last, in NumPy, from one preallocated tensor into the next.
+"""The stages between two segments and after the last, in NumPy, from one preallocated tensor into the next.
 
-Both are a gather of whole rows of bytes by a fixed list of numbers, made once: np.take moves each with one memcpy,
-allocates nothing in the mode "clip", and is two to three times as fast as a broadcast assignment.
+Both gather whole rows of bytes by a fixed list of indices. np.take moves each with one memcpy, allocates nothing in the
+mode "clip", and is two to three times as fast as a broadcast assignment.
 """
 
 import numpy as np
 
 
 class NearestUpsampling:
-    """Repeats each pixel of tensors (h, w, c) of one size `factor` x `factor` times. Factor 1 is a copy."""
+    """Repeats each pixel of a tensor (h, w, c) `factor` x `factor` times. Factor 1 is a copy."""
 
     def __init__(self, height: int, width: int, factor: int):
         self.factor, self._row = factor, width * factor  # pixels of a row of the result
@@ -16,7 +16,10 @@ class NearestUpsampling:
         self._indices = np.arange(height * width).reshape(height, width).repeat(factor, 0).repeat(factor, 1).ravel()
 
     def __call__(self, source: np.ndarray, out: np.ndarray, top: int = 0) -> None:
-        """Write the rows from `top` on to `out` (rows, w * factor, c), as many as it has. Both are contiguous."""
+        """Write the result's rows from `top` on into `out` (rows, w * factor, c), as many as it has.
+
+        Both arrays are contiguous.
+        """
         channels = source.shape[2]
         pixels, first = out.reshape(-1, channels), top * self._row
         indices = self._indices[first : first + len(pixels)]
@@ -24,9 +27,9 @@ class NearestUpsampling:
 
 
 class PixelShuffle:
-    """Spreads the channels of tensors (h, w, factor * factor * c) of one size over (h * factor, w * factor, c).
+    """Spreads the channels of a tensor (h, w, factor * factor * c) over (h * factor, w * factor, c).
 
-    A pixel's channels hold a cell of factor x factor pixels, rows first (depth to space).
+    A pixel's channels hold a cell of factor x factor pixels, row by row (depth to space).
     """
 
     def __init__(self, height: int, width: int, factor: int):
@@ -35,6 +38,6 @@ class PixelShuffle:
         self._indices = np.arange(height * width * factor).reshape(height, width, factor).transpose(0, 2, 1).ravel()
 
     def __call__(self, source: np.ndarray, out: np.ndarray) -> None:
-        """Both are contiguous."""
+        """Both arrays are contiguous."""
         row = source.shape[2] // self._factor  # of a cell
         np.take(source.reshape(-1, row), self._indices, axis=0, out=out.reshape(-1, row), mode="clip")

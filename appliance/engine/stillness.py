@@ -1,8 +1,8 @@
 """Stillness: where nothing moves, most of the picture stays from one frame to the next.
 
-A network draws other strokes for every grain of sensor noise. So what it sees and what it draws are both recursive
-averages over time, block by block, for as long as the input differs from its average by no more than noise does. A
-block that differs by more is taken as it is, so that what moves leaves no ghost.
+Sensor noise makes a network draw different strokes in every frame. So its input and its output are both averaged
+recursively over time, block by block, while the input differs from its average by no more than noise. A block that
+differs by more is taken as it is, so that moving objects leave no ghost.
 
 The averages work in place, on words of eight bytes: with the lowest bit of every byte of a ^ b cleared,
 (a & b) + ((a ^ b) >> 1) and (a | b) - ((a ^ b) >> 1) are (a + b) / 2 in every byte, rounded down and up.
@@ -15,32 +15,32 @@ import numpy as np
 
 BLOCK = 16  # pixels; a block is judged as a whole
 STILL, EDGE, MOVED = 0, 1, 2
-_THIN = 4  # every 4th pixel of every 4th row is looked at
-_CUT = 0.6  # with more of the blocks moving, all of them are
-_BAND = 3  # rows of blocks that are averaged in one go
+_THIN = 4  # every 4th pixel of every 4th row is compared
+_CUT = 0.6  # when more of the blocks move, all count as moving
+_BAND = 3  # rows of blocks that are averaged at a time
 _WORDS = [np.dtype(word) for word in (np.uint8, np.uint64)]
 _EVEN = {word: word.type(0xFEFEFEFEFEFEFEFE & np.iinfo(word).max) for word in _WORDS}
 _ONE = {word: word.type(1) for word in _WORDS}
-_FORGOTTEN = 30  # frames in a row that nobody drew: then nothing is left of the one before them
+_FORGOTTEN = 30  # after as many frames that were not drawn, the one before them no longer counts
 _KEPT = (0.0, 0.5, 0.75, 0.875)
 
 
 class Motion:
-    """Judges which blocks move, against a noise floor that it estimates for each of them.
+    """Decides which blocks move, against a noise floor that it estimates for each of them.
 
-    Noise is much the same in flat blocks and in those full of detail; motion changes detail and leaves flat blocks as
-    they are. So the floor rises only while both change alike. It falls wherever there is less change.
+    Noise is much the same in flat and in detailed blocks; motion changes detail and leaves flat blocks alone. So the
+    floor rises only while both change alike. It falls wherever there is less change.
     """
 
     def __init__(self, channel: int = 0):
-        """`channel` is the one to look at: luma, or what comes closest to it."""
+        """`channel` is the one to compare: luma, or what comes closest to it."""
         self._channel = channel
         self.reset()
 
     def judge(self, frame: np.ndarray, average: np.ndarray) -> np.ndarray:
         """STILL, MOVED or EDGE (next to MOVED) for each block of 16x16 pixels, uint8 (rows, columns).
 
-        `frame` is uint8 (H, W, 3), and `average` what the frames before it have come to.
+        `frame` and `average`, that of the frames before it, are uint8 (H, W, 3).
         """
         frame, average = frame[..., self._channel], average[..., self._channel]
         old, sizes = _thinned(average), _sample_counts(frame.shape)
@@ -48,7 +48,7 @@ class Motion:
         shift, change = np.abs(_block_sums(difference)) / sizes, _block_sums(np.abs(difference)) / sizes
         moved = (change > 1.8 * self._floor + 1.5) | (shift > 1.25 * self._floor + 1.0)
         self._count += 1
-        if self._count % 2:  # half as often is often enough, and half the work
+        if self._count % 2:  # every other frame suffices, at half the cost
             self._learn(shift, change, _block_sums(np.abs(_thinned(average[:, 1:]) - old)))
         moving = np.count_nonzero(moved)
         if moving > _CUT * moved.size:
@@ -59,7 +59,7 @@ class Motion:
         return np.asarray(moved.astype(np.uint8) + _grown(moved))
 
     def reset(self) -> None:
-        """Forget the noise: the next frames are of another film."""
+        """Forget the noise floor: another film follows."""
         self._floor = np.float32(0.5)
         self._count = 0
 
@@ -82,7 +82,7 @@ class Average:
     """
 
     def __init__(self, stillness: float):
-        """Where nothing moves, the share `stillness` of it stays at a time: 0, 1/2, 3/4 or 7/8, whatever is closest."""
+        """`stillness` is the share of the average that each new picture leaves: the closest of 0, 1/2, 3/4 and 7/8."""
         self._halvings = min(range(len(_KEPT)), key=lambda n: abs(_KEPT[n] - stillness))
         self.reset()
 
@@ -92,10 +92,10 @@ class Average:
         self._count = 0
 
     def update(self, new: np.ndarray, blocks: Optional[np.ndarray], size: Tuple[int, int]) -> np.ndarray:
-        """The average, after it took in a contiguous picture; both are left to this object.
+        """Include a contiguous picture and return the average. The caller must change neither.
 
-        `blocks` is Motion.judge() of the frame that it was made of, and `size` that frame's (width, height). None means
-        that all moves. Where nothing does, every other band of rows is left alone, in turns: half the work.
+        `blocks` is Motion.judge() of the picture's frame, and `size` that frame's (width, height). None means that
+        everything moves. Where nothing moves, every other band of rows is skipped, alternately, which halves the cost.
         """
         if self.picture is None or self.picture.shape != new.shape:
             self.picture = new.copy()
@@ -126,7 +126,7 @@ class Average:
                 self._average(old[rows], fresh[rows], edge)
 
     def _average(self, old: np.ndarray, new: np.ndarray, edge: Optional[np.ndarray] = None) -> None:
-        """Halve the distance from old to new as often as `stillness` wants it; once where `edge` is set."""
+        """Blend new into old with a weight of 1/2, halved as often as `stillness` asks; of 1/2 where `edge` is set."""
         made, half = np.empty_like(old), np.empty_like(old)
         for left in range(self._halvings - 1, -1, -1):
             new = _mean(old, new, (left + self._count // 2) % 2, half, made if left else old)
@@ -137,8 +137,8 @@ class Average:
 
 
 class Judged(NamedTuple):
-    """The number of a frame, its (width, height), and what moved (Motion.judge) since the frame that was drawn last;
-    None: all of it."""
+    """A frame's number, its (width, height), and what moved (Motion.judge) since the last frame that was drawn; None
+    for everything."""
 
     number: int
     size: Tuple[int, int]
@@ -146,24 +146,24 @@ class Judged(NamedTuple):
 
 
 class Stillness:
-    """Both averages of a film, of what the network sees and of what it draws.
+    """Both averages of a film: of the network's input and of its output.
 
-    One thread may call `before` while another calls `behind`. A frame that is never drawn is not lost: what moved in it
-    counts as having moved in the next one that is.
+    One thread may call `before` while another calls `behind`. What moved in a frame that is never drawn counts as
+    moving in the next frame that is.
     """
 
     def __init__(self, stillness: float, channel: int = 0):
         """See Motion and Average."""
         self._motion = Motion(channel)
-        # More of what is seen would take more time than it takes flicker away.
+        # Averaging the input any further would cost more time than the flicker that it removes is worth.
         self._seen, self._drawn = Average(min(stillness, 0.5)), Average(stillness)
         self._number, self._latest_drawn = 0, 0
         self._since: List[Judged] = []  # frames that came after the one that was drawn last
 
     def before(self, frame: np.ndarray, jumped: bool = False) -> Tuple[np.ndarray, Judged]:
-        """What the network should see of a frame, uint8 (H, W, 3), until the next call, and what `behind` takes.
+        """The network's input for a frame, uint8 (H, W, 3), valid until the next call, and what `behind` takes.
 
-        `jumped`: the frames before it say nothing of it.
+        `jumped`: earlier frames say nothing about this one.
         """
         average, size, blocks = self._seen.picture, (frame.shape[1], frame.shape[0]), None
         if not jumped and average is not None and average.shape == frame.shape:
@@ -177,12 +177,12 @@ class Stillness:
         return self._seen.update(frame, blocks, size), Judged(self._number, size, moved)
 
     def behind(self, picture: np.ndarray, judged: Judged) -> np.ndarray:
-        """What to show of the picture that was drawn of a frame."""
+        """What to show, given the picture that was drawn for a frame."""
         self._latest_drawn = judged.number
         return self._drawn.update(picture, judged.blocks, judged.size)
 
     def reset(self) -> None:
-        """Forget the past: the next frame counts whole. Neither thread may be at work."""
+        """Forget the past: the next frame counts whole. No other method may be running."""
         self._motion.reset()
         self._seen.reset()
         self._drawn.reset()
@@ -233,7 +233,7 @@ def _thinned(channel: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _sample_counts(shape: Tuple[int, int]) -> np.ndarray:
-    """Of each block: fewer at the right and at the bottom."""
+    """The number of samples in each block: fewer at the right and at the bottom."""
     return np.asarray(np.maximum(_block_sums(_thinned(np.ones(shape, np.uint8))), 1), np.float32)
 
 
@@ -243,7 +243,7 @@ def _block_sums(samples: np.ndarray) -> np.ndarray:
 
 
 def _grown(blocks: np.ndarray) -> np.ndarray:
-    """The blocks that are set, and those next to them above, below and at both sides."""
+    """The blocks that are set, and their neighbours above, below, left and right."""
     grown = np.array(blocks)
     grown[1:] |= blocks[:-1]
     grown[:-1] |= blocks[1:]

@@ -1,17 +1,17 @@
-"""A segment in horizontal strips, one after the other: what it makes is the same, the memory for it a fraction.
+"""Running a segment in horizontal strips, one after the other: the same result in a fraction of the memory.
 
 tflite_runtime unrolls a convolution in memory, kernel size times its input, and copies that once more. At the full size
-of a picture this is by far the most of what a style takes. What strips cost in time is in docs/appliance.md.
-ai_edge_litert does not unroll.
+of a picture this is most of the memory of a style. docs/appliance.md has what strips cost in time. ai_edge_litert does
+not unroll.
 """
 
 from typing import List, NamedTuple, Tuple
 
-_ROWS = 24  # of a strip; fewer cost more for the rows that two strips share than the cache gives back
+_ROWS = 24  # of a strip; with fewer, computing shared rows twice costs more than the cache saves
 
 
 class Strip(NamedTuple):
-    """The rows from `top` on; of what the segment makes of them `first` to `end` are as in the whole."""
+    """The input's rows from `top` on. Of the segment's result for them, rows `first` to `end` are as in the whole."""
 
     top: int
     first: int
@@ -19,10 +19,10 @@ class Strip(NamedTuple):
 
 
 def strips_of(height: int, reach: int) -> Tuple[int, List[Strip]]:
-    """The rows of each strip, and strips that cover `height` rows together; (0, []) where one would not be smaller.
+    """(rows of each strip, strips that together cover `height` rows); (0, []) where a strip would not be smaller.
 
-    `reach` is from how many rows above and below it a row is made. All strips are equally high, so that one
-    interpreter serves them all; at the edges of the picture their edges are its own.
+    `reach` is from how many rows above and below it a row is computed. All strips have the same height, so one
+    interpreter serves them all. The first and last strips end at the picture's edges.
     """
     most = max(_ROWS, 12 * reach)
     if height <= most:

@@ -1,4 +1,4 @@
-"""A style at work: frame in, stylised frame out, on buffers that are allocated once."""
+"""Runs a style: frame in, stylised frame out, in buffers that are allocated once."""
 
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -19,7 +19,7 @@ _SIGN_BIT = np.uint8(0x80)
 
 
 class Prepared(NamedTuple):
-    """A frame as the network takes it, byte for byte: uint8 (h, w, 3), with its border; and what moves in it."""
+    """A frame as the network takes it, uint8 (h, w, 3) with the border; and what moves in it."""
 
     pixels: np.ndarray
     judged: Optional[Judged]
@@ -29,11 +29,11 @@ class Stylizer:
     """Runs the first plan of `bundle` that works here (or the one named `plan`), on the best runtime or the one named.
 
     `prefer` names a plan to try before the others.
-    `size` (width, height) is the picture's, for which the networks are built. Without it they are taken as they are
-    stored or, on an Edge TPU, compiled.
-    `stillness` is how much of a picture stays where nothing moves, see stillness.py; 0 leaves every frame to itself.
-    `threads` is for the CPU, 0 means one per CPU. `reference` asks for the plain kernels, the same bits everywhere.
-    Every candidate proves itself with a trial run. Raises Problem when none passes.
+    `size` (width, height) is the picture's, for which the networks are built. The default is the size for which they
+    are stored or, on an Edge TPU, compiled.
+    `stillness` is the share of the last picture that is kept where nothing moves, see stillness.py; 0 turns it off.
+    `threads` is for the CPU, 0 means one per CPU. `reference` selects the reference kernels: the same bits everywhere.
+    Every candidate gets a trial run. Raises Problem when none passes.
 
     Attributes: `bundle`; `plan` (its name); `runtime` (a Runtime: str() gives name and version, `.device` CPU or TPU);
     `input_size` and `output_size` as (width, height); `input_format` and `output_format`, see frames.py; `channels`, of
@@ -86,10 +86,10 @@ class Stylizer:
                     self._exposed = np.empty(at[::-1] + (3,) if self._stillness else 0, np.uint8)
                     segments = (self.bundle.compiled if runtime.device == "TPU" else self.bundle.build)(plan, at)
                     self._steps, self._shuffle = _load(plan, runtime, segments, self.bundle.reach)
-                    # Remembered: a view of the tensor must not exist while the network runs.
+                    # Kept, because no view of the tensor may exist while the network runs.
                     self._input = _end_of(self._steps[0].input())
                     self._trial_run()
-                except Exception as error:  # whatever a runtime raises on a model that it cannot run
+                except Exception as error:  # runtimes raise many kinds on a model that they cannot run
                     failures.append(f"plan {plan.name} on {runtime}: {str(error) or repr(error)}")
                     continue
                 self.plan, self.runtime = plan.name, runtime
@@ -106,7 +106,7 @@ class Stylizer:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the frames so far (their brightness is remembered): the next one starts a new film."""
+        """Forget the frames so far: the next one starts a new film."""
         if self._meter:
             self._meter.reset()
         if self._stillness:
@@ -124,8 +124,8 @@ class Stylizer:
     def prepare(self, frame: np.ndarray) -> "Prepared":
         """What `run` takes for `frame` (see `stylize`).
 
-        For frames in their order. One thread may prepare them while another one runs the network; of those prepared
-        some may never be run.
+        Call it for frames in order. One thread may prepare frames while another runs the network. A prepared frame need
+        not be run.
         """
         shape, flip = self._input
         pixels = self._memory.array(shape)
@@ -136,7 +136,7 @@ class Stylizer:
             jumped = False
             if self._meter:
                 curve = self._meter.update(frame)
-                if abs(curve.gain - self._grained) > 0.4:  # not at every breath: another grain is another picture
+                if abs(curve.gain - self._grained) > 0.4:  # not for small changes: new grain changes the picture
                     self._grained = curve.gain
                 expose(frame, curve, self._exposed, self.input_format, 0, grain(frame.shape[:2], self._grained))
                 frame, jumped = self._exposed, self._meter.jumped
@@ -175,7 +175,7 @@ class Stylizer:
         self.stage_ms = list(clock.laps.items())
 
     def draw(self, picture: np.ndarray) -> np.ndarray:
-        """What it makes of a picture, both uint8 RGB: `stylize` with all that has to come before and after it."""
+        """A picture of any size, stylised; both uint8 RGB (H, W, 3). `stylize` with the conversions around it."""
         width, height = self.output_size
         out = np.empty((height, width, self.channels), np.uint8)
         self.stylize(converted(cover(picture, self.input_size), "rgb", self.input_format), out)
@@ -183,10 +183,10 @@ class Stylizer:
 
 
 class _Step:
-    """A segment, and how the output of the segment before it is enlarged to its input; None for the first one.
+    """A segment, and how the output of the segment before it is upsampled to its input; None for the first segment.
 
-    `input()` and `output()` are views (H, W, C) of the interpreter's own tensors. It refuses to run while one is alive.
-    With `strips` its input is a strip, and its output `height` rows of our own that all of them made.
+    `input()` and `output()` are views (H, W, C) of the interpreter's tensors. It refuses to run while one is alive.
+    With `strips` the input is a strip, and the output an array of `height` rows that collects the strips' results.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class _Step:
         return whole
 
     def run(self, before: "Optional[_Step]", clock: "_Laps") -> None:
-        """Make the output, of the output of `before`, or where that is None of an input that has been filled."""
+        """Compute the output from the output of `before`; where that is None, from the input, already filled."""
         for top, first, end in self._strips:
             if before is not None and self._upsample:
                 self._upsample(before.output(), self.input(), top)
@@ -229,7 +229,7 @@ class _Step:
 def _load(
     plan: Any, runtime: Runtime, segments: Sequence[bytes], reach_of: Callable[[str], Optional[int]]
 ) -> "Tuple[List[_Step], Optional[Tuple[np.ndarray, PixelShuffle]]]":
-    """The plan's steps, and where a shuffle ends it, (a buffer for what it shuffles, the shuffle)."""
+    """The plan's steps, and if it ends with a shuffle, (a buffer for the shuffle's input, the shuffle)."""
     steps: List[_Step] = []
     shuffle: Optional[Tuple[np.ndarray, PixelShuffle]] = None
     factor, networks = 1, iter(segments)
@@ -254,24 +254,24 @@ def _load(
 
 
 def _end_of(tensor: np.ndarray) -> Tuple[Tuple[int, ...], np.uint8]:
-    """The shape of an end of the network, and what its bytes are XORed with to be those of pixels."""
+    """The shape of the network's first or last tensor, and what XORed with its bytes gives those of pixels."""
     return tensor.shape, _SIGN_BIT if tensor.dtype == np.int8 else np.uint8(0)
 
 
 def _inside(pixels: np.ndarray, border: int, colour: np.ndarray) -> np.ndarray:
-    """What is inside the border of uint8 `pixels` (H, W, C), after the border got its colour (C,)."""
+    """Fill the border of uint8 `pixels` (H, W, C) with `colour` (C,), and return a view of what is inside it."""
     for edge in (np.s_[:border], np.s_[-border:], np.s_[:, :border], np.s_[:, -border:]):
         pixels[edge] = colour
     return pixels[border:-border, border:-border]
 
 
 def _as_bytes(tensor: np.ndarray) -> np.ndarray:
-    """An end of the network as the bytes of pixels."""
+    """The network's last tensor as the bytes of pixels."""
     return tensor.view(np.uint8) ^ _SIGN_BIT if tensor.dtype == np.int8 else tensor
 
 
 def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:
-    """Copy between pixels (uint8) and an end of the network (int8: the byte with its top bit flipped, or uint8)."""
+    """Copy between pixels (uint8) and the first or last tensor (uint8, or int8: the byte with its top bit flipped)."""
     if np.int8 in (source.dtype, out.dtype):
         np.bitwise_xor(source.view(np.uint8), _SIGN_BIT, out=out.view(np.uint8))
     else:
@@ -279,7 +279,7 @@ def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:
 
 
 class _Laps:
-    """Milliseconds between one lap and the next, summed by the laps' names."""
+    """A stopwatch: milliseconds between laps, summed by their names."""
 
     def __init__(self) -> None:
         self.laps: Dict[str, float] = {}

@@ -1,1 +1,1 @@
-"""What the daemon has to do with the system around it: systemd, the Edge TPU's state, and its own status."""
+"""The daemon's contact with the system: systemd, signals, users, the Edge TPU's state, and its own status."""

@@ -1,8 +1,8 @@
-"""Signals, acted upon outside of their handlers.
+"""Acting on signals outside their handlers.
 
-A handler runs between two bytecodes of the main thread, whatever locks that holds. One that needs such a lock, as
-Event.set does during an Event.wait or another Event.set, waits for itself. So the handlers here do nothing: the
-interpreter writes each signal's number to a pipe (signal.set_wakeup_fd), and a thread reads it from there.
+A handler runs between two bytecodes of the main thread, whatever locks that thread holds. If it needs one of them, as
+Event.set does during an Event.wait, it deadlocks. So the handlers here do nothing: the interpreter writes each signal's
+number to a pipe (signal.set_wakeup_fd), and a thread reads it.
 """
 
 import contextlib
@@ -15,9 +15,10 @@ from typing import Callable, Iterator, Mapping, Optional
 
 @contextlib.contextmanager
 def handled(actions: Mapping[int, Callable[[], None]], once: bool = False) -> Iterator[None]:
-    """Call `actions[number]`, in a thread of its own, for each signal `number` that comes inside the `with` block.
+    """Call `actions[number]`, in a thread of its own, for each signal `number` that arrives in the `with` block.
 
-    `once`: for the first of each number; the next does what it did outside the block. For the main thread only.
+    `once`: only for the first of each number; the next one has its effect from outside the block. Call this in the main
+    thread.
     """
     before = {number: signal.getsignal(number) or signal.SIG_DFL for number in actions}
     reader, writer = os.pipe()
@@ -29,7 +30,7 @@ def handled(actions: Mapping[int, Callable[[], None]], once: bool = False) -> It
             if not numbers:
                 return
             for number in numbers:
-                if number in actions:  # other signals with a handler are written too
+                if number in actions:  # the numbers of other signals with a handler are written too
                     actions[number]()
 
     def handler(number: int, frame: Optional[FrameType]) -> None:

@@ -23,7 +23,9 @@ Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Status(BaseModel):
     """The state of the daemon at `time` (seconds since 1970, UTC).
 
-    `style`, `digest`, `plan` and `runtime` are None while no style runs; `digest` is that of the style's bundle.
+    `style`, `digest`, `plan`, `size` and `runtime` are None while no style runs; `digest` is that of its bundle.
+    `measured_fps` is the rate that plan and size had when they were measured, `target_fps` the one that was wanted, and
+    `why` says why they were chosen.
     `pinned` is what `reconet use` asked for: a style, or "newest". `slate` is what the screen says instead of the
     picture or over it. `camera` and `display` say what is in use, or what is wrong with it. `fps` is frames shown per
     second during the last five, `ms` the median milliseconds of each stage, in their order, `dropped` the number of
@@ -38,6 +40,10 @@ class Status(BaseModel):
     style: Optional[Line] = None
     digest: Optional[Line] = None
     plan: Optional[Line] = None
+    size: Optional[Line] = None
+    measured_fps: Optional[Positive] = None
+    target_fps: Optional[Positive] = None
+    why: Optional[Line] = None
     runtime: Optional[Line] = None
     pinned: Optional[Line] = None
     slate: Optional[Line] = None
@@ -90,7 +96,7 @@ def read(path: Union[str, Path], now: Optional[float] = None) -> Status:
         where = ".".join(str(part)[:40] for part in first["loc"])
         raise Problem(
             f"{path} is damaged: {where + ': ' if where else ''}{first['msg'][:200]}: "
-            "systemctl restart reconet writes it anew"
+            "systemctl restart reconet writes a new one"
         ) from None
     # Either way: the clock of a board that has just booted may jump.
     age = abs((time.time() if now is None else now) - status.time)
@@ -117,10 +123,11 @@ def summary(status: Status) -> str:
 
 def lines(status: Status) -> List[str]:
     """The state for a terminal."""
-    plan = status.plan and f"plan {status.plan}"
     style = (status.style or "none") + (" (pinned)" if status.style and status.style == status.pinned else "")
-    rows = [
-        ("style", ", ".join(filter(None, (style, plan, status.runtime)))),
+    rows = [("style", ", ".join(filter(None, (style, status.runtime))))]
+    if status.size:
+        rows.append(("size", choice(status)))
+    rows += [
         (
             "picture",
             f"{status.fps:.1f} fps, longest gap {status.longest_gap_ms:.0f} ms, {status.dropped} frames dropped",
@@ -136,6 +143,13 @@ def lines(status: Status) -> List[str]:
     rows += [("refused", reason) for reason in status.refused]
     rows.append(("daemon", f"{status.version}, process {status.pid}, up {_duration(status.uptime)}"))
     return [f"{name:<8} {text}" for name, text in rows]
+
+
+def choice(status: Status) -> str:
+    """Size and plan, and why: "640x360 by plan fused, measured at 41.2 fps of 30 wanted: configured"."""
+    measured = f", measured at {status.measured_fps:.1f} fps" if status.measured_fps else ""
+    wanted = f" of {status.target_fps:g} wanted" if measured and status.target_fps else ""
+    return f"{status.size} by plan {status.plan}{measured}{wanted}" + (f": {status.why}" if status.why else "")
 
 
 def _tpu(status: Status) -> str:

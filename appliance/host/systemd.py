@@ -1,4 +1,4 @@
-"""Notifications to systemd, and the journal. Without systemd everything here is harmless.
+"""Notifications to systemd, and the journal. Without systemd everything here does nothing.
 
 The protocols: sd_notify(3), sd_watchdog_enabled(3), sd-daemon(3) for the priorities on stderr, and systemd.exec(5) for
 $JOURNAL_STREAM.
@@ -21,14 +21,14 @@ except ImportError:  # apt: python3-systemd
 # Priorities of syslog(3).
 ERROR, WARNING, NOTICE, INFO, DEBUG = 3, 4, 5, 6, 7
 
-# Long for a datagram on the same machine: the picture must not wait for a manager that hangs.
+# Long for a datagram on the same machine. The picture must not wait for a service manager that hangs.
 _PATIENCE_S = 1.0
 
 
 def ready(text: str = "") -> bool:
-    """The daemon works: with the first frame or slate on the screen, and again when a reload is over.
+    """The daemon works: sent with the first frame or slate on the screen, and again when a reload is over.
 
-    This and the others return whether systemd was notified.
+    This and the following functions return whether systemd was notified.
     """
     return _notify("READY=1", *([_status(text)] if text else []))
 
@@ -49,14 +49,12 @@ def reloading() -> bool:
 
 
 def stopping() -> bool:
-    """The daemon is on its way out."""
+    """The daemon is stopping."""
     return _notify("STOPPING=1")
 
 
 def watchdog_interval() -> Optional[float]:
-    """How often `watchdog` is due, in seconds: half of what systemd waits, as it recommends. None: it does not watch
-    this process.
-    """
+    """How often `watchdog` is due, in seconds: half of systemd's timeout, as it recommends. None without a watchdog."""
     try:
         microseconds = int(os.environ["WATCHDOG_USEC"])
         watched = int(os.environ.get("WATCHDOG_PID") or os.getpid())
@@ -66,10 +64,9 @@ def watchdog_interval() -> Optional[float]:
 
 
 def log(message: str, priority: int = INFO, **fields: object) -> None:
-    """One line for the journal, with structured fields such as STYLE="udnie", FPS=14.8, TPU_TEMP=61.0; those that are
-    None are left out.
+    """Log one line to the journal, with structured fields such as STYLE="udnie", FPS=14.8; None is left out.
 
-    Without python3-systemd, and where stderr does not lead to the journal, a line on stderr:
+    Without python3-systemd, and where stderr is not the journal, it is a line on stderr:
     <priority>message [FIELD=value ...].
     """
     message = _printable(message)
@@ -80,7 +77,7 @@ def log(message: str, priority: int = INFO, **fields: object) -> None:
             return
         suffix = " ".join(f"{name}={value}" for name, value in texts.items())
         print(f"<{priority}>{message}" + (f" [{suffix}]" if suffix else ""), file=sys.stderr, flush=True)
-    except OSError:  # nobody listens
+    except OSError:  # nobody reads it
         pass
 
 
@@ -113,6 +110,6 @@ def _send(state: str) -> bool:
 
 
 def _stderr_is_journal() -> bool:
-    # The variable is inherited by terminals, whose stderr leads elsewhere: so it names the stream.
+    # Terminals inherit the variable although their stderr is another stream, so it names the stream.
     stream = os.fstat(2)
     return os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"

@@ -1,8 +1,8 @@
-"""The Edge TPU as its driver shows it in sysfs: temperature, throttling, and who holds it.
+"""The Edge TPU as its driver reports it in sysfs: temperature, throttling, and which process holds it.
 
-Read from the source of google/gasket-driver (apex_driver.c): temperatures are in thousandths of a degC; a trip point
-counts as crossed from its temperature on; each halves the clock; the driver looks every `temp_poll_interval`
-milliseconds, 0 is never. The clock itself is not shown, so it is concluded from these.
+From the source of google/gasket-driver (apex_driver.c): temperatures are in thousandths of a degC; a trip point is
+crossed from its temperature on; each halves the clock; the driver checks every `temp_poll_interval` milliseconds, 0 is
+never. It does not report the clock, which is therefore computed from these.
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ _PLAUSIBLE = (-40.0, 150.0)
 
 @dataclass(frozen=True)
 class Tpu:
-    """The state of an Edge TPU: temperatures in degC, None for what the driver does not say.
+    """The state of an Edge TPU: temperatures in degC, None for what the driver does not report.
 
-    `trip_points` are the three temperatures from which the clock is halved. `throttling`: whether the driver does so.
-    `owner` is the process that holds the TPU, `owner_name` its name.
+    `trip_points` are the three temperatures from which the clock is halved. `throttling`: whether the driver halves it.
+    `owner` is the id of the process that holds the TPU, `owner_name` its name.
     """
 
     temperature: Optional[float] = None
@@ -34,7 +34,7 @@ class Tpu:
 
     @property
     def crossed(self) -> int:
-        """How many trip points the temperature is at or above: 0 to 3."""
+        """The number of trip points that the temperature has reached, 0 to 3."""
         now = self.temperature
         if now is None:
             return 0
@@ -43,7 +43,7 @@ class Tpu:
 
     @property
     def hot(self) -> bool:
-        """Whether trip point 0 is crossed."""
+        """Whether the first trip point is crossed."""
         return self.crossed > 0
 
     @property
@@ -55,7 +55,7 @@ class Tpu:
 
     @property
     def warning(self) -> Optional[str]:
-        """One line for people when it is too hot, else None."""
+        """A line that says how hot and how slow it is, when too hot; else None."""
         if not self.hot:
             return None
         reached = self.trip_points[self.crossed - 1]

@@ -1,4 +1,4 @@
-"""The user that the service runs as, and giving up root's rights for its."""
+"""The user that the service runs as, and changing from root to it."""
 
 import os
 import pwd
@@ -7,10 +7,10 @@ SERVICE = "reconet"
 
 
 def drop_root(name: str = SERVICE) -> None:
-    """Turn a process of root's into one of the user `name`, with its groups, for good; its umask is then the service's.
+    """Permanently change this process from root to the user `name`, with its groups and the service's umask.
 
-    Styles come from a folder that a whole group may write to: what opens them, and what writes beside them, must not be
-    root. Does nothing for other users, and where there is no such user. Raises OSError.
+    Styles come from a folder that a whole group may write to: nothing that opens them or writes beside them should be
+    root. Does nothing when not root, or when there is no such user. Raises OSError.
     """
     if os.geteuid() != 0:
         return

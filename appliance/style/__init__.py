@@ -1,1 +1,1 @@
-"""Style bundles: the file that carries a trained style to the appliance."""
+"""Style bundles: the files that carry trained styles to the appliance."""

@@ -1,7 +1,7 @@
-"""A strict uncompressed zip: what `write` makes and nothing else.
+"""A strict uncompressed zip: only what `write` makes.
 
-Any zip tool opens it. `read` takes the local headers in order and then demands that the directory at the
-end tells the same story, so nothing can hide before, between or behind the members.
+Any zip tool opens it. `read` takes the local headers in order, then checks that the central directory matches them, so
+nothing can hide before, between or behind the members.
 """
 
 import struct
@@ -20,7 +20,7 @@ _NAMES = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 def write(file: BinaryIO, members: Dict[str, bytes]) -> None:
-    """Write `members` (name -> content) in their order, the same bytes every time."""
+    """Write `members` (name -> content) in order. The same members give the same bytes."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
@@ -30,9 +30,9 @@ def write(file: BinaryIO, members: Dict[str, bytes]) -> None:
 
 
 def read(file: BinaryIO, size: int) -> Dict[str, bytes]:
-    """The members (name -> content) of the archive in `file`, `size` bytes long, in their order.
+    """The members (name -> content), in order, of the archive in `file`, `size` bytes long.
 
-    Raises BundleError. Reads each byte once and never holds more than the contents.
+    Raises BundleError. Reads each byte once and holds no more than the contents.
     """
     if file.read(4) != b"PK\x03\x04":
         raise BundleError("not a style bundle (not a zip, or empty)")
@@ -48,7 +48,7 @@ def read(file: BinaryIO, size: int) -> Dict[str, bytes]:
 
     file.seek(0)
     members: Dict[str, bytes] = {}
-    story: List[Tuple[Any, ...]] = []
+    entries: List[Tuple[Any, ...]] = []
     for _ in range(count):
         place = file.tell()
         signature, _, flags, method, _, _, crc, stored, length, name_size, extra_size = _LOCAL.unpack(
@@ -69,14 +69,14 @@ def read(file: BinaryIO, size: int) -> Dict[str, bytes]:
         members[name] = _exactly(file, length)
         if zlib.crc32(members[name]) != crc:
             raise BundleError(f"{name} is damaged (checksum differs): copy the bundle again")
-        story.append((name.encode(), flags, method, crc, stored, length, place))
-    if file.tell() != directory or _directory(file, count) != story or file.tell() != directory + directory_size:
+        entries.append((name.encode(), flags, method, crc, stored, length, place))
+    if file.tell() != directory or _directory(file, count) != entries or file.tell() != directory + directory_size:
         raise BundleError("damaged: the archive's directory does not match its members: copy it again")
     return members
 
 
 def _directory(file: BinaryIO, count: int) -> List[Tuple[Any, ...]]:
-    story = []
+    entries = []
     for _ in range(count):
         (
             signature,
@@ -99,10 +99,10 @@ def _directory(file: BinaryIO, count: int) -> List[Tuple[Any, ...]]:
         ) = _CENTRAL.unpack(_exactly(file, _CENTRAL.size))
         name = _exactly(file, name_size)
         _exactly(file, extra_size + comment_size)
-        story.append((name, flags, method, crc, stored, length, place))
+        entries.append((name, flags, method, crc, stored, length, place))
         if signature != b"PK\x01\x02":
             return []
-    return story
+    return entries
 
 
 def _checked_name(raw: bytes, seen: Dict[str, bytes]) -> str:

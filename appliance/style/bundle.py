@@ -25,7 +25,7 @@ MAX_BYTES = 64 << 20
 class Bundle:
     """A style that passed every check: `files` maps each name but manifest.json to its content.
 
-    `digest` is the SHA-256, as hexadecimal digits, of the manifest, which has those of the files. It is computed once.
+    `digest` is the SHA-256, in hexadecimal, of the manifest, which has those of the files. It is computed once.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class Bundle:
     digest: str = ""
 
     def __post_init__(self) -> None:
-        # json's numbers, which are the same in every version, and not pydantic's.
+        # By json, not pydantic: json writes numbers the same in every version.
         text = json.dumps(self.manifest.model_dump(mode="json"), sort_keys=True) if not self.digest else ""
         object.__setattr__(self, "digest", self.digest or hashlib.sha256(text.encode()).hexdigest())
 
@@ -43,11 +43,11 @@ class Bundle:
         return self.manifest.name
 
     def reach(self, segment: str) -> Optional[int]:
-        """From how many rows above and below it a row of the segment's output is made; see tflite.reach."""
+        """From how many rows above and below it a row of the segment's output is computed; see tflite.reach."""
         return tflite.reach(self.files[segment])
 
     def check_size(self, size: Size) -> None:
-        """Raise Problem, which names the nearest sizes, unless the style can be built for `size`."""
+        """Raise Problem, which names the nearest sizes, when the style cannot be built for `size`."""
         sizes.check(self.manifest, size)
 
     def build(self, plan: Plan, size: Optional[Size] = None) -> List[bytes]:
@@ -64,7 +64,7 @@ class Bundle:
     def stored_size(self, plan: Plan, device: str) -> Size:
         """The size of picture for which the plan's segments for `device` are stored.
 
-        Where they are compiled for others only, it is the widest of those.
+        For "TPU", the widest size that is compiled, unless the stored size is.
         """
         compiled = self.manifest.compiled(plan) if device == "TPU" else {}
         return self.manifest.size if self.manifest.size in compiled else max(compiled, default=self.manifest.size)
@@ -75,14 +75,14 @@ class Bundle:
         return replace(self, manifest=self.manifest.model_copy(update={"sizes": found}))
 
     def candidates(self, aspect: Tuple[int, int], least: Size = (160, 90), most: Size = (1920, 1080)) -> List[Size]:
-        """Sizes worth a try for a view of `aspect`, the largest first; see sizes.candidates."""
+        """Sizes worth trying for a view of `aspect`, largest first; see sizes.candidates."""
         return sizes.candidates(self.manifest, aspect, least, most)
 
 
 def read(path: Union[str, Path]) -> Bundle:
     """The bundle at `path`, fully checked. Raises BundleError, one line that names the file and the reason."""
     try:
-        # Non-blocking, so that a FIFO cannot hold us up before fstat sees what it is.
+        # Non-blocking, so that opening a FIFO does not wait before fstat tells it from a file.
         descriptor = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             return _read(Path(path), file)
@@ -93,10 +93,10 @@ def read(path: Union[str, Path]) -> Bundle:
 
 
 def write(path: Union[str, Path], manifest: Union[Dict[str, Any], Manifest], files: Dict[str, bytes]) -> Bundle:
-    """Write a bundle of `files` (name -> content) to `path`, whole or not at all, and return it.
+    """Write a bundle of `files` (name -> content) to `path`, completely or not at all, and return it.
 
-    `manifest` holds everything but its "files" section, which is filled in here. What is written is checked as
-    `read` checks it before it takes its place. The same arguments give the same bytes.
+    `manifest` holds everything but its "files" section, which is filled in here. The file is checked, as by `read`,
+    before it replaces `path`. The same arguments give the same bytes.
     Raises BundleError when a check fails and Problem when `path` cannot be written.
     """
     fields = manifest.model_dump(exclude_none=True) if isinstance(manifest, Manifest) else dict(manifest)

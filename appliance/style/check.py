@@ -1,4 +1,4 @@
-"""Whether the segments of a bundle fit together and fit what the manifest promises."""
+"""Checks that a bundle's segments fit together and fit the manifest."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -20,7 +20,7 @@ Ends = Tuple[tflite.Tensor, tflite.Tensor]
 
 
 def check_files(manifest: Manifest, files: Dict[str, bytes]) -> None:
-    """Raise BundleError unless every plan is a chain that runs from the manifest's input to output, for each size."""
+    """Raise BundleError unless every plan is a chain from the manifest's input to its output, for each size."""
     preview = files.get("preview.jpg")
     if preview is None:
         raise BundleError("preview.jpg is missing: export the style again")
@@ -54,7 +54,7 @@ def check_files(manifest: Manifest, files: Dict[str, bytes]) -> None:
                 raise BundleError(f"{stage.edgetpu} and {stage.segment} have different ends: compile it again")
         sizes = dict(compiled) if manifest.format > 1 else {}
         if manifest.sizes:
-            # Sides grow in proportion at multiples of the stride, so one more proves the rest.
+            # Sides are linear in multiples of the stride, so one more proves the rest.
             stride = manifest.sizes.stride
             sizes.setdefault((manifest.size[0] + stride, manifest.size[1] + stride), [])
         for size, names in sizes.items():
@@ -70,7 +70,7 @@ def check_files(manifest: Manifest, files: Dict[str, bytes]) -> None:
 def _built(
     plan: Plan, stored: List[Ends], manifest: Manifest, size: Size, output: Callable[[str, Plane], Plane]
 ) -> List[Ends]:
-    """The ends that the plan's segments have when they are built for `size`."""
+    """The input and output tensors of the plan's segments when they are built for `size`."""
 
     def resized(tensor: tflite.Tensor, plane: Plane) -> tflite.Tensor:
         return replace(tensor, shape=(1,) + plane + tensor.shape[3:])
@@ -80,7 +80,7 @@ def _built(
 
 
 def _ends(name: str, data: bytes) -> Ends:
-    """Input and output tensor of the segment `data`."""
+    """The input and output tensor of the segment `data`."""
     try:
         model = tflite.read(data)
     except BundleError as error:
@@ -105,7 +105,7 @@ def _ends(name: str, data: bytes) -> Ends:
 
 
 def _check_chain(plan: Plan, segments: List[Ends], manifest: Manifest, size: Size) -> None:
-    """Raise BundleError unless segments of these ends run from a picture of `size` to its output."""
+    """Raise BundleError unless segments with these ends lead from a picture of `size` to its output."""
     first, rest, border = segments[0][0], iter(segments), manifest.input.border
     width, height = size
     shape = (1, height + 2 * border, width + 2 * border, manifest.input.channels)

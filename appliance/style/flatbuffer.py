@@ -9,7 +9,7 @@ from typing import Any, List, Optional, Tuple
 
 from ..errors import BundleError
 
-# Real segments have at most a few hundred tensors of rank 4; a hostile file must not cost seconds.
+# Real segments have at most a few hundred tensors. A hostile file must not take seconds to read.
 MOST_TABLES = 512
 
 
@@ -53,13 +53,13 @@ class Table:
         return struct.unpack_from("<%d%s" % (count, code), self._data, first)
 
     def hold(self, number: int, code: str) -> None:
-        """Raise BundleError unless the vector in field `number` lies in the file."""
+        """Raise BundleError unless the vector in field `number` lies within the file."""
         count, first = self.vector(number)
         if first + count * struct.calcsize("<" + code) > len(self._data):
             raise malformed()
 
     def only(self, number: int, code: str) -> Any:
-        """The element of a vector that has exactly one; else None."""
+        """The element of a vector of length one; else None."""
         count, first = self.vector(number)
         return unpack(self._data, code, first) if count == 1 else None
 

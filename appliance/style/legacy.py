@@ -1,4 +1,4 @@
-"""The files that `.state.json` replaces, of versions up to 1.2: read once, then removed.
+"""The files of earlier versions that `.state.json` replaces: read once, then removed.
 
 `.use` had the pinned style, `.state.json` no version, `NAME.plan.json` the plan that bench chose.
 """
@@ -32,7 +32,7 @@ def read(folder: Path, state: Optional[bytes] = None) -> Dict[str, Any]:
 
 
 def there(folder: Path) -> bool:
-    """Whether there are old files to remove."""
+    """Whether there are any old files."""
     return any(True for _ in _files(folder))
 
 

@@ -1,4 +1,4 @@
-"""manifest.json: what a style bundle says about itself."""
+"""manifest.json: the description of a style in its bundle."""
 
 from collections import Counter
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
@@ -9,7 +9,7 @@ from typing_extensions import Annotated, Literal
 from ..errors import BundleError
 
 FORMAT = 2
-# Thirty times what the trainer writes. Each fault in it costs a kilobyte before the first is told.
+# Thirty times what the trainer writes. Each error in it takes a kilobyte of memory before the first is reported.
 MAX_BYTES = 128 << 10
 
 Size = Tuple[int, int]  # width, height
@@ -26,8 +26,8 @@ class _Section(BaseModel):
 
 
 class Exposure(_Section):
-    """What every frame is brought to: mean and standard deviation of luma and, optionally, RMS of chroma, of values in
-    [0, 1]. See exposure.py.
+    """The target of every frame: mean and standard deviation of luma and, optionally, RMS of chroma, of values in
+    [0, 1]. See engine/exposure.py.
     """
 
     mean: Fraction
@@ -36,8 +36,8 @@ class Exposure(_Section):
 
 
 class Input(_Section):
-    """What the network takes: width and height in pixels; real value = byte / 255. It reads `border` more pixels on all
-    four sides, which are black.
+    """The network's input: width and height in pixels; real value = byte / 255. On all four sides `border` black pixels
+    are added.
     """
 
     width: Side
@@ -52,7 +52,7 @@ class Input(_Section):
 
 
 class Output(_Section):
-    """What the network gives: width and height in pixels; a tanh, byte = 128 * (1 + real value)."""
+    """The network's output: width and height in pixels; a tanh, byte = 128 * (1 + real value)."""
 
     width: Side
     height: Side
@@ -64,7 +64,7 @@ class Output(_Section):
 
 
 class Sizes(_Section):
-    """For which pictures the networks can be built: width and height are multiples of `stride` from `min` to `max`."""
+    """The sizes for which the networks can be built: width and height are multiples of `stride` from `min` to `max`."""
 
     stride: Annotated[int, Field(ge=1, le=64)]
     min: Side
@@ -79,15 +79,15 @@ class Segment(_Section):
 
 
 class Upsample(_Section):
-    """Nearest-neighbour enlargement of height and width by `factor`, on the CPU."""
+    """Nearest-neighbour upsampling of height and width by `factor`, on the CPU."""
 
     upsample: Literal["nearest"]
     factor: Annotated[int, Field(ge=2, le=8)]
 
 
 class Shuffle(_Section):
-    """Pixels out of channels, at the very end, on the CPU: each pixel's factor * factor * C channels become a cell of
-    factor x factor pixels, rows first.
+    """Depth to space, as the last stage, on the CPU: each pixel's factor * factor * C channels become a cell of
+    factor x factor pixels, row by row.
     """
 
     shuffle: Literal["pixels"]
@@ -108,8 +108,8 @@ Stage = Annotated[
 
 
 class Plan(_Section):
-    """One way to run the network: its stages in order. `edgetpu` has, by the size of picture, the files that were
-    compiled together, one a segment (format 2).
+    """One way to run the network: its stages in order. `edgetpu` maps a picture's size to the files that were compiled
+    together, one per segment (format 2).
     """
 
     name: Name
@@ -134,9 +134,9 @@ class File(_Section):
 
 
 class Manifest(_Section):
-    """All of manifest.json. Plans come in order of preference; `provenance` is free.
+    """All of manifest.json. Plans are in order of preference; `provenance` is free-form.
 
-    `input` and `output` have the size for which the segments are stored. Without `sizes` it is the only one.
+    `input` and `output` have the size for which the segments are stored. Without `sizes` it is the only size.
     """
 
     format: Literal[1, 2]
@@ -213,11 +213,11 @@ class Manifest(_Section):
         return all(self.sizes.min <= side <= self.sizes.max and side % self.sizes.stride == 0 for side in size)
 
     def output_size(self, size: Size) -> Size:
-        """The size of what the networks make of a picture of `size`."""
+        """The size of the networks' output for a picture of `size`."""
         return size[0] * self.output.width // self.input.width, size[1] * self.output.height // self.input.height
 
     def compiled(self, plan: Plan) -> Dict[Size, List[str]]:
-        """The plan's files for the Edge TPU, one a segment, by the size for which they were compiled."""
+        """The plan's files for the Edge TPU, one per segment, by the size for which they were compiled."""
         if self.format == 1:
             return (
                 {self.size: [segment.edgetpu for segment in plan.segments if segment.edgetpu]} if plan.compiled else {}
@@ -244,7 +244,7 @@ def parse(data: bytes) -> Manifest:
 
 
 def build(fields: Dict[str, Any]) -> Manifest:
-    """The manifest made of `fields`, a dict as json.load would give it. Raises BundleError."""
+    """The manifest made of `fields`, a dict as json.load returns it. Raises BundleError."""
     return _first_error_only(Manifest.model_validate, fields)
 
 
@@ -253,7 +253,7 @@ def _first_error_only(validate: Callable[[Any], Manifest], source: Any) -> Manif
         return validate(source)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        # A newer format explains every other complaint.
+        # A newer format explains all other errors.
         first = next((e for e in errors if e["loc"] == ("format",)), errors[0])
         where = ".".join(str(part)[:40] for part in first["loc"])
         what = first["msg"].replace("Value error, ", "")

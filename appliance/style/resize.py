@@ -1,4 +1,4 @@
-"""The same network for pictures of another size: shapes in the file are rewritten, nothing else.
+"""The same network for pictures of another size: only shapes in the file are rewritten.
 
 The weights of a convolutional network do not depend on the picture's size. A .tflite file holds the size in the shape
 of each computed tensor and in a few constants (the output shape of TRANSPOSE_CONV, the size of a resize). All of them
@@ -20,7 +20,7 @@ _ACTIVATIONS = (Op.LOGISTIC, Op.RELU, Op.RELU_N1_TO_1, Op.RELU6, Op.TANH, Op.PRE
 _EACH_VALUE = frozenset(_TWO_ALIKE + _ACTIVATIONS + (Op.QUANTIZE,))
 _PADS = (Op.PAD, Op.PADV2, Op.MIRROR_PAD)
 _RESIZES = (Op.RESIZE_BILINEAR, Op.RESIZE_NEAREST)
-# Which input is a constant that holds a size, and which part of the output's shape that is.
+# Which input is a constant that holds a size, and which part of the output's shape that size is.
 _SIZE_INPUT = {
     Op.TRANSPOSE_CONV: (0, slice(0, 4)),
     Op.RESIZE_BILINEAR: (1, slice(1, 3)),
@@ -43,7 +43,7 @@ class _Operator(NamedTuple):
 class Resizable:
     """A network that can be built for other sizes, read from `data`, which `tflite.read` has checked.
 
-    Raises BundleError for a network with operators that are not known to work at any size.
+    Raises BundleError for a network that may not work at other sizes.
     """
 
     def __init__(self, data: bytes):
@@ -107,14 +107,14 @@ class Resizable:
         return planes
 
     def _made(self, operator: _Operator, planes: Dict[int, Plane]) -> Plane:
-        """Height and width of what `operator` makes."""
+        """Height and width of the output of `operator`."""
         code, options = operator.code, operator.options
         computed = [planes[number] for number in operator.inputs if number in planes]
         others = [number for number in operator.inputs if number >= 0 and number not in planes]
         if not computed or not all(self._contents[number][0] for number in others):
             raise _fixed("an operator's input is computed nowhere")
         if code in _EACH_VALUE or code == Op.CONCATENATION:
-            # A constant may be one value a channel, or one in all; not a picture.
+            # A constant may be one value, or one per channel, but not a picture.
             if len(set(computed)) > 1 or any(set(self._shapes[number][-3:-1]) - {1} for number in others):
                 raise _unknown(code)
             if code == Op.CONCATENATION and (others or _options(options, code).scalar(0, "i", 0) not in (3, -1)):
@@ -155,14 +155,14 @@ class Resizable:
         return _windows(plane, kernel, strides, dilations, padding)
 
     def _enlarged(self, operator: _Operator, plane: Plane) -> Plane:
-        """By the whole factors by which the file enlarges."""
+        """The size after a resize by the whole factors in the file."""
         before, after = self._shapes[operator.inputs[0]], self._shapes[operator.outputs[0]]
         if len(before) != 4 or min(before) < 1 or after[1] % before[1] or after[2] % before[2]:
             raise _fixed("a resize is not by whole factors")
         return plane[0] * (after[1] // before[1]), plane[1] * (after[2] // before[2])
 
     def _sizes(self, planes: Dict[int, Plane]) -> Dict[int, Tuple[int, ...]]:
-        """What the constants that hold sizes have to hold, by the number of their tensor."""
+        """The required content of the constants that hold sizes, by the number of their tensor."""
         sizes: Dict[int, Tuple[int, ...]] = {}
         for operator in self._operators:
             if operator.code in _SIZE_INPUT:
@@ -198,9 +198,9 @@ class Resizable:
         return b"".join(_pieces(self._data, patches))
 
     def _checked(self, data: bytes, planes: Dict[int, Plane]) -> bytes:
-        """`data`, if every shape in it is the planned one and every other constant the one it was.
+        """`data`, if its shapes are as planned and all other constants are unchanged; else raises BundleError.
 
-        Vectors and buffers that are shared, or overlap in a hostile file, show here.
+        This finds vectors and buffers that are shared or, in a hostile file, overlap.
         """
         made, sizes = Resizable(data), self._sizes(planes)
         for number, before in enumerate(self._shapes):
@@ -219,7 +219,7 @@ class Resizable:
 
 
 def _windows(plane: Plane, window: Sequence[int], strides: Plane, dilations: Plane, padding: int) -> Plane:
-    """How many windows fit: ceil(n / stride) with padding, floor((n - window) / stride) + 1 without."""
+    """The number of windows that fit: ceil(n / stride) with padding, floor((n - window) / stride) + 1 without."""
     if padding == _SAME:
         made = [-(-side // stride) for side, stride in zip(plane, strides)]
     else:

@@ -12,7 +12,7 @@ _STEP = 0.9  # from one candidate's width to the next smaller one, at most
 
 
 def check(manifest: Manifest, size: Size) -> None:
-    """Raise Problem, which names the nearest sizes, unless the style can be built for `size`."""
+    """Raise Problem, which names the nearest sizes, when the style cannot be built for `size`."""
     if manifest.has(size):
         return
     if manifest.sizes is None:

@@ -1,4 +1,4 @@
-"""Where styles live: folders of *.reconet files."""
+"""Finding and keeping styles in folders of *.reconet files."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that looks like a style and is none: `reason` is one line that names it."""
+    """A file that is not a valid style. `reason` is one line that names it."""
 
     path: Path
     reason: str
@@ -40,11 +40,11 @@ def directories() -> List[Path]:
 
 
 def paths(folders: Optional[Iterable[Path]] = None) -> List[Path]:
-    """Every *.reconet of `folders` (default: `directories()`), newest first by modification time. Opens none."""
+    """Every *.reconet in `folders` (default: `directories()`), newest first by modification time. None is opened."""
     found = []
     for folder in directories() if folders is None else folders:
         for path in Path(folder).glob("[!.]*" + SUFFIX):
-            with contextlib.suppress(OSError):  # it went away meanwhile
+            with contextlib.suppress(OSError):  # it has been removed
                 found.append((-path.lstat().st_mtime, path))
     return [path for _, path in sorted(found)]
 
@@ -83,19 +83,26 @@ def _default_first(found: List[Path]) -> List[Path]:
 
 
 def load(path: Path) -> Bundle:
-    """The bundle at `path`, which has to be a file of its own: a link could lead anywhere. Raises BundleError."""
+    """The bundle at `path`, which must not be a symbolic link: it could lead anywhere. Raises BundleError."""
     if path.is_symlink():
         raise BundleError(f"{path}: a symbolic link: copy the bundle itself")
     return read(path)
 
 
 def keep(folder: Path, bundle: Bundle) -> None:
-    """Keep a copy of a bundle that runs well, unless it is kept already. Raises Problem."""
+    """Keep a copy of a bundle that runs well, unless there is one. Raises Problem."""
     copy = folder / LAST_GOOD
     with contextlib.suppress(BundleError):
         if load(copy).digest == bundle.digest:
             return
     write(copy, bundle.manifest, bundle.files)
+
+
+def is_newer(path: Path, than: Path) -> bool:
+    """Whether the file at `path` was modified after `than`. False when either is gone."""
+    with contextlib.suppress(OSError):
+        return path.lstat().st_mtime > than.lstat().st_mtime
+    return False
 
 
 def styles(folders: Optional[Iterable[Path]] = None) -> Tuple[List[Bundle], List[Refused]]:

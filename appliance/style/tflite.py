@@ -1,4 +1,4 @@
-"""What a .tflite file says about its ends, read without an interpreter and without trust.
+"""The input and output of the network in an untrusted .tflite file, read without an interpreter.
 
 Field numbers are those of TensorFlow's schema.fbs.
 """
@@ -37,7 +37,7 @@ HIGHEST_RANK = 8
 
 
 class Op(IntEnum):
-    """BuiltinOperator of TensorFlow's schema.fbs: those whose output's size is known to follow from their input's."""
+    """BuiltinOperator of TensorFlow's schema.fbs: those for which resize.py can compute the output's size."""
 
     ADD = 0
     AVERAGE_POOL_2D = 1
@@ -73,7 +73,7 @@ _POINTWISE = (Op.LOGISTIC, Op.RELU, Op.RELU6, Op.TANH, Op.QUANTIZE)
 
 @dataclass(frozen=True)
 class Tensor:
-    """One end of a network: real value = scale * (stored value - zero_point).
+    """A network's input or output: real value = scale * (stored value - zero_point).
 
     `shape` holds -1 where the size is open; `scale` is 0.0 for a tensor that is not quantised.
     """
@@ -86,7 +86,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Model:
-    """The ends of the network, and every type its tensors have."""
+    """The inputs and outputs of a network, and all types of its tensors."""
 
     inputs: Tuple[Tensor, ...]
     outputs: Tuple[Tensor, ...]
@@ -94,7 +94,7 @@ class Model:
 
 
 def read(data: bytes) -> Model:
-    """The ends of the network in `data`, the bytes of a .tflite file. Raises BundleError when malformed."""
+    """The network in `data`, the bytes of a .tflite file. Raises BundleError when it is malformed."""
     if data[4:8] != IDENTIFIER:
         raise BundleError("not a TensorFlow Lite file (no TFL3 identifier)")
     model = Table(data, u32(data, 0))
@@ -112,10 +112,10 @@ def read(data: bytes) -> Model:
 
 
 def reach(data: bytes) -> Optional[int]:
-    """From how many rows above and below it, at most, a row of the output is made, in the checked network `data`.
+    """From how many rows above and below it, at most, a row of the output is computed, in the checked network `data`.
 
-    None unless it is made of convolutions that keep the size, with zeros around the picture, and of what acts on each
-    value alone: only such a network makes the same of a part of a picture as of the whole, but near the part's edges.
+    None unless the network consists of zero-padded convolutions that keep the size and of pointwise operators. Only
+    such a network gives the same for a part of a picture as for the whole, apart from the part's edges.
     """
     model = Table(data, u32(data, 0))
     graph = model.tables(2)[0]
@@ -142,7 +142,7 @@ def reach(data: bytes) -> Optional[int]:
 
 
 def _check_graph(graph: Table, buffers: int, codes: int) -> None:
-    """Raise BundleError where something in `graph` leads out of the file or to nothing: old runtimes go there."""
+    """Raise BundleError where something in `graph` points out of the file or to nothing: old runtimes follow it."""
     tensors = graph.tables(0)
     _check_references(graph, range(len(tensors)), MOST_TABLES)
     for tensor in tensors:
@@ -162,7 +162,7 @@ def _check_graph(graph: Table, buffers: int, codes: int) -> None:
 
 
 def _check_references(table: Table, allowed: range, most: int) -> None:
-    """What goes into a graph or an operator, and what comes out, are numbers of tensors; -1 is none."""
+    """Raise BundleError unless the inputs and outputs of a graph or an operator are `allowed` numbers of tensors."""
     for field in (1, 2):
         if not all(number in allowed for number in table.numbers(field, "i", most)):
             raise malformed()

@@ -1,4 +1,4 @@
-"""Reports files that are put into the styles' folder, as soon as they are whole."""
+"""Reports files that are put into the styles' folder, as soon as they are complete."""
 
 import contextlib
 import os
@@ -9,14 +9,14 @@ from typing import Dict, FrozenSet, Iterable, NamedTuple, Optional
 
 from ..errors import Problem
 
-_LOOK_S = 1.0  # between looks while there is no folder to watch
+_LOOK_S = 1.0  # between checks while there is no folder to watch
 
 
 class Events(NamedTuple):
     """What happened in the folder.
 
-    `names`: of files that were closed after writing, moved here or taken away. `allowed`: of files that were given
-    other rights. `folder`: the folder is watched from now on, or so much happened that all of it has to be looked at.
+    `names`: files that were closed after writing, moved in, or removed. `allowed`: files whose permissions changed.
+    `folder`: the whole folder has to be read, because it is watched only from now on or events were lost.
     """
 
     names: FrozenSet[str] = frozenset()
@@ -45,7 +45,7 @@ class Watch:
         self._inotify.close()
 
     def wait(self, seconds: float) -> Events:
-        """What happened meanwhile. Returns as soon as something did, at the latest after `seconds`."""
+        """The events since the last call. Returns as soon as there are any, at the latest after `seconds`."""
         if self._watched is None:
             if self._begin():
                 return Events(folder=True)
@@ -56,7 +56,7 @@ class Watch:
             if event.mask & flags.Q_OVERFLOW:
                 folder = True
             elif event.wd != self._watched:
-                continue  # the last words of an earlier watch
+                continue  # a late event of an earlier watch
             elif event.mask & (flags.IGNORED | flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT):
                 self._forget()
             elif event.mask & flags.ATTRIB:
@@ -66,7 +66,7 @@ class Watch:
         return Events(frozenset(names), frozenset(allowed), folder)
 
     def _begin(self) -> bool:
-        """Begin to watch the folder. False when it is not there, or not allowed."""
+        """Begin to watch the folder. Returns False when it does not exist or may not be read."""
         flags = self._api.flags
         try:
             self._watched = self._inotify.add_watch(
@@ -86,7 +86,7 @@ class Watch:
         return True
 
     def _is_whole(self, name: str) -> bool:
-        """Whether a new name stands for something that nobody writes to: a folder, a link of either kind ..."""
+        """Whether a new name needs no close after writing: a folder, a symbolic or hard link, and so on."""
         try:
             status = os.lstat(os.path.join(self._folder, name))
         except OSError:
@@ -94,13 +94,13 @@ class Watch:
         return not stat.S_ISREG(status.st_mode) or status.st_nlink > 1
 
     def _forget(self) -> None:
-        with contextlib.suppress(OSError):  # it is gone already
+        with contextlib.suppress(OSError):  # the kernel has removed it
             self._inotify.rm_watch(self._watched)
         self._watched = None
 
 
 def signature(path: Path) -> str:
-    """What changes when another file is put in the place of the one at `path`; "" when there is none."""
+    """A text that changes when the file at `path` is replaced; "" when there is none."""
     try:
         status = os.lstat(str(path))
     except OSError:

@@ -1,4 +1,4 @@
-"""A card with its monitors as libdrm shows it, what to show on it, and what it should then show."""
+"""A simulated card and its monitors behind libdrm's interface, pictures to show on it, and the expected result."""
 
 import contextlib
 import ctypes
@@ -113,7 +113,7 @@ class FakeDrm:
         return out & 0xFFFFFF
 
     def flipped(self):
-        """The refresh: what was flipped to is on the screen from now on."""
+        """The refresh: the screen shows the buffer of the last flip from now on."""
         for state, data in self.pending:
             for plane, values in state.items():
                 self.planes[plane].update(values)
@@ -322,7 +322,7 @@ class FakeDrm:
 
 @contextlib.contextmanager
 def installed(folder, monkeypatch):
-    """A FakeDrm in place of the system's; nothing of it may be left behind in the end."""
+    """A FakeDrm in place of libdrm. Fails when any of its resources is left at the end."""
     fake = FakeDrm(folder)
     system = SimpleNamespace(**{name: getattr(os, name) for name in dir(os) if not name.startswith("__")})
     system.open, system.close = fake.open, fake.close
@@ -362,7 +362,7 @@ def as_shown(shown, zoom=1):
 
 
 def enlarged(shown, zoom):
-    """The pixels of a frame as 0x00RRGGBB, enlarged by the CPU. How well, test_enlarge.py says."""
+    """The pixels of a frame as 0x00RRGGBB, enlarged by the CPU; test_enlarge.py tests how well."""
     picture = as_shown(shown)
     enlarger = Enlarger(picture.shape[::-1], Fraction(zoom))
     out = np.zeros(enlarger.out_size[::-1], np.uint32)

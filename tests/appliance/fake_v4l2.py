@@ -1,4 +1,4 @@
-"""Cameras as the kernel shows them, and a stop event that takes no time."""
+"""Simulated cameras behind the kernel's interface, and a stop event whose waits take no time."""
 
 import contextlib
 import ctypes
@@ -20,8 +20,8 @@ def random_yuyv(height, width, seed=0):
 
 
 class Device:
-    """What is plugged in. `faults` maps an ioctl's name (or "open", "poll", "mmap") to the errors of its next calls;
-    `script` holds, for each time that the camera is waited for, the buffers that are filled by then."""
+    """A camera that is plugged in. `faults` maps an ioctl's name (or "open", "poll", "mmap") to the errors of its next
+    calls. `script` has, for each wait for the camera, the buffers that are filled by then."""
 
     def __init__(self, formats=("YUYV",), size=(8, 4), padding=0, card=b"A camera"):
         self.formats, self.size, self.row, self.card = formats, size, 2 * size[0] + padding, card
@@ -41,7 +41,7 @@ class Device:
 
 
 class Kernel:
-    """The system calls of the camera's module, on devices that are not there. Time passes in polls and waits only."""
+    """The system calls of the camera's module, on simulated devices. Time passes only in polls and waits."""
 
     O_RDWR, O_NONBLOCK = os.O_RDWR, os.O_NONBLOCK
     POLLIN, POLLERR, POLLHUP, POLLNVAL = select.POLLIN, select.POLLERR, select.POLLHUP, select.POLLNVAL
@@ -220,7 +220,7 @@ class Kernel:
 
 
 class Stop(threading.Event):
-    """A stop event whose waits take no time: set after `tries` of them, or `seconds` on the kernel's clock."""
+    """A stop event whose waits take no time. It is set after `tries` waits, or `seconds` on the simulated clock."""
 
     def __init__(self, kernel, tries=1, seconds=1e9):
         super().__init__()
@@ -239,7 +239,7 @@ class Stop(threading.Event):
 
 @contextlib.contextmanager
 def installed(monkeypatch):
-    """A Kernel in place of the system's; nothing of it may be left behind in the end."""
+    """A Kernel in place of the system's. Fails when any of its resources is left at the end."""
     kernel = Kernel(pytest.importorskip("v4l2", reason="v4l2-python3 is not installed"))
     for name in ("os", "time", "select", "mmap", "fcntl"):
         monkeypatch.setattr(stream, name, kernel)
@@ -259,7 +259,7 @@ def take(camera, stop, count):
 
 
 def fault_of(kernel, device=None, **options):
-    """What the camera says after one try, which gives no frame."""
+    """The camera's fault after one attempt, which gives no frame."""
     camera = V4l2Camera(Wanted(device), **options)
     assert take(camera, Stop(kernel), 1) == []
     assert "\n" not in camera.fault and camera.path is None

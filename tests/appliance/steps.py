@@ -1,13 +1,13 @@
-"""Another thread, or a signal handler, that comes in between at any place: each place in turn, without chance."""
+"""Interleaving another thread or a signal handler with a function at each of its steps, deterministically."""
 
 import sys
 
 
 def interrupted_at_each_step(function, interruption, before=lambda: None, within="appliance"):
-    """Call `function` again and again, the n-th time with `interruption` at its n-th bytecode instruction.
+    """Call `function` repeatedly, the n-th time with `interruption` at its n-th bytecode instruction.
 
-    Counts the instructions of files whose path contains `within`. `before` comes before each call. Returns how many
-    calls were interrupted.
+    Counts only instructions in files whose path contains `within`. `before` is called before each call. Returns how
+    many calls were interrupted.
     """
     count = 0
     while True:

@@ -8,6 +8,7 @@ import pytest
 
 from appliance import config
 from appliance.engine import interpreter
+from appliance.loader import Surroundings
 from appliance.style import bundle
 from appliance.switcher import Switcher
 
@@ -21,7 +22,7 @@ def style_folder(tmp_path):
 
 @pytest.fixture
 def style(tiny):
-    """Write the small style to a path, under the name of its file; `title` makes it another one."""
+    """Write the small style to a path, named after its file; another `title` makes it another bundle."""
 
     def write(path, name=None, title="A title", compiled=False):
         fields = tiny.manifest.model_dump(exclude_none=True)
@@ -39,12 +40,14 @@ def style(tiny):
 
 
 class Running:
-    """A switcher in its thread; what it swaps in and what it tells come in queues."""
+    """A switcher in its thread. What it swaps in and what it reports arrive in queues."""
 
-    def __init__(self, folder, **engine):
-        self.swapped, self.told = queue.Queue(), queue.Queue()
+    def __init__(self, folder, around=None, **engine):
+        self.swapped, self.reported = queue.Queue(), queue.Queue()
         self.stop = threading.Event()
-        self.switcher = Switcher(self.settings(folder, **engine), self.swapped.put, self._tell)
+        self.switcher = Switcher(
+            self.settings(folder, **engine), self.swapped.put, self._report, around or Surroundings()
+        )
         self.looks, self._folder, self._free = 0, folder, threading.Event()
         self._free.set()
         notice = self.switcher._notice
@@ -58,7 +61,7 @@ class Running:
         self.thread.start()
 
     def passes(self, rounds=3):
-        """Wait until the switcher has looked a few times."""
+        """Wait until the switcher has gone round its loop a few times."""
         for _ in range(rounds):
             before = self.looks
             while self.looks == before:
@@ -66,15 +69,15 @@ class Running:
 
     @contextlib.contextmanager
     def held(self):
-        """What is put into the folder meanwhile is noticed at once."""
+        """Files put into the folder inside the `with` block are noticed all at once, at its end."""
         self._free.clear()
         (self._folder / "hold.reconet").write_bytes(b"")
-        self.tells("hold")
+        self.reports("hold")
         yield
         self._free.set()
 
-    def _tell(self, text, seconds):
-        self.told.put(text)
+    def _report(self, text, seconds):
+        self.reported.put(text)
         self._free.wait(30)
 
     @property
@@ -86,13 +89,14 @@ class Running:
         return config.Settings.model_validate({"style": {"folder": str(folder), "name": name}, "engine": engine})
 
     def runs(self):
-        """The name of the style that is swapped in next; None when it is taken out."""
+        """The name of the style that is swapped in next; None when one is taken out."""
         stylizer = self.swapped.get(timeout=30)
         return stylizer and stylizer.bundle.name
 
-    def tells(self, words):
+    def reports(self, words):
+        """Wait for a message with these words, and return it."""
         while True:
-            text = self.told.get(timeout=30)
+            text = self.reported.get(timeout=30)
             if words in text:
                 return text
 
@@ -116,16 +120,23 @@ def start():
 
 
 class Tpu:
-    """An Edge TPU that is not there at first. Its runtime computes on the CPU."""
+    """An Edge TPU that is absent at first. Its runtime computes on the CPU."""
 
     def __init__(self, device):
-        self._device, self.fault, self.loads = device, None, 0
+        self._device, self.fault, self.loads, self.before = device, None, 0, lambda: None
 
     def plug(self):
         self._device.write_text("")
 
+    def hold(self):
+        """Events: a load has begun; the next loads may end."""
+        begun, end = threading.Event(), threading.Event()
+        self.before = lambda: begun.set() or end.wait(30)
+        return begun, end
+
     def load(self, data):
         self.loads += 1
+        self.before()
         if self.fault:
             raise ValueError(self.fault)
         return self.cpu.load(data)

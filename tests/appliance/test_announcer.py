@@ -38,7 +38,7 @@ def frame(index=0):
     return Frame(np.full((72, 128, 4), 7, np.uint8), index / 30, index, "bgrx")
 
 
-def test_a_caption_stands_over_the_picture_for_a_while(clock):
+def test_a_caption_is_over_the_picture_for_a_while(clock):
     monitor = Monitor()
     screen = Announcer(monitor)
     screen.caption("The Scream", 3.0)
@@ -54,30 +54,30 @@ def test_a_caption_stands_over_the_picture_for_a_while(clock):
 
 
 def test_a_slate_stays_until_the_next_picture(clock):
-    monitor, told = Monitor((1920, 1080)), []
-    screen = Announcer(monitor, lambda seen: told.append(screen.said))
+    monitor, calls = Monitor((1920, 1080)), []
+    screen = Announcer(monitor, lambda seen: calls.append(screen.slate))
     assert screen.silence == float("inf")
-    assert screen.say("No camera", "plug one in") and screen.said == ("No camera", "plug one in")
+    assert screen.show_slate("No camera", "plug one in") and screen.slate == ("No camera", "plug one in")
     assert monitor.seen[0].shape == (540, 960, 4)  # whole numbers fill the screen
     screen.show(frame())
-    assert screen.said is None and screen.silence == 0 and told == [("No camera", "plug one in"), None]
+    assert screen.slate is None and screen.silence == 0 and calls == [("No camera", "plug one in"), None]
     clock[0] += 5
     assert screen.silence == 5
 
 
-def test_what_cannot_be_seen_is_not_said():
-    monitor, told = Monitor(), []
-    screen = Announcer(monitor, told.append)
+def test_a_slate_that_cannot_be_seen_is_not_on_the_screen():
+    monitor, calls = Monitor(), []
+    screen = Announcer(monitor, calls.append)
     monitor.fault = "no monitor"
-    assert not screen.say("Starting") and not screen.show(frame())
-    assert screen.said is None and told == [False, False] and screen.fault == "no monitor"
+    assert not screen.show_slate("Starting") and not screen.show(frame())
+    assert screen.slate is None and calls == [False, False] and screen.fault == "no monitor"
 
 
 def test_what_cannot_be_seen_for_no_reason_is_not_reported():
-    monitor, told = Monitor(), []
-    screen = Announcer(monitor, told.append)
+    monitor, calls = Monitor(), []
+    screen = Announcer(monitor, calls.append)
     monitor.connect, monitor.show = lambda: False, lambda frame: False
-    assert not screen.say("Starting") and not screen.show(frame()) and told == []
+    assert not screen.show_slate("Starting") and not screen.show(frame()) and calls == []
 
 
 def test_a_caption_does_not_stay_for_the_time_of_the_one_before(clock, monkeypatch):
@@ -101,7 +101,7 @@ def test_the_last_word():
     monitor = Monitor()
     screen = Announcer(monitor)
     screen.close("Shutting down")
-    assert len(monitor.seen) == 1 and not screen.show(frame()) and not screen.say("No camera")
+    assert len(monitor.seen) == 1 and not screen.show(frame()) and not screen.show_slate("No camera")
     screen.finish()
     assert len(monitor.seen) == 1 and monitor.finished == 0
     screen.release()
@@ -129,7 +129,7 @@ def test_pictures_and_words_take_turns():
     screen = Announcer(Slow())
     threads = [
         threading.Thread(target=lambda: [screen.show(frame()) for _ in range(200)]),
-        threading.Thread(target=lambda: [screen.say("Words") for _ in range(20)]),
+        threading.Thread(target=lambda: [screen.show_slate("Words") for _ in range(20)]),
     ]
     for thread in threads:
         thread.start()

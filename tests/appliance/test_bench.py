@@ -5,13 +5,24 @@ from types import SimpleNamespace
 import pytest
 
 from appliance import bench as module
-from appliance import overhead
+from appliance import options, overhead
 from appliance.cli import main
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
 from appliance.style import bundle, state, store
 
 from .fake_v4l2 import Device
+
+
+def test_every_plan_is_timed_at_every_size_worth_it(sized, monkeypatch):
+    monkeypatch.setattr(options, "LADDER", [(96, 48), (128, 72)])
+    timings = module.bench(sized, 2, 0, target=0.001)
+    sizes = [(64, 32), (96, 48), (128, 72)]
+    assert [one.size for one in timings] == [size for size in sizes for _ in range(3)]
+    assert module.taken(timings, 0.001, ["split", "fused", "lowres"]).row[:2] == ("split", sizes[-1])
+    hopeless = module.bench(sized, 2, 0, target=1e9)
+    assert [one.size for one in hopeless] == sizes[:1] * 3
+    assert module.taken(hopeless, 1e9, ["split", "fused", "lowres"]).fps == max(one.fps for one in hopeless)
 
 
 def test_every_plan_is_timed_fastest_first(tiny):
@@ -36,13 +47,18 @@ def test_a_plan_that_does_not_run_comes_last_with_its_reason(tiny, monkeypatch):
     assert timings[-1].plan == "fused" and "TRANSPOSE_CONV" in timings[-1].fault
 
 
-def test_choose_remembers_the_fastest_and_run_takes_it(styles, capsys, monkeypatch):
-    order = ["lowres", "split", "fused"]
-    monkeypatch.setattr(
-        module, "bench", lambda *a: [module.Timing(plan, "x", 1.0 + i, device="CPU") for i, plan in enumerate(order)]
-    )
-    assert main(["bench", "tiny", "--choose"]) == 0
-    assert "lowres is saved" in capsys.readouterr().out
+def test_choose_remembers_the_best_and_run_takes_it(styles, capsys, monkeypatch):
+    timings = [
+        module.Timing(plan, "x 1 (CPU)", 1.0, device="CPU", size=(64, 32), fps=fps)
+        for plan, fps in (("lowres", 28.0), ("split", 20.0), ("fused", 25.0))
+    ]
+    monkeypatch.setattr(module, "bench", lambda *_: timings)
+    assert main(["bench", "tiny", "--choose", "--target", "40"]) == 0
+    out = capsys.readouterr().out
+    assert "for 40 fps the appliance would take plan lowres at 64x32" in out and "lowres at 64x32 is saved" in out
+    now = state.read(styles)
+    assert now.chosen(store.find("tiny").digest, "CPU") == ("lowres", (64, 32))
+    assert len(now.rows(store.find("tiny").digest, state.device("x 1", "CPU", 0))) == 3
     style = store.find("tiny")
     assert state.read(styles).choice(style.digest, "CPU") == "lowres"
     assert main(["run", "--style", "tiny", "--seconds", "0.1", "--every-frame"]) == 0
@@ -87,6 +103,6 @@ def test_a_camera_and_a_card_that_are_there_are_measured(kernel, card, tiny_yuv,
     assert card.calls.count("drmModeSetCrtc") == 0  # nothing is shown
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     with pytest.raises(Problem, match="cannot be remembered"):
         state.choose(tmp_path / "none", "ab" * 32, "CPU", "split")

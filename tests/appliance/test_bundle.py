@@ -167,7 +167,7 @@ def test_too_many_members(tmp_path):
     assert "members" in refused(put(tmp_path, zipped([(f"f{i}", b"") for i in range(1000)])))
 
 
-def test_directory_that_tells_another_story(tmp_path, tiny):
+def test_directory_that_differs_from_the_members(tmp_path, tiny):
     data = tiny.path.read_bytes()
     place = data.rindex(b"preview.jpg")
     data = data[:place] + b"private.jpg" + data[place + 11 :]
@@ -275,7 +275,7 @@ def test_segment_is_no_tflite_and_preview_is_no_jpeg(tmp_path, parts):
 
 
 def patched(files, name, old, new):
-    """`files` with the float32 or int64 value `old` in segment `name` replaced by `new`, wherever it stands."""
+    """`files` with every float32 or int64 value `old` in segment `name` replaced by `new`."""
     assert old in files[name]
     return dict(files, **{name: files[name].replace(old, new)})
 

@@ -34,7 +34,7 @@ def test_virtual_is_the_same_every_time():
     assert first[2].timestamp == pytest.approx(2 / 30)
 
 
-def test_virtual_moves_smoothly_and_for_ever():
+def test_virtual_moves_smoothly_and_never_ends():
     camera = VirtualCamera(paced=False)
     for index in (10, 50, 95, 96, 479, 480, 10**6):
         change = np.abs(camera.picture(index).astype(int) - camera.picture(index + 1)).mean()

@@ -31,6 +31,8 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatc
     assert settings.style.model_dump() == {"name": "newest", "folder": "/var/lib/reconet"}
     assert settings.engine.model_dump() == {
         "plan": "auto",
+        "size": "auto",
+        "target_fps": 0,
         "runtime": "auto",
         "threads": 0,
         "tpu_missing": "cpu",
@@ -40,7 +42,7 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatc
 
 
 def test_another_file_must_exist(tmp_path):
-    with pytest.raises(Problem, match="cannot read .*other.toml: no such file: check the name after --config"):
+    with pytest.raises(Problem, match="cannot read .*other.toml: no such file: check the path after --config"):
         config.load(tmp_path / "other.toml")
 
 
@@ -70,7 +72,7 @@ def test_the_default_file_explains_every_key():
                 comment, number = lines[number][1:] + comment, number - 1
             assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
             keys += 1
-    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 18
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 20
 
 
 def test_a_key_changes_and_the_others_stay(tmp_path):
@@ -138,13 +140,15 @@ def test_a_mode_has_a_size(tmp_path):
         ("display.mode", '"1080p"', '"preferred" or a size, such as "1920x1080"'),
         ("display.mode", '"1920x0"', '"preferred" or a size'),
         ("style.name", '"Starry Night"', '"newest" or the name of a style: lower-case letters, digits and _'),
-        ("style.folder", '"styles"', "a folder, from / on"),
+        ("style.folder", '"styles"', "an absolute path of a folder"),
         ("engine.plan", '""', '"auto" or the name of a plan: lower-case letters, digits and _'),
+        ("engine.size", '"640"', '"auto" or a size, such as "640x360"'),
+        ("engine.target_fps", "-1", "a whole number from 0 to 120"),
         ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"'),
         ("engine.threads", "65", "a whole number from 0 to 64"),
         ("engine.tpu_missing", '"wait"', '"cpu" or "slate"'),
         ("engine.stillness", "1.5", "a number from 0 to 1"),
-        ("host.status", '"status.json"', "a file, from / on"),
+        ("host.status", '"status.json"', "an absolute path of a file"),
         ("host.watchdog", "1", "true or false"),
         ("host.watchdog", '"on"', "true or false"),
     ],
@@ -194,7 +198,7 @@ def test_what_is_not_toml_is_refused_with_what_to_do(tmp_path, text):
     assert "remove it to take the defaults" in refusal(tmp_path, text)
 
 
-def test_where_the_toml_is_broken_is_said(tmp_path):
+def test_the_place_of_a_toml_error_is_reported(tmp_path):
     assert "line 2" in refusal(tmp_path, "[camera]\nfps = \n")
 
 

@@ -1,4 +1,4 @@
-"""What `reconet doctor` says of a board, whose devices are not there."""
+"""What `reconet doctor` reports on a simulated board."""
 
 import json
 import os
@@ -12,10 +12,11 @@ import pytest
 
 from appliance import doctor, findings
 from appliance.camera import v4l2
+from appliance.choice import Measured
 from appliance.engine import interpreter
 from appliance.errors import Problem
-from appliance.host import tpu
-from appliance.style import bundle
+from appliance.host import status, tpu
+from appliance.style import bundle, state
 
 from .test_trial import RUNTIME
 
@@ -75,7 +76,7 @@ def test_what_the_appliance_cannot_do_without(board, pattern, words):
     assert not fine and words in text
 
 
-def test_a_camera_that_does_not_do(board, monkeypatch):
+def test_a_camera_that_does_not_work(board, monkeypatch):
     def refuse(*_):
         raise Problem("/dev/video0 offers MJPG, not YUYV: use a camera that offers YUYV")
 
@@ -201,3 +202,15 @@ def test_what_a_workstation_lacks_is_installed_by_name(styles, monkeypatch):
     text = "\n".join(map(str, doctor.examine(None)))
     for package in ("av>=14,<20", "ai-edge-litert>=2.0,<3" if sys.version_info >= (3, 10) else "tflite-runtime"):
         assert f"{sys.executable} -m pip install {shlex.quote(package)}" in text
+
+
+def test_the_size_that_is_chosen(board, styles, tiny):
+    assert "ok       style tiny: its size is measured when it first runs" in said(board[0])[1]
+    runtime = interpreter.runtimes()[0]
+    rows = [Measured("fused", (64, 32), 41.25), Measured("split", (64, 32), 12.0)]
+    state.note(styles, tiny.digest, state.device(str(runtime), "CPU", 0), rows)
+    words = "64x32 by plan fused, measured at 41.2 fps of 30 wanted: the largest measured that holds 30 fps"
+    assert f"ok       style tiny is to run at {words}" in said(board[0])[1]
+    now = status.Status(digest=tiny.digest, plan="fused", size="64x32", why="stepped down from 96x48: too hot")
+    status.write(os.path.join(os.path.dirname(board[0]), "status.json"), now)
+    assert "ok       style tiny runs at 64x32 by plan fused: stepped down from 96x48" in said(board[0])[1]

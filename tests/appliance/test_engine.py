@@ -1,32 +1,19 @@
-import gc
-import tracemalloc
+"""What a Stylizer makes of frames."""
+
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from appliance.camera.virtual import VirtualCamera
-from appliance.engine import interpreter, stages, stylizer
+from appliance.engine import stylizer
 from appliance.engine.exposure import ExposureMeter, expose
-from appliance.engine.interpreter import Runtime, runtimes
-from appliance.engine.stages import NearestUpsampling, PixelShuffle
+from appliance.engine.interpreter import runtimes
 from appliance.engine.stylizer import Stylizer
-from appliance.errors import Problem
 from appliance.style import bundle, manifest
 
 from .conftest import DATA, manifest_fields
-
-noise = np.random.RandomState(0)
-
-
-def frame(width=64, height=32):
-    return noise.randint(0, 256, (height, width, 3)).astype(np.uint8)
-
-
-def stylised(engine, pixels):
-    out = np.empty_like(pixels)
-    engine.stylize(pixels, out)
-    return out
+from .engines import Stub, frame, noise, stylised, use
 
 
 def uncut(network, prepared):
@@ -39,31 +26,6 @@ def uncut(network, prepared):
     loaded.invoke()
     result = loaded.get_tensor(taken["index"])[0]
     return result.view(np.uint8) ^ 0x80 if signed else result
-
-
-@pytest.mark.parametrize("factor", [1, 2, 3])
-def test_upsample_repeats_each_pixel(factor):
-    source = noise.randint(-128, 128, (4, 5, 6)).astype(np.int8)
-    out = np.empty((4 * factor, 5 * factor, 6), np.int8)
-    NearestUpsampling(4, 5, factor)(source, out)
-    assert np.array_equal(out, source.repeat(factor, 0).repeat(factor, 1))
-
-
-def test_upsample_of_some_rows():
-    source = noise.randint(-128, 128, (4, 5, 6)).astype(np.int8)
-    out = np.empty((7, 15, 6), np.int8)
-    NearestUpsampling(4, 5, 3)(source, out, 4)
-    assert np.array_equal(out, source.repeat(3, 0).repeat(3, 1)[4:11])
-
-
-@pytest.mark.parametrize("factor, channels", [(2, 3), (4, 3), (4, 4), (3, 1)])
-def test_shuffle_spreads_channels_over_cells_of_pixels(factor, channels):
-    source = noise.randint(0, 256, (4, 5, factor * factor * channels)).astype(np.uint8)
-    out = np.empty((4 * factor, 5 * factor, channels), np.uint8)
-    PixelShuffle(4, 5, factor)(source, out)
-    for y, x in np.ndindex(4 * factor, 5 * factor):
-        cell = source[y // factor, x // factor].reshape(factor, factor, channels)
-        assert np.array_equal(out[y, x], cell[y % factor, x % factor])
 
 
 def test_all_plans_draw_the_same_picture(tiny):
@@ -195,151 +157,6 @@ def test_the_frame_itself_is_left_alone(tiny):
     before = pixels.copy()
     stylised(Stylizer(tiny), pixels)
     assert np.array_equal(pixels, before)
-
-
-def test_it_says_what_it_runs(tiny):
-    engine = Stylizer(tiny)
-    stylised(engine, frame())
-    assert engine.plan == tiny.manifest.plans[0].name
-    assert engine.runtime.device == "CPU" and engine.runtime.name in str(engine.runtime)
-    assert engine.input_size == engine.output_size == (64, 32)
-    names = [name for name, _ in engine.stage_ms]
-    assert names[0] == "input" and names[-1] == "output" and "x2" in names
-    assert all(milliseconds >= 0 for _, milliseconds in engine.stage_ms)
-
-
-class Stub:
-    """An interpreter that paints everything in one value."""
-
-    def __init__(self, value, size=(64, 32), dtype=np.int8):
-        self.tensors = [np.zeros((1, size[1], size[0], 3), dtype) for _ in range(2)]
-        self.value = value
-
-    def get_input_details(self):
-        return [{"index": 0}]
-
-    def get_output_details(self):
-        return [{"index": 1}]
-
-    def tensor(self, index):
-        return lambda: self.tensors[index]
-
-    def invoke(self):
-        self.tensors[1][...] = self.value
-
-
-def stub_bundle(tiny, *plans):
-    made = [
-        {"name": name, "stages": [{"segment": "cpu", **({"edgetpu": "tpu"} if compiled else {})}]}
-        for name, compiled in plans
-    ]
-    fields = dict(manifest_fields(tiny), name="stub", plans=made, files={})
-    return bundle.Bundle(tiny.path, manifest.build(fields), {"cpu": b"cpu", "tpu": b"tpu"})
-
-
-def refuse(data):
-    raise ValueError("op TILE v3 is unknown")
-
-
-def use(monkeypatch, **devices):
-    monkeypatch.setattr(
-        stylizer,
-        "runtimes",
-        lambda threads, reference: [
-            Runtime(name, "1.0", "TPU" if name == "pycoral" else "CPU", load) for name, load in devices.items()
-        ],
-    )
-
-
-def test_a_runtime_that_fails_gives_way_to_the_next(tiny, monkeypatch):
-    use(monkeypatch, pycoral=refuse, tflite_runtime=lambda data: Stub(5))
-    engine = Stylizer(stub_bundle(tiny, ("split", True)))
-    assert str(engine.runtime) == "tflite_runtime 1.0"
-    assert (stylised(engine, frame()) == 133).all()
-
-
-def test_the_tpu_takes_only_plans_that_are_compiled(tiny, monkeypatch):
-    loaded = []
-    use(monkeypatch, pycoral=lambda data: loaded.append(data) or Stub(1), tflite_runtime=refuse)
-    engine = Stylizer(stub_bundle(tiny, ("plain", False), ("compiled", True)))
-    assert engine.plan == "compiled" and engine.runtime.device == "TPU" and loaded == [b"tpu"]
-
-
-def test_a_plan_that_fails_gives_way_to_the_next(tiny, monkeypatch):
-    calls = []
-
-    def load(data):
-        calls.append(data)
-        return refuse(data) if len(calls) == 1 else Stub(0)
-
-    use(monkeypatch, tflite_runtime=load)
-    assert Stylizer(stub_bundle(tiny, ("first", False), ("second", False))).plan == "second"
-
-
-def test_when_all_fail_the_reasons_are_given(tiny, monkeypatch):
-    use(monkeypatch, tflite_runtime=refuse)
-    with pytest.raises(Problem, match="does not run here: plan split on tflite_runtime 1.0: op TILE v3 is unknown"):
-        Stylizer(stub_bundle(tiny, ("split", False)))
-
-
-def test_unknown_plan_and_unknown_runtime(tiny):
-    with pytest.raises(Problem, match="no plan 'fast': it has"):
-        Stylizer(tiny, plan="fast")
-    with pytest.raises(Problem, match="not on this machine"):
-        Stylizer(tiny, runtime="cuda")
-
-
-def test_no_runtime_at_all_says_what_to_install(monkeypatch):
-    def missing(name):
-        raise ImportError(name)
-
-    monkeypatch.setattr(interpreter.importlib, "import_module", missing)
-    with pytest.raises(Problem, match="pip install ai-edge-litert"):
-        runtimes()
-
-
-def test_a_style_that_is_gone_leaves_nothing_behind(tiny):
-    """Of what was allocated in stages.py: the lists of which pixel goes where."""
-    only = [tracemalloc.Filter(True, stages.__file__)]
-    tracemalloc.start()
-    try:
-        engines = [Stylizer(tiny, plan=plan) for plan in ("split", "lowres")]
-        for engine in engines:
-            stylised(engine, frame())
-        assert tracemalloc.take_snapshot().filter_traces(only).traces
-        del engine, engines
-        gc.collect()
-        assert not tracemalloc.take_snapshot().filter_traces(only).traces
-    finally:
-        tracemalloc.stop()
-
-
-def test_nothing_as_large_as_a_frame_is_allocated(tiny, monkeypatch):
-    use(monkeypatch, tflite_runtime=lambda data: Stub(7, (256, 108) if data == b"first" else (512, 216)))
-    # A frame of 256x108 goes in and one of 512x216 comes out.
-    stages = [{"segment": "a"}, {"upsample": "nearest", "factor": 2}, {"segment": "b"}]
-    fields = dict(
-        manifest_fields(tiny),
-        plans=[{"name": "split", "stages": stages}],
-        input={"width": 256, "height": 108, "pixels": "rgb", "exposure": {"mean": 0.45, "std": 0.25}},
-        output={"width": 512, "height": 216, "pixels": "rgb"},
-        files={},
-    )
-    engine = Stylizer(bundle.Bundle(tiny.path, manifest.build(fields), {"a": b"first", "b": b"last"}))
-    pixels, out = frame(256, 108), np.empty((216, 512, 3), np.uint8)
-    engine.stylize(pixels, out)
-    tracemalloc.start()
-    try:
-        for _ in range(200):  # until Python's free lists are full
-            engine.stylize(pixels, out)
-        before, _ = tracemalloc.get_traced_memory()
-        for _ in range(20):
-            engine.stylize(pixels, out)
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert (out == 135).all()
-    assert after - before < pixels.nbytes / 2 and peak - before < pixels.nbytes
 
 
 def test_frames_are_prepared_ahead(tiny_yuv):

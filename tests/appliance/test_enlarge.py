@@ -1,4 +1,4 @@
-"""Pictures on screens of other sizes and shapes: where they go, and how they are enlarged and reduced."""
+"""Pictures on screens of other sizes and shapes: where they go, and how they are scaled."""
 
 from fractions import Fraction
 

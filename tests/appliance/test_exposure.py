@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from appliance.engine.exposure import Curve, ExposureMeter, Statistics, expose, exposure_curve, statistics
+from appliance.engine.exposure import Curve, ExposureMeter, Statistics, Target, expose, exposure_curve, statistics
 from appliance.frames import converted
 
 noise = np.random.RandomState(0).randint(0, 256, (37, 53, 3)).astype(np.uint8)
 
 
-TARGET = Statistics(0.45, 0.25, 0.05)
+TARGET = Target(0.45, 0.25, 0.05)
 
 
 def smooth_room():
@@ -74,7 +74,7 @@ def test_statistics_of_yuv_are_exact():
 
 
 @pytest.mark.parametrize("pixels", ["rgb", "yuv"])
-def test_noise_is_told_from_edges(pixels):
+def test_noise_is_distinguished_from_edges(pixels):
     picture = np.zeros((108, 256, 3))
     picture[:, 100:] = 120  # one edge, which is no noise
     found = statistics(converted(sensed(60 + picture, 6), "rgb", pixels), pixels)
@@ -93,7 +93,7 @@ def test_the_curve_brings_a_frame_to_the_targets():
 
 @pytest.mark.parametrize("std, gain", [(0.08, 3.0), (0.9, 0.5)])
 def test_the_gain_is_bounded_and_without_a_chroma_target_that_of_chroma_too(std, gain):
-    curve = exposure_curve(Statistics(0.5, std, 0.3), Statistics(0.45, 0.25))
+    curve = exposure_curve(Statistics(0.5, std, 0.3), Target(0.45, 0.25))
     assert curve.gain == curve.chroma_gain == pytest.approx(gain)
 
 

@@ -8,13 +8,28 @@ import pytest
 import appliance
 
 ROOT = Path(appliance.__file__).parent
-SHARED = {"arguments", "colour", "errors", "config", "files", "frames", "memory", "parts", "places", "snapshot"}
+SHARED = {
+    "arguments",
+    "choice",
+    "colour",
+    "config",
+    "errors",
+    "files",
+    "frames",
+    "gate",
+    "memory",
+    "pace",
+    "parts",
+    "places",
+    "snapshot",
+}
 JOINING = {
     "__init__",
     "__main__",
     "api",
     "bench",
     "cli",
+    "cost",
     "daemon",
     "doctor",
     "film",
@@ -22,10 +37,13 @@ JOINING = {
     "loader",
     "progress",
     "shapes",
+    "news",
+    "options",
     "overhead",
     "pipeline",
     "switcher",
     "trial",
+    "tuner",
 }
 APART = {"camera", "display", "engine", "host", "style"}
 

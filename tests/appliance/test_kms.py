@@ -1,4 +1,4 @@
-"""The display: found, shown on, scaled."""
+"""The monitor: finding it, showing on it, scaling."""
 
 import ctypes
 import errno
@@ -65,7 +65,7 @@ def test_a_card_that_may_not_be_used(card, display):
     )
 
 
-def test_a_card_that_only_computes_is_passed_over(card, display):
+def test_a_card_that_only_computes_is_skipped(card, display):
     card.cards = ["/dev/dri/card0", "/dev/dri/card1"]
     card.faults["drmGetCap"] = [errno.EINVAL]
     assert display.show(frame())
@@ -225,7 +225,7 @@ def test_three_times_as_large_fills_the_screen_without_squares(card, display, at
 
 @pytest.mark.parametrize("planes", [False, True])
 @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
-def test_a_monitor_that_stands_turned(card, planes, rotate):
+def test_a_monitor_on_its_side(card, planes, rotate):
     card.atomic = card.scales = planes
     card.connectors = {"HDMI-A-1": [mode(96, 54, preferred=True)]}
     quarters = Frame(np.zeros((54, 96, 3), np.uint8), 0.0, 0)

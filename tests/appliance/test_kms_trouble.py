@@ -1,4 +1,4 @@
-"""The display when something is wrong, and how it is left."""
+"""The monitor when something goes wrong, and the state in which it is left."""
 
 import errno
 import os
@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from appliance.display import drm, kms, screen
+from appliance.display import drm, kms, output
 
 from .fake_drm import CONSOLE, enlarged, frame, framed, mode, opened
 from .steps import interrupted_at_each_step
@@ -68,7 +68,7 @@ def test_another_program_has_the_card_and_then_ends(card, display, cgroup, advic
 def test_another_program_that_cannot_be_seen(card, display):
     card.others = 1
     assert not display.show(frame())
-    assert display.fault == "another program (root sees which) holds /dev/dri/card0: end it"
+    assert display.fault == "another program (only root can see which) holds /dev/dri/card0: end it"
     (card.proc / "312").mkdir()
     for name, text in [("comm", "weston"), ("cgroup", "0::/user.slice/user-1000.slice/session-c1.scope"), ("fd", "")]:
         (card.proc / "312" / name).write_text(text)
@@ -95,7 +95,7 @@ def test_a_flip_that_never_comes(card, display, monkeypatch, atomic):
     card.atomic = card.scales = atomic
     assert display.show(frame())
     card.late = True
-    monkeypatch.setattr(screen, "PATIENCE", 0.0)
+    monkeypatch.setattr(output, "PATIENCE", 0.0)
     assert not display.show(frame())
     assert "/dev/dri/card0 showed nothing for 1 s" in display.fault
     card.late = False
@@ -196,7 +196,7 @@ def test_a_netlink_error_that_stays_ends_the_listening(hotplug, number):
 # Ways out
 
 
-def test_the_console_is_put_back(card):
+def test_the_console_is_restored(card):
     before = card.picture()
     with opened() as display:
         display.show(frame())
@@ -214,7 +214,7 @@ def test_a_screen_that_was_off_is_switched_off(card, display):
     assert card.picture() is None
 
 
-def test_a_picture_that_is_gone_cannot_be_put_back(card, display):
+def test_a_picture_that_is_gone_cannot_be_restored(card, display):
     assert display.show(frame())
     console = card.framebuffers.pop(CONSOLE)
     display.finish()
@@ -222,7 +222,7 @@ def test_a_picture_that_is_gone_cannot_be_put_back(card, display):
     card.framebuffers[CONSOLE] = console
 
 
-def test_nothing_to_put_back(card, display):
+def test_nothing_to_restore(card, display):
     display.finish()
     assert not card.calls
 
@@ -243,7 +243,7 @@ def test_nothing_to_put_back(card, display):
         "drmModeAtomicCommit",
     ],
 )
-def test_a_failure_at_any_point_puts_everything_back(scaling, display, name):
+def test_a_failure_at_any_point_restores_everything(scaling, display, name):
     before = scaling.picture()
     scaling.atomic = "PageFlip" not in name
     scaling.faults[name] = [errno.EIO]
@@ -254,7 +254,7 @@ def test_a_failure_at_any_point_puts_everything_back(scaling, display, name):
     assert display.show(frame())
 
 
-def test_an_exception_while_showing_puts_everything_back(card, display, monkeypatch):
+def test_an_exception_while_showing_restores_everything(card, display, monkeypatch):
     before = card.picture()
     assert display.show(frame())
 

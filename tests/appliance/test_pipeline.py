@@ -206,7 +206,7 @@ def test_a_network_gets_the_pixels_that_it_takes():
     assert display.frames[0].pixels[0, 0].tolist() == [16, 128, 128]  # black
 
 
-def test_a_camera_is_told_what_the_network_takes():
+def test_the_camera_gets_the_size_that_the_network_takes():
     camera = Camera()
     camera.yuv_size = (1, 1)
     pipeline = Pipeline(camera, Style(), Display())
@@ -218,8 +218,8 @@ def test_a_camera_is_told_what_the_network_takes():
 
 
 class Reducing(Camera):
-    """Its frames are YUV of the size that is wanted, all of them the width. `taken(index)` is called between the making
-    of a frame and its delivery."""
+    """Frames are YUV of the wanted size, filled with its width. `taken(index)` is called after a frame is made and
+    before it is delivered."""
 
     def frames(self, stop):
         for frame in super().frames(stop):
@@ -271,3 +271,62 @@ def test_what_cannot_be_seen_is_not_counted():
             return False
 
     assert Pipeline(Camera(5), Style(), Dark()).run().shown == 0
+
+
+def test_while_it_is_quiet_the_network_does_not_run():
+    runs, shown = [], threading.Event()
+
+    class Counted(Style):
+        def run(self, frame, out):
+            runs.append(1)
+            super().run(frame, out)
+
+    pipeline = Pipeline(Camera(-1, live=True), Counted(), Display(on_show=lambda frame: shown.set()))
+    thread = threading.Thread(target=pipeline.run)
+    thread.start()
+    for _ in range(3):
+        assert shown.wait(30)
+        with pipeline.quiet():
+            before, captured = len(runs), pipeline.counters.captured
+            while pipeline.counters.captured < captured + 20:  # the camera goes on
+                thread.join(0.001)
+            assert len(runs) == before
+        shown.clear()
+    assert shown.wait(30)
+    pipeline.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_network_that_never_ends_does_not_hold_up_who_wants_quiet(monkeypatch):
+    monkeypatch.setattr("appliance.pipeline._PATIENT_S", 0.01)
+    ends, begun = threading.Event(), threading.Event()
+
+    class Frozen(Style):
+        def run(self, frame, out):
+            begun.set()
+            ends.wait(30)
+
+    pipeline = Pipeline(Camera(1), Frozen(), Display())
+    thread = threading.Thread(target=pipeline.run)
+    thread.start()
+    begun.wait(30)
+    with pipeline.quiet():
+        assert thread.is_alive()
+    ends.set()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_the_possible_rate_is_that_of_the_network_and_starts_afresh_with_each():
+    pipeline = Pipeline(Camera(6), Style(), Display())
+    assert pipeline.counters.possible_fps is None
+    for _ in range(3):
+        pipeline.counters.ran(20.0)
+    assert pipeline.counters.possible_fps is None  # too few to say
+    pipeline.counters.ran(20.0)
+    assert pipeline.counters.possible_fps == 50
+    pipeline.stylizer = Style()
+    assert pipeline.counters.possible_fps is None
+    pipeline.run()
+    assert pipeline.counters.possible_fps > 0

@@ -1,4 +1,4 @@
-"""Signals that come at the worst moment. In processes of their own: what is tested for is that they end."""
+"""Signals at the worst moment. These run in processes of their own, because the test is that they end."""
 
 import signal
 import subprocess
@@ -91,7 +91,7 @@ def test_once_the_second_does_what_it_did_before():
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_what_is_raised_inside_goes_on_and_the_thread_ends():
+def test_an_exception_inside_propagates_and_the_thread_ends():
     threads = threading.active_count()
     with pytest.raises(KeyError):
         with handled({signal.SIGUSR1: lambda: None}):

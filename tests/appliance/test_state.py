@@ -1,4 +1,4 @@
-"""What is remembered about styles: one file, many processes, no change lost."""
+"""The state of the styles: one file, many processes, no change lost."""
 
 import fcntl
 import json
@@ -50,7 +50,7 @@ def test_no_change_of_several_processes_is_lost(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "[" * 100000, '{"version": 2}', '{"version": 1, "seen": 3}', "\0" * 100, '{"active": 1}']
 )
-def test_a_damaged_file_is_started_afresh_with_one_line(tmp_path, text):
+def test_a_damaged_file_is_replaced_with_one_warning(tmp_path, text):
     (tmp_path / state.NAME).write_text(text)
     lines = []
     assert state.read(tmp_path, lines.append) == State()

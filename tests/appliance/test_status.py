@@ -15,6 +15,10 @@ FULL = dict(
     style="starry_night",
     digest="ab" * 32,
     plan="lowres",
+    size="512x288",
+    measured_fps=15.04,
+    target_fps=30.0,
+    why="stepped down from 640x360: too hot",
     runtime="pycoral 2.0.0 (TPU)",
     pinned="starry_night",
     fps=14.84,
@@ -139,7 +143,7 @@ def test_a_damaged_file(tmp_path, content, why):
     path.write_bytes(content)
     line = refusal(path)
     assert f"{path} is damaged: " in line and why in line
-    assert line.endswith("systemctl restart reconet writes it anew")
+    assert line.endswith("systemctl restart reconet writes a new one")
 
 
 def test_a_newer_daemon_may_say_more(tmp_path):
@@ -150,7 +154,8 @@ def test_a_newer_daemon_may_say_more(tmp_path):
 
 def test_lines_for_a_terminal():
     assert status.lines(status.Status(**FULL)) == [
-        "style    starry_night (pinned), plan lowres, pycoral 2.0.0 (TPU)",
+        "style    starry_night (pinned), pycoral 2.0.0 (TPU)",
+        "size     512x288 by plan lowres, measured at 15.0 fps of 30 wanted: stepped down from 640x360: too hot",
         "picture  14.8 fps, longest gap 95 ms, 3 frames dropped",
         "camera   /dev/video0, 1280x720 at 30 fps",
         "display  HDMI-A-1 1920x1080",

@@ -129,7 +129,7 @@ def test_the_average_keeps_its_share(stillness, left, shape):
     assert np.abs(at(2, 6).astype(int) - min(left, 50)).max() <= 1
 
 
-def test_a_picture_of_another_shape_starts_anew():
+def test_a_picture_of_another_shape_starts_over():
     average = Average(0.75)
     average.update(np.full((108, 256, 4), 9, np.uint8), None, SIZE)
     other = np.full((54, 128, 4), 200, np.uint8)

@@ -20,12 +20,14 @@ pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
 def no_trial(monkeypatch):
     """A process for each style would take most of the time; test_trial.py is about it."""
     monkeypatch.setattr(trial, "passes", lambda path, *_: None)
+    monkeypatch.setattr(trial, "measure", lambda path, *_: 1.0)
 
 
-def test_what_is_put_into_the_folder_is_shown_however_it_comes(folder, style, start, tmp_path):
+def test_what_is_put_into_the_folder_is_shown_however_it_comes(folder, style, start, tmp_path, monkeypatch):
+    monkeypatch.setattr("appliance.switcher._TOGETHER_S", 0.0)
     style(folder / "first.reconet", title="The First")
     one = start(folder)
-    assert one.runs() == "first" and one.tells("The First") and one.now.slate is None
+    assert one.runs() == "first" and one.reports("The First") and one.now.slate is None
     style(tmp_path / "second.reconet")  # moved
     os.rename(str(tmp_path / "second.reconet"), str(folder / "second.reconet"))
     assert one.runs() == "second"
@@ -49,11 +51,11 @@ def test_a_bad_bundle_is_refused_and_the_old_style_keeps_running(folder, style, 
     flipped[len(good) // 2] ^= 1
     for name, data in (("truncated", good[:-1000]), ("flipped", bytes(flipped)), ("text", b"not a zip")):
         (folder / f"{name}.reconet").write_bytes(data)
-        assert f"{name}.reconet" in one.tells("refused")
+        assert f"{name}.reconet" in one.reports("refused")
     (folder / "folder.reconet").mkdir()
-    assert "folder.reconet" in one.tells("directory")
+    assert "folder.reconet" in one.reports("directory")
     (folder / "link.reconet").symlink_to("/etc/shadow")
-    assert "link.reconet" in one.tells("symbolic link")
+    assert "link.reconet" in one.reports("symbolic link")
     assert sorted(one.now.reasons) == [name + ".reconet" for name in ("flipped", "folder", "link", "text", "truncated")]
     assert one.now.style.name == "good" and one.swapped.empty()
     (folder / "text.reconet").unlink()
@@ -67,7 +69,7 @@ def test_a_refused_file_is_tried_again_when_its_rights_change(folder, style, sta
     monkeypatch.setattr(store, "load", lambda path: load(path) if not refused else raised(refused.pop()))
     one = start(folder)
     path = style(folder / "a.reconet").path
-    one.tells("Permission denied")
+    one.reports("Permission denied")
     path.chmod(0o644)
     assert one.runs() == "a"
 
@@ -77,20 +79,23 @@ def raised(error):
 
 
 def test_a_style_that_fails_its_trial_is_refused(folder, style, start, monkeypatch):
-    monkeypatch.setattr(
-        trial, "passes", lambda path, *_: f"{path}: crashed the interpreter" if path.stem == "bad" else None
-    )
+    def measure(path, *_):
+        if path.stem == "bad":
+            raise BundleError(f"{path}: crashed the interpreter")
+        return 1.0
+
+    monkeypatch.setattr(trial, "measure", measure)
     style(folder / "good.reconet")
     one = start(folder)
     assert one.runs() == "good"
     style(folder / "bad.reconet")
-    assert "bad.reconet: crashed the interpreter" in one.tells("refused")
+    assert "bad.reconet: crashed the interpreter" in one.reports("refused")
     assert one.swapped.empty()
 
 
 def test_a_style_is_tried_once(folder, style, start, monkeypatch):
     tried = []
-    monkeypatch.setattr(trial, "passes", lambda path, *_: tried.append(path.stem))
+    monkeypatch.setattr(trial, "measure", lambda path, *_: tried.append(path.stem) or 1.0)
     style(folder / "a.reconet")
     one = start(folder)
     one.runs()
@@ -104,11 +109,11 @@ def test_a_style_is_tried_once(folder, style, start, monkeypatch):
     assert again.runs() == "a" and tried == ["a", "b"]
 
 
-def test_without_a_style_it_says_so_until_there_is_one(folder, style, start):
+def test_without_a_style_it_shows_why_until_there_is_one(folder, style, start):
     one = start(folder / "later")
     (folder / "later").mkdir()
     (folder / "later" / "bad.reconet").write_bytes(b"")
-    one.tells("bad.reconet")
+    one.reports("bad.reconet")
     style(folder / "later" / "good.reconet")
     assert one.runs() == "good"
     assert one.now.slate is None
@@ -146,7 +151,7 @@ def test_the_last_good_style_survives_its_own_file(folder, style, start, monkeyp
     while not (folder / state.LAST_GOOD).exists() or bundle.read(folder / state.LAST_GOOD).name != "good":
         one.thread.join(0.05)
     (folder / "good.reconet").write_bytes(b"overwritten by something else")
-    one.tells("good.reconet")
+    one.reports("good.reconet")
     one.close()
     assert start(folder).runs() == "good"
 
@@ -163,7 +168,7 @@ def test_a_pinned_style_stays_and_newest_ends_that(folder, style, start):
     state.pin(folder, "newest")
     assert one.runs() == "c"
     state.pin(folder, "guernica")
-    assert "guernica" in one.tells("guernica")
+    assert "guernica" in one.reports("guernica")
 
 
 def test_a_removed_style_makes_room_for_the_next(folder, style, start):
@@ -175,7 +180,7 @@ def test_a_removed_style_makes_room_for_the_next(folder, style, start):
     (folder / "b.reconet").unlink()
     assert one.runs() == "a"
     (folder / "a.reconet").unlink()
-    one.tells("removed")
+    one.reports("removed")
     assert one.now.style is not None  # the picture never goes black
 
 
@@ -208,7 +213,7 @@ def test_without_an_edge_tpu_a_compiled_style_runs_on_the_cpu_or_waits(folder, s
     waiting = start(folder, tpu_missing="slate")
     assert waiting.runs() is None and waiting.now.slate.title == "No Edge TPU"
     state.pin(folder, "guernica")  # which is not there: the one that waits is what there is
-    assert "guernica" in waiting.tells("guernica")
+    assert "guernica" in waiting.reports("guernica")
     state.pin(folder, "newest")
     style(folder / "b.reconet")  # needs none
     while waiting.runs() != "b":
@@ -216,7 +221,7 @@ def test_without_an_edge_tpu_a_compiled_style_runs_on_the_cpu_or_waits(folder, s
     assert waiting.now.style.name == "b" and waiting.now.slate is None
 
 
-def test_a_style_that_stops_before_it_has_settled_is_not_kept(folder, style, start, monkeypatch, tmp_path):
+def test_a_style_that_stops_before_it_has_settled_is_not_copied(folder, style, start, monkeypatch, tmp_path):
     style(folder / "a.reconet", compiled=True)
     monkeypatch.setattr(interpreter, "TPU_DEVICE", str(tmp_path / "apex_0"))
     one = start(folder, tpu_missing="cpu")
@@ -229,7 +234,7 @@ def test_a_style_that_stops_before_it_has_settled_is_not_kept(folder, style, sta
     assert not (folder / state.LAST_GOOD).exists()
 
 
-def test_a_compiled_style_that_took_the_daemon_down_is_refused_until_it_is_copied_anew(
+def test_a_compiled_style_that_crashed_the_daemon_is_refused_until_it_is_copied_again(
     folder, style, start, tpu, monkeypatch, tmp_path
 ):
     style(folder / "good.reconet")
@@ -240,11 +245,11 @@ def test_a_compiled_style_that_took_the_daemon_down_is_refused_until_it_is_copie
     one.close()
     interrupted(folder, bad)  # and now it does not
     two = start(folder)
-    assert "took the daemon down" in two.tells("bad.reconet") and two.runs() == "good"
+    assert "took the daemon down" in two.reports("bad.reconet") and two.runs() == "good"
     two.close()
     state.pin(folder, "bad")
     two = start(folder)  # it is not forgotten after that start
-    assert "took the daemon down" in two.tells("bad.reconet") and two.runs() == "good"
+    assert "took the daemon down" in two.reports("bad.reconet") and two.runs() == "good"
     style(folder / "bad.reconet", compiled=True)
     assert two.runs() == "bad"
     two.close()
@@ -260,7 +265,7 @@ def interrupted(folder, style):
     state.change(folder, lambda before: before.changed(attempt=attempt))
 
 
-def test_a_folder_that_cannot_be_written_is_no_hindrance(folder, style, start, monkeypatch):
+def test_a_folder_that_cannot_be_written_does_not_stop_the_picture(folder, style, start, monkeypatch):
     def refuse(*_):
         raise Problem("the disk is full")
 

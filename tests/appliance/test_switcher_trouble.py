@@ -1,13 +1,13 @@
-"""The style's state machine where things go wrong: each test is a fault that there was."""
+"""The switcher when things go wrong: each test is a fault that once existed."""
 
 import os
 import shutil
-import threading
 from types import SimpleNamespace
 
 import pytest
 
 from appliance import loader, switcher, trial
+from appliance.errors import BundleError
 from appliance.files import Pending
 from appliance.style import state, store
 
@@ -16,12 +16,17 @@ pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
 
 @pytest.fixture(autouse=True)
 def tried(monkeypatch):
-    """(file, plan, runtime) of each trial, none of which takes place."""
+    """(file, plan, runtime) of each trial. None of them really runs."""
     trials = []
 
-    def passes(path, timeout, plan, runtime, digest):
+    def measure(path, plan, size, runtime, *_):
+        trials.append((path.stem, plan, runtime))
+        return 1.0
+
+    def passes(path, timeout, plan, runtime, *_):
         trials.append((path.stem, plan, runtime))
 
+    monkeypatch.setattr(trial, "measure", measure)
     monkeypatch.setattr(trial, "passes", passes)
     return trials
 
@@ -93,8 +98,7 @@ def test_the_pause_doubles_while_an_edge_tpu_cannot_be_opened(folder, style, sta
 
 def test_a_slate_ends_that_a_load_outlasts(folder, style, start, tpu, monkeypatch):
     monkeypatch.setattr(loader, "LOAD_S", 0.0)
-    begun, end = threading.Event(), threading.Event()
-    monkeypatch.setattr(tpu, "load", lambda data: (begun.set(), end.wait(30), tpu.cpu.load(data))[-1])
+    begun, end = tpu.hold()
     tpu.plug()
     style(folder / "a.reconet", compiled=True)
     one = start(folder)
@@ -106,8 +110,7 @@ def test_a_slate_ends_that_a_load_outlasts(folder, style, start, tpu, monkeypatc
 
 
 def test_a_load_under_way_at_an_orderly_end_is_not_taken_for_its_cause(folder, style, start, tpu, monkeypatch):
-    begun, end = threading.Event(), threading.Event()
-    monkeypatch.setattr(tpu, "load", lambda data: (begun.set(), end.wait(30), tpu.cpu.load(data))[-1])
+    begun, end = tpu.hold()
     tpu.plug()
     style(folder / "a.reconet", compiled=True)
     one = start(folder)
@@ -120,24 +123,26 @@ def test_a_load_under_way_at_an_orderly_end_is_not_taken_for_its_cause(folder, s
 
 def test_what_goes_live_is_what_was_tried(folder, style, start, tried, monkeypatch):
     """A style whose first plan fails runs by the second; the third, which would crash, is never loaded."""
-    record = trial.passes
+    record = trial.measure
 
-    def passes(path, timeout, plan, runtime, digest):
-        record(path, timeout, plan, runtime, digest)
-        return f"{path}: {plan} crashed" if plan != names[1] else None
+    def measure(path, plan, *rest):
+        record(path, plan, *rest)
+        if plan != names[1]:
+            raise BundleError(f"{path}: {plan} crashed")
+        return 1.0
 
-    monkeypatch.setattr(trial, "passes", passes)
+    monkeypatch.setattr(trial, "measure", measure)
     made = style(folder / "a.reconet")
     names = [plan.name for plan in made.manifest.plans]
     one = start(folder)
     stylizer = one.swapped.get(timeout=30)
     assert stylizer.plan == names[1] and tried[-1] == ("a", names[1], stylizer.runtime.name)
     one.switcher.configure(one.settings(folder, plan=names[2]))
-    assert f"{names[2]} crashed" in one.tells("a.reconet") and one.swapped.empty()
+    assert f"{names[2]} crashed" in one.reports("a.reconet") and one.swapped.empty()
     assert one.now.style.plan == names[1]
 
 
-def test_a_proof_is_of_one_plan_on_one_runtime(folder, style, start, tried, monkeypatch):
+def test_what_is_measured_holds_for_one_plan_on_one_runtime(folder, style, start, tried, monkeypatch):
     made = style(folder / "a.reconet")
     first, second = [plan.name for plan in made.manifest.plans][:2]
     one = start(folder)
@@ -148,7 +153,11 @@ def test_a_proof_is_of_one_plan_on_one_runtime(folder, style, start, tried, monk
     assert [plan for _, plan, _ in tried] == [first, second]
     start(folder).runs()
     assert len(tried) == 2
-    state.change(folder, lambda now: now.changed(proved=[one.replace(" CPU", ".1 CPU") for one in now.proved]))
+    updated = {
+        digest: {device.replace(" CPU", ".1 CPU"): rows for device, rows in devices.items()}
+        for digest, devices in state.read(folder).measured.items()
+    }
+    state.change(folder, lambda now: now.changed(measured=updated))
     start(folder).runs()
     assert len(tried) == 3  # the runtime was updated
 
@@ -190,8 +199,34 @@ def test_of_several_styles_at_once_the_newest_stays(folder, style, start, tried,
     with one.held():
         for name in "bcdef":
             shutil.move(str(tmp_path / f"{name}.reconet"), str(folder / f"{name}.reconet"))
-    assert one.runs() == "d" and "f.reconet" in one.tells("refused")
+    assert one.runs() == "d" and "f.reconet" in one.reports("refused")
     assert {name for name, _, _ in tried} == {"d"} and one.swapped.empty()
+
+
+def test_the_newest_stays_when_rsync_brings_styles_one_by_one(folder, style, start, tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(switcher, "time", clock)
+    monkeypatch.setattr(switcher, "_LOOK_S", 0.01)
+    style(folder / "a.reconet")
+    one = start(folder)
+    assert one.runs() == "a"
+
+    def bring(name, modified):
+        path = style(tmp_path / f"{name}.reconet", title=name).path
+        os.utime(str(path), (modified, modified))
+        shutil.move(str(path), str(folder / path.name))
+
+    bring("c", 2e9)
+    assert one.runs() == "c"
+    bring("b", 1e9)
+    one.passes()
+    assert one.swapped.empty()
+    bring("d", 3e9)
+    assert one.runs() == "d"
+    one.passes()
+    clock.now += 60
+    bring("e", 1e9)  # on its own: shown, whatever its time
+    assert one.runs() == "e"
 
 
 def test_a_setting_of_something_else_does_not_load_the_style_again(folder, style, start, reads):
@@ -200,7 +235,7 @@ def test_a_setting_of_something_else_does_not_load_the_style_again(folder, style
     one.runs()
     del reads[:]
     settings = one.settings(folder)
-    one.switcher.configure(settings.model_copy(update={"camera": settings.camera.model_copy(update={"fps": 15})}))
+    one.switcher.configure(settings.model_copy(update={"camera": settings.camera.model_copy(update={"mirror": True})}))
     style(folder / "b.reconet", title="B")
     assert one.runs() == "b" and reads == ["b.reconet"]
     one.switcher.configure(one.settings(folder, name="b"))

@@ -1,4 +1,4 @@
-"""What systemd is told, and what it asks for."""
+"""Notifications to systemd, its watchdog, and the journal."""
 
 import importlib
 import os
@@ -21,7 +21,7 @@ def outside_systemd(monkeypatch):
 
 @pytest.fixture(params=["path", "abstract"])
 def manager(request, tmp_path, monkeypatch):
-    """The socket on which systemd listens."""
+    """The socket that systemd reads."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         if request.param == "path":
             address = str(tmp_path / "notify")
@@ -60,7 +60,7 @@ def python_systemd(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "tell, state",
+    "notify, state",
     [
         (systemd.ready, "READY=1"),
         (lambda: systemd.ready("no camera"), "READY=1\nSTATUS=no camera"),
@@ -71,8 +71,8 @@ def python_systemd(monkeypatch):
     ],
     ids=["ready", "ready with a status", "watchdog", "stopping", "status", "status over two lines"],
 )
-def test_systemd_is_told(manager, tell, state):
-    assert tell() is True
+def test_notifications_to_systemd(manager, notify, state):
+    assert notify() is True
     assert manager.recv(4096).decode() == state
 
 

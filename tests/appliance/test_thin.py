@@ -1,4 +1,4 @@
-"""The network's input out of a camera's picture: which size, which part, and its pixels."""
+"""The network's input from a camera's picture: which size, which part, and its pixels."""
 
 import tracemalloc
 
@@ -131,7 +131,7 @@ def test_no_more_is_cut_than_the_shapes_ask_for(width, height, across, down):
         assert taken == (factor * network[0], factor * network[1])
 
 
-def test_what_is_cut_is_said():
+def test_what_is_cropped_is_reported():
     assert described((1024, 432), (512, 216)) == "100 % of the camera's view"
     assert described((720, 480), (240, 480)) == "33 % of the camera's view (cuts 67 % left and right)"
     assert described((640, 480), (640, 360)) == "75 % of the camera's view (cuts 25 % top and bottom)"

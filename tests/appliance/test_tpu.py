@@ -1,4 +1,4 @@
-"""What the Edge TPU's driver says about its heat and its owner."""
+"""What the Edge TPU's driver reports about its temperature and its owner."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_the_warning_says_how_hot_how_slow_and_what_to_do(apex):
     )
 
 
-def test_a_driver_that_does_not_look_does_not_throttle(apex):
+def test_a_driver_that_does_not_poll_does_not_throttle(apex):
     state = apex(temp=90100, **dict(TRIPS, temp_poll_interval=0))
     assert state.hot and state.clock_mhz == 500
     assert "does not slow it down: cool the board" in state.warning

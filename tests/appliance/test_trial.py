@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from appliance import trial
+from appliance.engine.interpreter import runtimes
+from appliance.errors import BundleError
 from appliance.style import bundle
 
 from .test_bundle import put, signed
 
-# A runtime for the child, in the place of the real one.
+# A runtime for the child process in place of the real one.
 RUNTIME = """
 import os, signal
 class OpResolverType:
@@ -70,7 +73,7 @@ def test_what_never_ends_is_ended(runtime, tiny):
 
 
 def test_a_network_that_crashes_tflite_runtime_takes_only_its_trial_along(tmp_path, parts):
-    """Found by fuzzing tflite_runtime 2.7: one byte of an operator's options. Newer runtimes may take or refuse it."""
+    """Found by fuzzing tflite_runtime 2.7: one byte of an operator's options. Newer runtimes accept or refuse it."""
     fields, files = parts
     name = fields["plans"][0]["stages"][-1]["segment"]
     data = bytearray(files[name])
@@ -115,3 +118,43 @@ def test_a_trial_ends_with_its_parent(runtime, tiny, tmp_path):
         parent.send_signal(signal.SIGKILL)
         parent.wait()
         assert end.read() == ""
+
+
+def test_a_plan_and_size_are_measured_while_all_else_is_quiet(sized):
+    held = []
+
+    @contextlib.contextmanager
+    def quiet():
+        held.append("begin")
+        yield
+        held.append("end")
+
+    runtime = next(one.name for one in runtimes() if one.device == "CPU")
+    assert 0 < measured(sized, runtime, quiet=quiet) < 1000 and held == ["begin", "end"]
+
+
+def measured(style, runtime, size=(128, 96), plan="fused", **options):
+    return trial.measure(style.path, plan, size, runtime, style.digest, **options)
+
+
+@pytest.mark.parametrize(
+    "size, plan, words",
+    [((128, 97), "fused", "take 128x96"), ((128, 96), "none", "has no plan 'none'")],
+)
+def test_what_cannot_be_measured_is_said_in_one_line(sized, size, plan, words):
+    held = []
+    with pytest.raises(BundleError, match=words):
+        measured(sized, runtimes()[0].name, size, plan, quiet=lambda: held.append(1))
+    assert not held
+
+
+def test_a_network_that_crashes_while_it_is_measured_takes_nothing_along(runtime, tiny):
+    runtime(f"print({trial._READY!r}, flush=True); input(); os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(BundleError, match="crashed the interpreter .signal 11."):
+        measured(tiny, "ai_edge_litert", (64, 32))
+
+
+def test_what_is_never_measured_counts_as_too_slow(runtime, tiny, monkeypatch):
+    monkeypatch.setattr(trial, "QUIET_S", 0.2)
+    runtime(f"print({trial._READY!r}, flush=True); signal.pause()")
+    assert measured(tiny, "ai_edge_litert", (64, 32)) == 200

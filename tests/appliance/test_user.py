@@ -1,4 +1,4 @@
-"""Giving up root's rights, tried in a process of its own, as the user nobody."""
+"""Changing from root to another user, in a process of its own, to the user nobody."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""Cameras: their pictures, which one is taken, which are refused."""
+"""V4L2 cameras: their pictures, which one is taken, and which are refused."""
 
 import errno
 import sys
@@ -116,7 +116,7 @@ def test_timestamps_always_rise(kernel):
         ({6: 8, 7: 0, 9: 2, 10: 1}, BT601),
     ],
 )
-def test_the_colours_are_those_that_the_driver_tells(kernel, fields, colour):
+def test_the_colours_are_those_that_the_driver_reports(kernel, fields, colour):
     device = kernel.devices["/dev/video0"] = Device()
     device.fields = fields
     expected = np.empty((4, 8, 3), np.uint8)
@@ -217,7 +217,7 @@ def zero(entry):
 # Which camera
 
 
-def test_nodes_that_are_no_cameras_are_passed_over(kernel):
+def test_nodes_that_are_not_cameras_are_skipped(kernel):
     for number in (0, 2, 10):
         kernel.devices[f"/dev/video{number}"] = Device()
     kernel.devices["/dev/video0"].device_caps = 0x04800000  # metadata, of a device that captures too
@@ -238,7 +238,7 @@ def test_the_configured_one_comes_first_and_then_the_alias(kernel):
     assert camera.path == ALIAS
 
 
-def test_another_one_when_the_configured_one_does_not_do(kernel):
+def test_another_one_when_the_configured_one_does_not_work(kernel):
     kernel.devices["/dev/video0"], kernel.devices["/dev/video1"] = Device(), Device(formats=("MJPG",))
     for configured in ("/dev/video1", "/dev/video7"):
         camera = V4l2Camera(Wanted(configured))
@@ -272,7 +272,7 @@ def test_no_camera_at_all(kernel):
 def test_a_configured_device_that_is_no_camera(kernel):
     kernel.devices["/dev/video0"] = Device()
     kernel.devices["/dev/video0"].device_caps = 0x04000002
-    assert fault_of(kernel, "/dev/video0") == "/dev/video0 is no camera: name another device"
+    assert fault_of(kernel, "/dev/video0") == "/dev/video0 is not a camera: name another device"
     assert fault_of(kernel) == "no camera found: plug one in"
 
 
@@ -280,6 +280,15 @@ def test_a_driver_that_gives_another_format(kernel):
     kernel.devices["/dev/video0"] = Device()
     kernel.devices["/dev/video0"].gives = "UYVY"
     assert "gives UYVY when asked for YUYV" in fault_of(kernel)
+
+
+def test_which_sizes_it_fits_without_scaling(kernel):
+    device = kernel.devices["/dev/video0"] = Device(size=(1280, 720))
+    device.sizes = {(1280, 720): 30, (640, 480): 30, (1920, 1080): 5}  # the last is too slow
+    camera = V4l2Camera(yuv_size=(640, 360))
+    assert camera.state.fits is None
+    take(camera, Stop(kernel), 1)
+    assert camera.state.fits == ((320, 180), (424, 240), (640, 360), (1280, 720))
 
 
 def test_a_camera_smaller_than_the_network_is_enlarged(kernel):
@@ -295,7 +304,7 @@ def test_what_is_asked_for_may_change_at_any_time(kernel):
     assert next(frames).pixels.shape == (4, 8, 3) and first.asked == (1280, 720, 30)
     camera.configure(Wanted("/dev/video1", (640, 480), 15))
     assert next(frames).pixels.shape == (8, 16, 3) and second.asked == (640, 480, 15)
-    assert camera.state == (None, "/dev/video1", "16x8 at 30 fps") and not first.streaming
+    assert camera.state[:3] == (None, "/dev/video1", "16x8 at 30 fps") and not first.streaming
     frames.close()
 
 

@@ -1,4 +1,4 @@
-"""Cameras that fail, and how they are left."""
+"""Cameras that fail, and the state in which they are left."""
 
 import errno
 import select
@@ -27,7 +27,7 @@ from .fake_v4l2 import Device, Stop, fault_of, take
 @pytest.mark.parametrize(
     "call", ["open", "QUERYCAP", "ENUM_FMT", "S_FMT", "G_FMT", "REQBUFS", "QUERYBUF", "mmap", "QBUF", "STREAMON"]
 )
-def test_a_failure_at_the_start_is_told_and_released(kernel, call, number, words):
+def test_a_failure_at_the_start_is_reported_and_the_camera_released(kernel, call, number, words):
     kernel.devices["/dev/video0"] = Device()
     kernel.devices["/dev/video0"].faults[call] = [number]
     fault = fault_of(kernel)
@@ -37,7 +37,7 @@ def test_a_failure_at_the_start_is_told_and_released(kernel, call, number, words
 @pytest.mark.parametrize(
     "call, number", [("DQBUF", errno.ENODEV), ("DQBUF", errno.EIO), ("QBUF", errno.ENODEV), ("poll", errno.ENODEV)]
 )
-def test_a_failure_on_the_way_is_told_and_then_mended(kernel, call, number):
+def test_a_failure_while_streaming_is_reported_until_it_ends(kernel, call, number):
     device = kernel.devices["/dev/video0"] = Device()
     camera, stop = V4l2Camera(), Stop(kernel, tries=9)
     frames = camera.frames(stop)
@@ -58,7 +58,7 @@ def test_an_error_from_poll(kernel, events):
 
 
 @pytest.mark.parametrize("given", [[], [[{"flags": 0x40}]] * 1000], ids=["nothing", "damage"])
-def test_a_stall_is_told_after_two_seconds(kernel, given):
+def test_a_stall_is_reported_after_two_seconds(kernel, given):
     kernel.devices["/dev/video0"] = Device()
     kernel.devices["/dev/video0"].script = given
     camera = V4l2Camera()
@@ -68,8 +68,8 @@ def test_a_stall_is_told_after_two_seconds(kernel, given):
 
 
 @pytest.mark.parametrize("looks", [25, 45, 299])
-def test_a_stalled_camera_that_goes_on_is_heard_at_once(kernel, looks):
-    """However long it was silent: it is listened to until it is opened again."""
+def test_a_stalled_camera_that_resumes_is_noticed_at_once(kernel, looks):
+    """However long it was silent: it is listened to until it is reopened."""
     device = kernel.devices["/dev/video0"] = Device()
     device.script = [[{}]] + [[]] * looks + [[{}]]
     camera = V4l2Camera()
@@ -106,7 +106,7 @@ def test_a_stalled_camera_is_opened_again_less_and_less_often(kernel):
     assert np.diff(kernel.tried) == pytest.approx([2.5, 3, 4, 6, 10, 12], abs=0.3)
 
 
-def test_a_slow_taker_is_no_stall(kernel):
+def test_a_slow_reader_is_not_a_stall(kernel):
     kernel.devices["/dev/video0"] = Device()
     camera = V4l2Camera()
     frames = camera.frames(Stop(kernel))
@@ -117,7 +117,7 @@ def test_a_slow_taker_is_no_stall(kernel):
     frames.close()
 
 
-def test_it_tries_for_ever_and_waits_longer_up_to_ten_seconds(kernel):
+def test_it_retries_indefinitely_with_pauses_up_to_ten_seconds(kernel):
     kernel.devices["/dev/video0"] = Device()
     kernel.devices["/dev/video0"].faults["open"] = [errno.EBUSY] * 8
     start = kernel.now

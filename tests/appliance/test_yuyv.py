@@ -56,7 +56,7 @@ def test_known_colours(colour, y, u, v, rgb):
     assert np.abs(out.astype(int) - rgb).max() <= 1
 
 
-def test_memory_is_used_again_only_when_nothing_holds_it():
+def test_memory_is_reused_only_when_nothing_holds_it():
     memory = Memory()
     first = memory.array((4, 5, 3))
     view, kept = first[1:, 2:, 0], first.__array_interface__["data"][0]

@@ -1,4 +1,4 @@
-"""A virtual board to look around in: python -m tests.board start | run | put | get | screen | stop."""
+"""A virtual board to use by hand: python -m tests.board start | run | put | get | screen | stop."""
 
 import argparse
 import sys

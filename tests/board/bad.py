@@ -28,7 +28,7 @@ def _shapes(manifest: dict, files: Dict[str, bytes]) -> None:
 
 
 def compiled(good: bytes, name: str) -> bytes:
-    """A style that claims to have been compiled for the Edge TPU; its segments for the CPU are sound."""
+    """A style that claims to be compiled for the Edge TPU; its segments for the CPU are valid."""
 
     def change(manifest, files):
         manifest["name"] = name

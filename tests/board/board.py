@@ -20,7 +20,7 @@ DROP_IN = "/run/systemd/system/reconet.service.d/test.conf"
 SOAK = "board-soak@{}"  # the unit in overlay/, for so many seconds
 SQUARES, BARS = 4, 1  # two of vivid's test patterns
 STYLE = ROOT / "tests/data/tiny_yuv.reconet"
-# Exposures before the same networks make styles that are told apart on the screen.
+# Different exposures before the same networks make styles that can be distinguished on the screen.
 STYLES = {"plain": {"mean": 0.45, "std": 0.25}, "bright": {"mean": 0.9, "std": 0.1}}
 _VIVID = "/sys/bus/platform/drivers/vivid"
 _RAW = "/root/picture.yuyv"
@@ -46,15 +46,15 @@ class Board(Guest):
         self.styles: Dict[str, Bundle] = {path.stem: read(path) for path in styles}
         self._pictures: Dict[tuple, np.ndarray] = {}
 
-    # What it says
+    # Status and journal
 
     def status(self) -> Optional[dict]:
-        """What the daemon wrote, or None when there is nothing; `reconet status` takes seconds here."""
+        """The status file, or None when there is none; `reconet status` takes seconds here."""
         found = self.run(f"cat {STATUS}", check=False)
         return json.loads(found.out) if found.code == 0 and found.out else None
 
     def pid(self) -> int:
-        """Of the daemon; 0 while there is none."""
+        """The daemon's process id; 0 while there is none."""
         return int(self.run("systemctl show --value --property MainPID reconet").out)
 
     def clock(self) -> float:
@@ -62,12 +62,12 @@ class Board(Guest):
         return float(self.run("cat /proc/uptime").out.split()[0])
 
     def now(self) -> str:
-        """A place in the journal."""
+        """The journal's present end, as a cursor."""
         mark = "systemd-cat --identifier=board echo here && journalctl --sync && "
         return self.run(mark + "journalctl --quiet --lines 0 --show-cursor").out.rpartition("-- cursor: ")[2].strip()
 
     def journal(self, after: str = "", unit: str = "reconet") -> List[str]:
-        """What the service and systemd about it said after that place."""
+        """The lines of the service, and of systemd about it, after that cursor."""
         return [str(entry["MESSAGE"]) for entry in self._entries(after, unit)]
 
     def _entries(self, after: str, unit: str = "reconet") -> List[dict]:
@@ -77,7 +77,7 @@ class Board(Guest):
         return [json.loads(line) for line in lines]
 
     def logged(self, words: str, after: str = "") -> str:
-        """Wait for a line with these words in the journal, after that place."""
+        """Wait for a line with these words in the journal, after that cursor."""
         return str(self._logged(words, after)["MESSAGE"])
 
     def logged_at(self, words: str, after: str = "") -> float:
@@ -90,10 +90,10 @@ class Board(Guest):
 
         return wait_for(look, lambda: f"{words!r} in the journal: {self.journal(after)}")
 
-    # What it shows
+    # The screen
 
     def learn(self) -> None:
-        """Take both test patterns from the camera, which has to be free, and work out what they look like stylised."""
+        """Take both test patterns from the camera, which has to be free, and stylise them on this machine."""
         if self._pictures:
             return
         offered = expected.offers(self.run("v4l2-ctl -d /dev/video0 --list-formats-ext").out)
@@ -108,7 +108,7 @@ class Board(Guest):
             self._pictures[name, pattern] = expected.enlarged(expected.stylised(bundle, yuyv))
 
     def likeness(self, style: str, pattern: int, screen: Optional[np.ndarray] = None, part: float = 1.0) -> float:
-        """How much the upper `part` of the screen is like that test pattern in that style, in dB."""
+        """The PSNR, in dB, of the upper `part` of the screen to that test pattern in that style."""
         picture = self._pictures[style, pattern]
         screen = self.screen() if screen is None else screen
         rows = round(part * len(picture))
@@ -119,7 +119,7 @@ class Board(Guest):
         self.run(f"v4l2-ctl -d /dev/video0 -c test_pattern={pattern}")
 
     def shows(self, style: str, seconds: float = ACT) -> None:
-        """Wait until the screen has what the camera sees in that style, twice: it follows the camera."""
+        """Wait until the screen shows both test patterns in that style: it follows the camera."""
         for pattern in (BARS, SQUARES):
             self.film(pattern)
             self._wait_for_picture(style, pattern, seconds)
@@ -134,7 +134,7 @@ class Board(Guest):
         )
 
     def says(self, words: str, seconds: float = ACT) -> str:
-        """Wait for a slate with these words, in the status and on the screen. Gives all of it."""
+        """Wait for a slate with these words, in the status and on the screen. Returns its whole text."""
 
         def look():
             slate = (self.status() or {}).get("slate") or ""
@@ -144,7 +144,7 @@ class Board(Guest):
 
         return wait_for(look, lambda: f"a slate with {words!r}: {self.status()}", seconds)
 
-    # Bringing it about
+    # Actions
 
     def wait_until_running(self, seconds: float = BOOT) -> dict:
         """Wait for a picture, by the status alone."""
@@ -169,21 +169,21 @@ class Board(Guest):
             )
 
     def unplug(self) -> None:
-        """Take the camera away while it is in use."""
+        """Unplug the camera while it is in use."""
         self.run(f"echo vivid.0 > {_VIVID}/unbind")
 
     def plug(self) -> None:
         self.run(f"echo vivid.0 > {_VIVID}/bind")
 
     def override(self, text: str) -> None:
-        """Lay more settings over the unit, until the next boot; "" takes them away."""
+        """Add settings to the unit until the next boot; "" removes them."""
         self.run(
             f"mkdir -p $(dirname {DROP_IN}) && cat > {DROP_IN} && systemctl daemon-reload",
             data=f"[Service]\n{text}\n".encode(),
         )
 
     def settle(self) -> None:
-        """Have it on with a picture; from a new disk, if nothing else helps."""
+        """Make it run and show a picture; from a new disk, if nothing else helps."""
         if qemu.pid(self.folder):
             try:
                 self.wait_until_running(ACT)

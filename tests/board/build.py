@@ -19,7 +19,7 @@ from typing import Iterator, List, Optional, Sequence
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SUITE = "bookworm"
-# Those after python3 are what the project's package depends on, and what the tests look with.
+# Those after python3 are dependencies of the project's package, and tools of the tests.
 PACKAGES = (
     "usr-is-merged systemd systemd-sysv udev dbus kmod procps init-system-helpers python3 python3-systemd "
     "libdrm2 libstdc++6 zlib1g fonts-dejavu-core v4l-utils"
@@ -32,7 +32,7 @@ DEBIAN = (
 ).split()
 DISK_MODULES = "virtio_pci virtio_blk ext4".split()
 MODULES = DISK_MODULES + "virtio_console virtio_gpu virtio_rng vivid 9p 9pnet_virtio".split()
-# Hardware and housekeeping that the guest has not.
+# Hardware and housekeeping that the guest does not have.
 MASKED = (
     "getty@.service serial-getty@.service systemd-timesyncd.service systemd-pstore.service fstrim.timer "
     "systemd-hwdb-update.service proc-sys-fs-binfmt_misc.automount apt-daily.timer apt-daily-upgrade.timer "
@@ -84,7 +84,7 @@ def cache() -> Path:
 
 
 def missing_packages() -> str:
-    """The Debian packages without which nothing can be built or booted here."""
+    """The Debian packages that are needed to build and boot here and are missing."""
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
     missing = {package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)}
     # The letters of slates, which are compared with the guest's.
@@ -119,7 +119,7 @@ def build(deb: Optional[Path] = None, styles: Sequence[Path] = ()) -> Image:
 
 
 def _install(root: Path, deb: Path, styles: Sequence[Path]) -> None:
-    """As dpkg does in a system that is not running: the services start with the next boot."""
+    """Install as dpkg does in a system that is not running: the services start with the next boot."""
     _emulate_arm64()
     shutil.copy(deb, root / "tmp/package.deb")
     _run("chroot", root, "dpkg", "-i", "/tmp/package.deb")
@@ -145,7 +145,7 @@ def _install(root: Path, deb: Path, styles: Sequence[Path]) -> None:
 
 
 def _mirror() -> List[str]:
-    """Where this machine's own apt gets this Debian from; nothing, where it is another: then mmdebstrap knows."""
+    """Where this machine's apt gets this release of Debian from; [] on another release: mmdebstrap has a default."""
     told = _run("apt-get", "indextargets", "--format", "$(CODENAME) $(SITE)", "Created-By: Packages")
     return [line.split()[1] for line in told.splitlines() if line.split()[0] == SUITE][:1]
 

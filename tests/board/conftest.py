@@ -30,7 +30,7 @@ def _soaks(item):
 
 @pytest.fixture(scope="session")
 def make_board(request, tmp_path_factory):
-    """make_board(name) is a board, off, whose power is cut at the end."""
+    """make_board(name) returns a board that is off. Its power is cut at the end."""
     with ThreadPoolExecutor() as pool:
         pool.submit(build.base)  # build() waits for it; it takes minutes the first time, of one processor
         deb = request.config.getoption("--deb") or build.package()
@@ -59,7 +59,7 @@ def soak_seconds(request):
 @pytest.fixture(scope="session")
 def soaking(make_board, soak_seconds):
     """A board of its own, on, that switches styles by itself."""
-    # The other one goes first: to be slow is no fault.
+    # The other board has priority: this one may be slow.
     return make_board("soaking", aside=True).boot(
         f"systemd.wants={SOAK.format(soak_seconds)}.service systemd.service_watchdogs=0"
     )

@@ -18,9 +18,9 @@ from appliance.style.bundle import Bundle
 
 from .qemu import SCREEN
 
-# dB. The same style on the guest's runtime comes to more, another style, or none, to less.
+# dB. The same style on the guest's runtime reaches more; another style, or none, less.
 ALIKE = 24.0
-# The same of slates, whose letters two versions of Pillow draw a little differently. Other words come to 15.
+# The same for slates, whose letters differ a little between versions of Pillow. Other words reach 15.
 SAID = 20.0
 
 

@@ -22,7 +22,7 @@ Seen = TypeVar("Seen")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left: its exit status and its output."""
+    """The result of a command: its exit status and its output."""
 
     code: int
     out: str
@@ -30,7 +30,7 @@ class Outcome:
 
 
 def wait_for(look: Callable[[], Optional[Seen]], what: str, seconds: float = ACT, every: float = 0.2) -> Seen:
-    """What `look` gives once that is true. Raises AssertionError, saying `what` was not seen, after `seconds`."""
+    """Call `look` until its result is true, and return that. Raises AssertionError, with `what`, after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         seen = look()
@@ -41,7 +41,7 @@ def wait_for(look: Callable[[], Optional[Seen]], what: str, seconds: float = ACT
 
 
 class Guest:
-    """A virtual board, whose disk lives in `folder`. Others go first when it is `aside`."""
+    """A virtual board whose disk is in `folder`. When `aside`, it gets the CPU only when others do not need it."""
 
     def __init__(self, folder: Path, image: Image, aside: bool = False):
         self.folder, self.image, self.aside = Path(folder), image, aside

@@ -1,4 +1,4 @@
-"""A QEMU with the board in it, in a folder of its own: started, seen and ended from any process."""
+"""A QEMU that emulates the board, in a folder of its own: any process can start, watch and end it."""
 
 import contextlib
 import json
@@ -89,7 +89,7 @@ def pid(folder: Path) -> Optional[int]:
 
 
 def kill(folder: Path) -> None:
-    """Cut the power: what the guest had not flushed to its disk is lost."""
+    """Cut the power. What the guest has not synced to its disk is lost."""
     number = pid(folder)
     if number:
         os.kill(number, signal.SIGKILL)

@@ -11,7 +11,7 @@ from .guest import BOOT, wait_for
 
 
 def test_power_on_gives_a_stylised_picture(machine, number):
-    """Nobody logs in; the picture is looked for from outside."""
+    """Nobody logs in; the picture is checked from outside."""
     machine.boot()
     wait_for(lambda: (machine.screen()[0, 0] == BACKGROUND).all(), "a slate", BOOT, 0.1)
     number("power-on to the first words on the monitor", f"{time.monotonic() - machine.powered_on:.1f} s")
@@ -21,7 +21,7 @@ def test_power_on_gives_a_stylised_picture(machine, number):
     number("start of the unit to the picture", f"{status['uptime']:.1f} s")
     machine.logged(f"style {status['style']}")
     assert not machine.run("loginctl list-sessions --no-legend").out
-    # What that picture should have been is learnt from the camera, which has to be free for it.
+    # The expected picture is taken from the camera, which has to be free for that.
     machine.run("systemctl stop reconet")
     machine.learn()
     machine.run("systemctl start reconet")
@@ -47,9 +47,9 @@ def test_without_a_camera_at_boot(board):
 
 
 def test_without_a_monitor_at_boot(board):
-    """Nothing to see is no reason to fail, and the monitor is found when it is plugged in.
+    """Without a monitor the service does not fail, and the monitor is found when it is plugged in.
 
-    The kernel is told to take the connector for empty; a cable that is really pulled is left to the board.
+    The kernel is made to treat the connector as empty. Really pulling a cable has to be tested on a board.
     """
     board.power_cut()
     board.boot("video=Virtual-1:d")
@@ -62,7 +62,7 @@ def test_without_a_monitor_at_boot(board):
 
 
 def test_power_cut_while_styles_are_dropped_and_switched(board, number):
-    """Three times at any moment: what comes up is a whole style."""
+    """Three times, at any moment: a complete style comes up."""
     for name, data in board.files.items():
         board.put(data, f"/root/{name}.reconet")
     for what in (

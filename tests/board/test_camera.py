@@ -15,7 +15,7 @@ def _moment(board):
 def _picture_again(board, number, what, moment):
     since, began = moment
     board.wait_until_running(SOON)
-    # The daemon looks once a second whether there is something to say.
+    # The daemon checks once a second whether it needs a slate.
     took = board.logged_at("camera is fine again", since) - began
     number(f"from the camera being {what} to the picture, on the guest's clock", f"{took:.1f} s")
 
@@ -40,9 +40,9 @@ def test_stalled(board, number, request):
     style, pid, since = board.status()["style"], board.pid(), board.now()
     board.run(CONTROL + "percentage_of_dropped_buffers=100")
     board.says("gave no picture")
-    told = board.logged_at("gave no picture", since)
+    reported = board.logged_at("gave no picture", since)
     if request.config.getoption("--long"):
-        wait_for(lambda: board.clock() > told + LONG, "the time to pass")
+        wait_for(lambda: board.clock() > reported + LONG, "the time to pass")
     moment = _moment(board)
     board.run(CONTROL + "percentage_of_dropped_buffers=0")
     _picture_again(board, number, "at work again", moment)
@@ -60,7 +60,7 @@ def test_failing_once(board):
 
 
 def test_of_the_wrong_kind(board, number):
-    """In place of the camera one that gives nothing that the appliance takes: here, planes in several buffers."""
+    """A camera without any format that the daemon takes: here, planes in several buffers."""
     style, pid = board.status()["style"], board.pid()
     board.unplug()
     _unload(board)

@@ -1,4 +1,4 @@
-"""The service: restarts, whatever ends it, and its confinement."""
+"""The service: it restarts after every kind of end, and it is confined."""
 
 import json
 import textwrap
@@ -7,7 +7,7 @@ from . import expected
 from .board import FOLDER
 from .guest import BOOT, wait_for
 
-# Laid over a module that the daemon calls once a second: does what is asked for in a file.
+# Mounted over a module that the daemon calls once a second. It does what a file asks for.
 _TROUBLE = textwrap.dedent("""
     import os
     import resource
@@ -31,7 +31,7 @@ def _back(board, pid, style):
 
 
 def test_restart(board):
-    """Again and again: the display is never left in a broken mode."""
+    """Repeatedly: the monitor is never left in a broken mode."""
     style, since = board.status()["style"], board.now()
     for _ in range(3):
         board.run("systemctl restart reconet", BOOT)
@@ -44,7 +44,7 @@ def test_restart(board):
     assert sum("Started" in line for line in board.journal(since)) == 4
 
 
-def test_shutting_down_is_said(board):
+def test_shutting_down_is_shown(board):
     words = expected.slate_of("Shutting down", "")
     board.run("systemctl stop --no-block reconet")
     wait_for(lambda: expected.likeness(board.screen(), words) > expected.SAID, "the last words", every=0.0)
@@ -54,7 +54,7 @@ def test_shutting_down_is_said(board):
 
 
 def test_the_desktop_makes_room(board):
-    """A stand-in for Weston, which takes the display as that does, is away while the service runs."""
+    """A stand-in for Weston, which takes the display like Weston, is stopped while the service runs."""
     unit = textwrap.dedent("""
         [Service]
         ExecStart=/usr/bin/python3 -c 'import time; card = open("/dev/dri/card0"); time.sleep(1e6)'
@@ -126,7 +126,7 @@ def test_exposure_to_attack(board, number):
 
 
 def test_confinement_from_inside(board):
-    """A program in the daemon's place gets at none of what the daemon does not need."""
+    """A program in the daemon's place cannot reach anything that the daemon does not need."""
     probe = textwrap.dedent(
         """
         import glob, json, os, socket, stat
@@ -143,7 +143,7 @@ def test_confinement_from_inside(board):
             kind = os.stat(path).st_mode if os.path.exists(path) else 0
             if (stat.S_ISCHR(kind) or stat.S_ISBLK(kind)) and not os.path.realpath(path).startswith(allowed):
                 attempt(path, lambda: os.close(os.open(path, os.O_RDONLY)))
-        # Not AF_NETLINK, by which the kernel tells of monitors.
+        # Not AF_NETLINK, through which the kernel announces monitors.
         for family in (socket.AF_INET, socket.AF_INET6, socket.AF_PACKET):
             attempt(str(family), lambda: socket.socket(family, socket.SOCK_DGRAM))
         for path in ("/etc/shadow", "/home/mendel/.profile", "/root/.profile", "/proc/kcore", "/proc/kmsg"):

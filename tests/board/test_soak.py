@@ -1,4 +1,4 @@
-"""A thousand style switches and ten minutes, with --long an hour: what the daemon takes up does not grow.
+"""A thousand style switches in ten minutes or more, with --long an hour: the daemon's memory, files and threads stay.
 
 The board of this test has been at it since the first test began.
 """

@@ -1,4 +1,4 @@
-"""Styles that are dropped, wrong, or have no room."""
+"""Styles that are copied into the folder, are bad, or do not fit on the disk."""
 
 import itertools
 
@@ -43,7 +43,7 @@ def _quoted(command):
     return "'" + command.replace("'", "'\\''") + "'"
 
 
-def test_bad_bundles_are_refused_and_the_old_style_goes_on(board):
+def test_bad_bundles_are_refused_and_the_old_style_continues(board):
     style, pid, since = _style(board), board.pid(), board.now()
     secret = board.run("cat /etc/shadow").out
     bundles = bad.bundles(board.files[style])
@@ -73,7 +73,7 @@ def test_bad_bundles_are_refused_and_the_old_style_goes_on(board):
 
 
 def test_full_disk(board):
-    """A style that does not fit is refused; what runs goes on, and the next drop with room works."""
+    """A style that does not fit on the disk is refused, the running one continues, and the next one that fits works."""
     style = _style(board)
     other = next(name for name in board.files if name != style)
     try:
@@ -93,7 +93,7 @@ def test_full_disk(board):
 
 
 def test_read_only_folder(board):
-    """The service starts and shows what is there."""
+    """The service starts and shows the style that is there."""
     try:
         board.run(f"mount --bind {FOLDER} {FOLDER} && mount -o remount,bind,ro {FOLDER} && systemctl restart reconet")
         assert board.run(f"touch {FOLDER}/x", check=False).code
@@ -105,7 +105,7 @@ def test_read_only_folder(board):
 
 
 def test_clock_set_back_a_year(board):
-    """As on a board without a battery: what is dropped then is older than all, and still what was wanted."""
+    """As on a board without a battery: a new style then has the oldest time, and is shown all the same."""
     style, pid = _style(board), board.pid()
     other = next(name for name in board.files if name != style)
     try:
@@ -122,7 +122,7 @@ def test_clock_set_back_a_year(board):
 
 
 def test_compiled_style_without_a_tpu(board):
-    """On the CPU, or a slate, as configured; said in the status and the journal."""
+    """On the CPU, or with a slate, as configured; the status and the journal report it."""
     config = "/etc/reconet/config.toml"
     before, since = board.run(f"cat {config}").out, board.now()
     board.put(bad.compiled(board.files["plain"], "compiled"), f"{FOLDER}/compiled.reconet")

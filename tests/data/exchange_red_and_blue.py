@@ -1,4 +1,4 @@
-"""Makes another style of a run's networks by exchanging red and blue in what they draw."""
+"""Makes another style from a run's networks by exchanging red and blue in their output."""
 
 import os
 import sys

@@ -218,7 +218,7 @@ def spots(value):
 
 
 def with_manifest(members: Members, change, sign: bool = True) -> bytes:
-    """The archive of `members` after change(manifest), which gives another; sizes and digests are made right."""
+    """The archive of `members` with change(manifest) as its manifest; sizes and digests are corrected."""
     name, text = members[0]
     try:
         fields = change(json.loads(text.decode()))

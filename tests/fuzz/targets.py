@@ -1,4 +1,4 @@
-"""What has to hold for any bytes at all: they are taken, or refused in one line, soon and in little memory.
+"""What has to hold for any bytes: they are accepted, or refused in one line, quickly and in little memory.
 
 Bytes for which it does not are left in build/fuzz.
 """
@@ -33,7 +33,7 @@ def load_settings(data: bytes):
 
 
 def peak_megabytes() -> int:
-    """The most memory that this process has had."""
+    """The peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 

@@ -1,4 +1,4 @@
-"""Property-based: FUZZ_EXAMPLES inputs a test, always the same when that is not set."""
+"""Property-based tests: FUZZ_EXAMPLES inputs each; a fixed selection when that is not set."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_a_changed_bundle_is_refused_in_one_line_or_can_be_written_again(seed, c
 
 @many
 @given(st.sampled_from(sorted(SEEDS)), st.lists(st.tuples(st.integers(0, 30), trees), min_size=1, max_size=4))
-def test_anything_may_stand_in_a_manifest(seed, replaced):
+def test_anything_may_be_in_a_manifest(seed, replaced):
     def change(fields):
         for number, tree in replaced:
             places = list(mutations.spots(fields))

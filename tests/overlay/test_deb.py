@@ -26,7 +26,7 @@ needs_dpkg = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
-    """The package, built twice at once: here, and in a copy elsewhere, later, by a user with other habits."""
+    """The package, built twice in parallel: here, and in a copy elsewhere, with another time zone, umask and locale."""
     if not shutil.which("dpkg-deb"):
         pytest.skip("dpkg-deb is not on this machine")
     folder = tmp_path_factory.mktemp("deb")
@@ -258,7 +258,7 @@ def stand_in(folder, name, script):
 
 @needs_dpkg
 def test_a_link_put_there_while_the_package_is_installed_is_not_followed(board, tmp_path):
-    """Whoever may write to the folder swaps the new file for a link just before its mode is set."""
+    """A member of the group replaces the new file with a link just before its mode is set."""
     root, target = tmp_path / "root", tmp_path / "root/etc/important"
     target.write_text("root's")
     target.chmod(0o600)

@@ -1,4 +1,4 @@
-"""The units: what systemd 241 would make of them, as far as a newer systemd can tell."""
+"""The systemd units: whether systemd 241 would accept them, as far as a newer systemd can show."""
 
 import configparser
 import re

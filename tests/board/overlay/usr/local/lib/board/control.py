@@ -1,4 +1,4 @@
-"""The guest's end of the control channel: a line of JSON asks for a command, a line of JSON has its outcome."""
+"""The guest's end of the control channel: a line of JSON requests a command, a line of JSON has its result."""
 
 import base64
 import json

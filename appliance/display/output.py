@@ -1,4 +1,4 @@
-"""One monitor, lit: pictures put on it by page flips."""
+"""An output: one connector of a card in one mode, on which pictures are shown by page flips."""
 
 import contextlib
 import errno
@@ -17,9 +17,11 @@ _REFUSED = (errno.EINVAL, errno.ERANGE, errno.ENOSPC, errno.EOPNOTSUPP)
 
 
 class Layout(NamedTuple):
-    """How pictures of `size` get to their `place`. They are drawn into the first of the two buffers of `pair` and
-    scaled by `plane`, an overlay of which lies on `black`. Without a plane the buffers are as large as the screen, and
-    pictures are enlarged by `enlarger`, or averaged down where that is None.
+    """How pictures of `size` get to their `place` on the screen.
+
+    They are written into the first of the two buffers of `pair` and scaled by `plane`. An overlay plane lies on the
+    buffer `black`. Without a plane the buffers are as large as the screen, and the CPU enlarges pictures with
+    `enlarger`, or averages them down where that is None.
     """
 
     size: Size
@@ -30,7 +32,8 @@ class Layout(NamedTuple):
     black: Optional[Buffer] = None
     enlarger: Optional[Enlarger] = None
 
-    def draw(self, picture: np.ndarray) -> None:
+    def render(self, picture: np.ndarray) -> None:
+        """Write `picture`, uint32 (H, W), into the buffer that is shown next."""
         picture, pixels, place = self.placing.prepared(picture), self.pair[0].pixels, self.place
         if self.plane:
             pixels[:] = picture
@@ -43,7 +46,7 @@ class Layout(NamedTuple):
 
     @property
     def scaling(self) -> str:
-        """What is done to pictures, in words."""
+        """How pictures are scaled, in words."""
         if self.plane:
             return f"scaled by plane {self.plane.id}"
         if self.enlarger:
@@ -51,16 +54,15 @@ class Layout(NamedTuple):
         return "reduced from {}x{} to {}x{}".format(*self.size, self.place.width, self.place.height)
 
 
-class Screen:
-    """`connector` of `card`, driven with `mode`.
+class Output:
+    """`connector` of `card`, driven with `mode`. `showing` says how pictures fill the screen.
 
-    A picture fills the screen as `showing` says. Where the card changes several things at once (atomic commits) and a
-    plane scales, the picture is drawn as it is and the plane does the rest; else the CPU enlarges it. Either way it is
-    drawn into the one of two buffers that is not on the screen, a flip shows that from the next refresh on, and nothing
-    more is drawn until the kernel says that it does: so nothing tears. (drmModeSetPlane scales on older cards too, but
-    never says when it did.)
+    Where the card has atomic commits and a plane that scales, the plane scales the picture; otherwise the CPU does.
+    There are two dumb buffers. A picture is written into the one that is not scanned out, and a page flip shows it from
+    the next refresh on. Nothing is written until the kernel reports the flip, so nothing tears. (drmModeSetPlane scales
+    on older cards too, but does not report when it took effect.)
 
-    Everything raises OSError; after that `close` is all that is left to do.
+    Every method may raise OSError; after that only `close` may be called.
     """
 
     def __init__(self, card: Card, connector: Connector, mode: Mode, showing: Showing = UPRIGHT):
@@ -83,29 +85,29 @@ class Screen:
 
     @property
     def scaling(self) -> str:
-        """How pictures are scaled to the screen, in words. Safe from any thread."""
+        """How pictures are scaled to the screen, in words. May be read from any thread."""
         turned = f", turned {self.showing.rotate} degrees" if self.showing.rotate else ""
         return self._layout.scaling + turned
 
     @property
     def size(self) -> Size:
-        """(width, height) of the screen as it stands."""
+        """(width, height) of the screen as the viewer sees it, in pixels."""
         return self.showing.upright(self.mode.size)
 
     def show(self, picture: np.ndarray) -> float:
-        """Put `picture`, uint32 (H, W) of 0x00RRGGBB, on the screen.
+        """Show `picture`, uint32 (H, W) of 0x00RRGGBB.
 
-        Returns the time from which it is seen, on the clock of time.monotonic. Raises TimeoutError after `PATIENCE`.
+        Returns when the flip took place, on the clock of time.monotonic. Raises TimeoutError after `PATIENCE` seconds.
         """
         size = picture.shape[1], picture.shape[0]
         layout = self._layout if self._layout.size == size else self._arrange(size)
-        layout.draw(picture)
+        layout.render(picture)
         try:
             ticket = self._flip(layout)
         except OSError as error:
             if not self._primary or error.errno not in _REFUSED:
                 raise
-            # It passed the test and is refused all the same: so from here on without planes.
+            # The commit passed its test and is refused all the same: from here on without planes.
             self._planes, self._primary = [], None
             self._keep(self._light())
             return self.show(picture)
@@ -116,7 +118,7 @@ class Screen:
         return when
 
     def close(self, restore: bool = True) -> None:
-        """Show again what was there before, or with `restore` off nothing, and close the card."""
+        """Restore what was shown before, or switch off if not `restore`, and close the card."""
         if self._saved and not (restore and self._restore(self._saved)):
             with contextlib.suppress(OSError):  # the card is gone, or another program's now
                 self.card.set_crtc(self._crtc, 0, self.connector.id, None)
@@ -128,18 +130,18 @@ class Screen:
             return False
         try:
             self.card.set_crtc(self._crtc, saved.buffer_id, self.connector.id, saved.mode, (saved.x, saved.y))
-        except OSError:  # whose picture it was has taken it away
+        except OSError:  # its owner has removed that framebuffer
             return False
         return True
 
     def _light(self) -> Layout:
-        """Set the mode. The screen is black then."""
+        """Set the mode, with a black screen."""
         layout = self._by_cpu(self.size)
         self.card.set_crtc(self._crtc, layout.pair[1].id, self.connector.id, self.mode)
         return layout
 
     def _arrange(self, size: Size) -> Layout:
-        """How to show pictures of `size`: by the first plane that does it."""
+        """How to show pictures of `size`: with the first plane that passes a test commit, else by the CPU."""
         placing = Placing(size, self.mode.size, self.showing)
         if placing.size != self.mode.size and self._primary:
             overlays = [plane for plane in self._planes if plane.kind == OVERLAY and above(plane, self._primary)]
@@ -204,7 +206,7 @@ class Screen:
         return self._buffers[-1]
 
     def _keep(self, layout: Layout) -> None:
-        """`layout` is on the screen: nothing else is needed any more."""
+        """`layout` is scanned out: free all other buffers."""
         self._layout = layout
         self._free([buffer for buffer in self._buffers if buffer not in layout.pair and buffer is not layout.black])
 
@@ -220,7 +222,7 @@ def values(plane: Plane, **wanted: int) -> Dict[Tuple[int, int], int]:
 
 
 def above(plane: Plane, other: Plane) -> bool:
-    """Whether `plane` hides `other`: an overlay does, unless the card says in which order they lie."""
+    """Whether `plane` lies above `other`, by their zpos; where the card has none, an overlay does."""
     unknown = (0, None)
     mine, its = plane.properties.get("zpos", unknown)[1], other.properties.get("zpos", unknown)[1]
     return mine is None or its is None or mine > its

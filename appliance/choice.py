@@ -1,0 +1,80 @@
+"""Which plan and size of a style a device runs: decided on what was measured there, nothing else.
+
+A row says how many frames a second one plan makes at one size. The largest picture that holds the wanted rate is
+chosen; of equal sizes the plan that the bundle prefers. Where none holds it, the fastest is.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from .frames import Size
+
+_HOLDS = 0.95  # of the wanted rate: no measurement is exact, and cameras give 29.97 for 30
+_QUICKER = 1.1  # than the row before it, so that a smaller picture is worth it
+
+
+class Measured(NamedTuple):
+    """Frames per second of a plan at a size, (width, height); 0.0 where it does not run."""
+
+    plan: str
+    size: Size
+    fps: float
+
+    @property
+    def text(self) -> str:
+        """For people: "640x360"."""
+        return "{}x{}".format(*self.size)
+
+
+def holds(row: Measured, target: float) -> bool:
+    """Whether it makes `target` frames a second."""
+    return row.fps >= _HOLDS * target
+
+
+def best(rows: Sequence[Measured], target: float, plans: Sequence[str]) -> Optional[Measured]:
+    """The row to run at `target` frames a second; None when nothing runs. `plans`: the names, the preferred first."""
+    holding = [row for row in rows if row.fps > 0 and holds(row, target)]
+    if holding:
+        return max(holding, key=lambda row: (_area(row.size), -plans.index(row.plan)))
+    return max((row for row in rows if row.fps > 0), key=lambda row: row.fps, default=None)
+
+
+def following(sizes: Dict[str, List[Size]], rows: Sequence[Measured], target: float) -> Optional[Tuple[str, Size]]:
+    """The plan and size to measure next; None when no other measurement can change what `best` chooses.
+
+    `sizes` has those of each plan, by its name, the preferred plan first, the smallest size first. A plan that misses
+    the rate at one size misses it at larger ones. So a plan is measured from its smallest size up, until it misses, and
+    only at sizes larger than what holds already.
+    """
+    known = {(row.plan, row.size): row for row in rows}
+    top = best([row for row in rows if row.plan in sizes], target, list(sizes))
+    reached = _area(top.size) if top and holds(top, target) else 0
+    for plan, ladder in sizes.items():
+        for size in ladder:
+            row = known.get((plan, size))
+            if row is None and _area(size) > reached:
+                return plan, size
+            if row is not None and not holds(row, target):
+                break
+    return None
+
+
+def rungs(rows: Sequence[Measured], chosen: Measured) -> List[Measured]:
+    """`chosen`, then ever smaller and faster rows, for when it misses its rate."""
+    found = [chosen]
+    for row in sorted(rows, key=lambda row: (-_area(row.size), -row.fps)):
+        if _area(row.size) < _area(found[-1].size) and row.fps >= _QUICKER * found[-1].fps:
+            found.append(row)
+    return found
+
+
+def reason(row: Measured, target: float, complete: bool) -> str:
+    """Why `best` chose the row, for people. `complete`: nothing is left to measure."""
+    if not complete:
+        return "the first that ran: others are being measured"
+    if holds(row, target):
+        return f"the largest measured that holds {target:g} fps"
+    return f"the fastest: none holds {target:g} fps"
+
+
+def _area(size: Size) -> int:
+    return size[0] * size[1]

@@ -1,0 +1,96 @@
+"""Which plans and sizes of a style a device may choose among: what it can run, and what people asked for."""
+
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+from . import config
+from .camera.sizes import LADDER
+from .choice import Measured, best, following, reason, rungs
+from .frames import Size
+from .style.bundle import Bundle
+from .style.manifest import parse_size
+from .style.state import Chosen
+
+Sizes = Dict[str, List[Size]]  # by plan, the preferred first; the smallest size first
+
+
+class Options(NamedTuple):
+    """Plans and sizes to choose among, and `below` those to step down to. `why` only these, and a `note`, in words."""
+
+    sizes: Sizes
+    below: Sizes
+    why: str = ""
+    note: str = ""
+
+
+class Decision(NamedTuple):
+    """What to run, with its measured rate, and why, in words.
+
+    `complete`: whether nothing is left to measure. `rungs`: see choice.rungs; only `row` where the size is configured.
+    """
+
+    row: Measured
+    why: str
+    complete: bool
+    rungs: List[Measured]
+
+
+def sizes_of(bundle: Bundle, kind: str, fits: Optional[Sequence[Size]] = None) -> Sizes:
+    """The plans that run on "CPU" or "TPU", and the sizes worth measuring, the smallest first.
+
+    On an Edge TPU those that are compiled; else those of `LADDER` for which the style can be built, and its own. `fits`
+    are those that the camera fits without scaling: others are left out, where that leaves any. None: not known.
+    """
+    manifest, found = bundle.manifest, {}
+    for plan in manifest.plans:
+        here = set(manifest.compiled(plan))
+        if kind == "CPU":
+            here = {size for size in LADDER if manifest.has(size)} | {manifest.size}
+        fitting = here if fits is None else here & ({manifest.size} | set(fits))
+        if here:
+            found[plan.name] = sorted(fitting or here, key=lambda size: (size[0] * size[1], size))
+    return found
+
+
+def options(
+    bundle: Bundle,
+    engine: config.Engine,
+    kind: str,
+    chosen: Optional[Chosen] = None,
+    fits: Optional[Sequence[Size]] = None,
+) -> List[Options]:
+    """Among what to choose on "CPU" or "TPU", in order: what bench chose, `chosen`; then all that the configuration
+    allows. A plan or size that is configured, but cannot be had here, is passed over with a note. `fits`: see sizes_of.
+    """
+    sizes, notes, configured = sizes_of(bundle, kind, fits), [], False
+    if engine.plan in sizes:
+        sizes = {engine.plan: sizes[engine.plan]}
+    elif engine.plan != "auto":
+        notes.append(f"there is no plan {engine.plan} as configured")
+    if engine.size != "auto":
+        wanted = parse_size(engine.size)
+        can_build = kind == "CPU" and bundle.manifest.has(wanted)
+        every = sizes_of(bundle, kind)
+        fitting = {name: [wanted] for name in sizes if can_build or wanted in every[name]}
+        if fitting:
+            sizes, configured = fitting, True
+        else:
+            notes.append(f"{engine.size} as configured cannot be had")
+    note = "; ".join(notes)
+    found = [Options(sizes, {} if configured else sizes, "configured" if configured else "", note)]
+    if chosen and not configured:
+        here = sizes_of(bundle, kind).get(chosen.plan, []) if chosen.plan in sizes else []
+        some = [size for size in (sizes[chosen.plan] if chosen.size is None else here) if chosen.size in (None, size)]
+        if some:
+            found.insert(0, Options({chosen.plan: some}, sizes, "chosen by reconet bench", note))
+    return found
+
+
+def decide(among: Options, known: List[Measured], target: float) -> Optional[Decision]:
+    """What to run at `target` frames a second, of the rows that are known; None when nothing is known to run."""
+    row = best([row for row in known if row.size in among.sizes.get(row.plan, [])], target, list(among.sizes))
+    if row is None:
+        return None
+    complete = following(among.sizes, known, target) is None
+    why = among.why or reason(row, target, complete)
+    below = [other for other in known if other.size in among.below.get(other.plan, [])]
+    return Decision(row, f"{why}; {among.note}" if among.note else why, complete, rungs(below, row))
