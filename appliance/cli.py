@@ -5,110 +5,81 @@ Exit codes: 0 done; 1 an error that the user can fix, reported in one line, or a
 
 import argparse
 import contextlib
-import math
+import errno
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, List, NoReturn, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence
 
 from . import __version__
+from .arguments import CONFIG_HELP, CPU_THREADS, Parser, add_run_options, frames, named, threads
 from .errors import Problem
 from .places import CONFIG
 
-_CONFIG_HELP = f"default: {CONFIG}, or the defaults if it is missing"
-_CPU_THREADS = "CPU threads (default: one per CPU)"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"reconet: {message}: see {self.prog} --help\n")
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time: give seconds above 0")
-    return value
-
-
-def _threads(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) <= 1024:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads: give 1 or more")
-    return int(text)
-
-
-def _size(text: str) -> Tuple[int, int]:
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isdecimal() and 0 < int(side) <= 4096 for side in sides):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size: give WIDTHxHEIGHT, such as 640x360")
-    return int(sides[0]), int(sides[1])
-
-
-def _frames(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) <= 1000000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames: give 1 or more")
-    return int(text)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what is wrong with a stdout that takes no more
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="reconet", description="Stylise live video with a ReCoNet, on an Edge TPU or a CPU.")
+    parser = Parser(prog="reconet", description="Stylise live video with a ReCoNet, on an Edge TPU or a CPU.")
     parser.add_argument("--version", action="version", version=f"reconet {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     commands.required = True
 
     run = commands.add_parser("run", help="run the appliance, or stylise a video or pictures", description=_run.__doc__)
-    run.add_argument("--config", metavar="FILE", help=f"run the appliance with this file ({_CONFIG_HELP})")
-    run.add_argument(
-        "--camera",
-        metavar="SOURCE",
-        help="a video file, a folder of pictures, a device such as /dev/video0, or virtual (default)",
-    )
-    run.add_argument("--display", metavar="SINK", help="an .mp4 file, a new folder, monitor, or none (default)")
-    run.add_argument("--style", metavar="NAME|BUNDLE", help="default: the newest one found")
-    run.add_argument(
-        "--plan", metavar="NAME", help="default: the one that bench --choose saved, or the first that runs"
-    )
-    run.add_argument("--size", type=_size, metavar="WxH", help="size to stylise at (default: the size that is stored)")
-    run.add_argument("--seconds", type=_seconds, metavar="N", help="stop after N seconds")
-    run.add_argument("--every-frame", action="store_true", help="show every frame, not in real time")
-    run.add_argument("--sheet", metavar="FILE.png", help="write three source frames above their stylised frames")
-    run.add_argument("--threads", type=_threads, default=0, metavar="N", help=_CPU_THREADS)
-    run.add_argument("--stats", action="store_true", help="print counters and milliseconds per stage at the end")
+    add_run_options(run)
     run.set_defaults(function=_run)
 
     state = commands.add_parser("status", help="show what the appliance is doing", description=_status.__doc__)
     state.add_argument("--json", action="store_true", help="print the whole status as JSON")
     state.add_argument("--watch", action="store_true", help="repeat once a second")
-    state.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
+    state.add_argument("--config", type=named, metavar="FILE", help=CONFIG_HELP)
     state.set_defaults(function=_status)
     use = commands.add_parser("use", help="choose the style", description=_use.__doc__)
     which = use.add_mutually_exclusive_group(required=True)
-    which.add_argument("style", nargs="?", metavar="NAME", help="show this style, whatever is added to the folder")
+    which.add_argument(
+        "style", nargs="?", type=named, metavar="NAME", help="show this style, whatever is added to the folder"
+    )
     which.add_argument("--newest", action="store_true", help="show the newest style in the folder")
-    use.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
+    use.add_argument("--config", type=named, metavar="FILE", help=CONFIG_HELP)
     use.set_defaults(function=_use)
     styles = commands.add_parser("styles", help="list the styles found", description=_styles.__doc__)
     styles.set_defaults(function=_styles)
     bench = commands.add_parser("bench", help="time every plan and size of a style here", description=_bench.__doc__)
-    bench.add_argument("style", nargs="?", metavar="NAME|BUNDLE", help="default: the newest one found")
     bench.add_argument(
-        "--frames", type=_frames, default=200, metavar="N", help="frames at most for each (default: 200)"
+        "style", nargs="?", type=named, metavar="NAME|BUNDLE", help="default: the one that reconet styles names"
     )
-    bench.add_argument("--target", type=_frames, metavar="FPS", help="wanted frames a second (default: as configured)")
-    bench.add_argument("--threads", type=_threads, default=0, metavar="N", help=_CPU_THREADS)
+    bench.add_argument("--frames", type=frames, default=200, metavar="N", help="frames at most for each (default: 200)")
+    bench.add_argument("--target", type=frames, metavar="FPS", help="wanted frames a second (default: as configured)")
+    bench.add_argument("--threads", type=threads, default=0, metavar="N", help=CPU_THREADS)
     bench.add_argument("--choose", action="store_true", help="save that plan and size as the ones that run uses")
     bench.set_defaults(function=_bench)
     doctor = commands.add_parser("doctor", help="check this machine", description=_doctor.__doc__)
-    doctor.add_argument("--config", metavar="FILE", help=f"check for the appliance (default: {CONFIG}, if it exists)")
+    doctor.add_argument(
+        "--config", type=named, metavar="FILE", help=f"check for the appliance (default: {CONFIG}, if it exists)"
+    )
     doctor.set_defaults(function=_doctor)
     return parser
 
 
 def main(argv: Optional[List[str]] = None) -> int:
+    try:
+        try:
+            return _command(argv)
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
+    except BrokenPipeError:  # `reconet styles | head`: not an error
+        _forget_output()
+    except OSError as error:
+        if error.errno not in _FULL or error.filename:
+            raise
+        _forget_output()
+        print(f"reconet: cannot write to stdout: {os.strerror(error.errno).lower()}", file=sys.stderr)
+    return 1
+
+
+def _command(argv: Optional[List[str]]) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.function(arguments)
@@ -119,11 +90,14 @@ def main(argv: Optional[List[str]] = None) -> int:
         if error.name not in ("numpy", "pydantic", "PIL"):
             raise
         print(f"reconet: {error.name} is not installed: reconet doctor lists what is missing", file=sys.stderr)
-    except BrokenPipeError:  # `reconet styles | head`: not an error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("reconet: interrupted", file=sys.stderr)
     return 1
+
+
+def _forget_output() -> None:
+    """What is still to be written to stdout goes nowhere: the interpreter would complain about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -231,8 +205,8 @@ def _styles(arguments: argparse.Namespace) -> int:
             print("    " + figures)
     for one in refused:
         print(f"refused: {one.reason}")
-    if not valid:
-        store.find(None, folders)  # raises Problem: where it looked and what to do
+    default = store.find(None, folders)  # raises Problem where there is none: where it looked and what to do
+    print(f"default: {default.name}, which reconet run takes without --style")
     return 0
 
 

@@ -4,6 +4,7 @@ import ctypes.util
 import glob
 import importlib
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -17,8 +18,18 @@ if TYPE_CHECKING:  # what needs NumPy or pydantic is imported where it is used: 
     from .config import Settings
     from .style.bundle import Bundle
 
-_INSTALL = "pip install 'reconet-edgetpu[workstation]'"
 _BOARD_INSTALL = "install the package reconet again"
+# By module, what to install where pip has it: a package of that name alone, as extras need not have what is missing.
+_PACKAGES = {
+    "numpy": "numpy>=1.21",
+    "pydantic": "pydantic>=2.5",
+    "typing_extensions": "typing-extensions>=4.6",
+    "PIL": "Pillow>=9.1",
+    "v4l2": "v4l2-python3==0.3.5",
+    "inotify_simple": "inotify_simple>=1.3.5,<3",
+    "av": "av>=14,<20",
+    "runtime": "ai-edge-litert>=2.0,<3" if sys.version_info >= (3, 10) else "tflite-runtime",
+}
 _ROOM = 64 << 20  # bytes: the largest bundle
 # The runtime that the compiler's files need, by its version (coral.ai/docs/edgetpu/compiler).
 _NEEDS_RUNTIME = {"16.": 14, "15.": 13, "14.": 13}
@@ -31,17 +42,18 @@ def examine(path: Optional[str] = None) -> List[Finding]:
     monitor; otherwise about stylising files.
     """
     board = path is not None or CONFIG.exists()
-    install = _BOARD_INSTALL if board else _INSTALL
     findings = [
         _python(),
-        _package("numpy", "numpy", install),
-        _package("pydantic", "pydantic", install),
-        _package("Pillow", "PIL", install),
-        _package("v4l2-python3, for cameras", "v4l2", install, needed=board),
-        _package("inotify_simple, for new styles", "inotify_simple", install, needed=board),
-        _package("python3-systemd, for the journal", "systemd", "apt install python3-systemd", needed=False),
-        _package("PyAV, for video files", "av", "pip install av, or use folders of pictures", needed=False),
+        _package("numpy", "numpy", board),
+        _package("pydantic", "pydantic", board),
+        _package("typing-extensions", "typing_extensions", board),
+        _package("Pillow", "PIL", board),
+        _package("v4l2-python3, for cameras", "v4l2", board, needed=board),
+        _package("inotify_simple, for new styles", "inotify_simple", board, needed=board),
     ]
+    if board:  # not for a Python of its own, where apt would not put it
+        findings.append(_package("python3-systemd, for the journal", "systemd", board, needed=False))
+    findings.append(_package("PyAV, for video files", "av", board, needed=False))
     settings = None
     try:
         settings = _settings(path) if board else None
@@ -49,7 +61,7 @@ def examine(path: Optional[str] = None) -> List[Finding]:
         pass  # a finding already
     except Problem as reason:
         return findings + [problem("configuration", str(reason))]
-    checks: List[Callable[[], List[Finding]]] = [_runtimes, _edge_tpu, lambda: _styles(settings)]
+    checks: List[Callable[[], List[Finding]]] = [lambda: _runtimes(board), _edge_tpu, lambda: _styles(settings)]
     if settings:
         found: Settings = settings
         findings.append(_configuration(path))
@@ -60,7 +72,7 @@ def examine(path: Optional[str] = None) -> List[Finding]:
         try:
             findings += check()
         except ImportError as error:
-            findings.append(problem(f"not checked ({error})", install))
+            findings.append(problem(f"not checked ({error})", _install(error.name or "", board)))
     return findings
 
 
@@ -80,21 +92,33 @@ def _python() -> Finding:
     return ok(version) if sys.version_info >= (3, 7) else problem(version, "install 3.7 or newer")
 
 
-def _package(name: str, package: str, advice: str, needed: bool = True) -> Finding:
+def _package(name: str, module: str, board: bool, needed: bool = True) -> Finding:
     try:
-        module = importlib.import_module(package)
+        found = importlib.import_module(module)
     except ImportError:
-        return missing(name, advice, needed)
-    return ok(f"{name} {getattr(module, '__version__', '')}".strip())
+        return missing(name, _install(module, board), needed)
+    return ok(f"{name} {getattr(found, '__version__', '')}".strip())
 
 
-def _runtimes() -> List[Finding]:
+def _install(module: str, board: bool) -> str:
+    """How `module` is installed for the Python that runs this."""
+    if module == "systemd":
+        return "apt install python3-systemd"
+    if board and module == "av":
+        return "use folders of pictures: a board has no PyAV"
+    if board or module not in _PACKAGES:
+        return _BOARD_INSTALL if board else f"install what provides the module {module}"
+    return f"{shlex.quote(sys.executable)} -m pip install {shlex.quote(_PACKAGES[module])}"
+
+
+def _runtimes(board: bool) -> List[Finding]:
     from .engine.interpreter import runtimes
 
     try:
         return [ok(f"TensorFlow Lite runtime {runtime} on {runtime.device}") for runtime in runtimes()]
-    except Problem as reason:
-        return [missing("TensorFlow Lite runtime", str(reason))]
+    except Problem:
+        advice = "apt install python3-tflite-runtime" if board else _install("runtime", board)
+        return [missing("TensorFlow Lite runtime", advice)]
 
 
 def _edge_tpu() -> List[Finding]:
@@ -128,9 +152,9 @@ def _styles(settings: Optional["Settings"]) -> List[Finding]:
         advice = f"put a .reconet file in {', '.join(map(str, folders))}"
         return findings + [missing("style", advice + ("" if settings else ", or set RECONET_STYLES"))]
     findings += [ok(f"style {bundle.name} ({bundle.path})") for bundle in valid]
-    wanted = settings.style.name if settings else "newest"
+    wanted = settings.style.name if settings else store.DEFAULT
     shown = next((bundle for bundle in valid if bundle.name == wanted), valid[0])
-    if wanted not in ("newest", shown.name):
+    if settings and wanted not in ("newest", shown.name):
         what = f"style {wanted}, which the configuration names"
         findings.append(missing(what, f"{shown.name} is shown instead", needed=False))
     plan = settings.engine.plan if settings and settings.engine.plan != "auto" else None

@@ -27,6 +27,8 @@ _HINTS = {
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ROOM = 64 << 10  # bytes: less than any film takes
 _LEFTOVER = re.compile(r"\.reconet-[0-9a-f]{12}\.part(\.[^.]{1,15})?")
 
 
@@ -61,6 +63,8 @@ class Pending:
         self.path = self.target.with_name(f".reconet-{uuid.uuid4().hex[:12]}.part{self.target.suffix[:16]}")
         self._done = False
         try:
+            if folder and self.target.exists() and not self.target.is_dir():
+                raise Problem(f"cannot write {target}: it is a file: name a new folder")
             if self.target.is_dir() and (not folder or any(self.target.iterdir())):
                 raise Problem(
                     f"cannot write {target}: "
@@ -75,6 +79,19 @@ class Pending:
                 fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:
             raise cannot_write(target, error) from error
+
+    def check_room(self) -> None:
+        """Raise Problem, and leave nothing behind, when there is no room on the disk for even a little."""
+        try:
+            descriptor = os.open(str(self.target.parent), os.O_TMPFILE | os.O_WRONLY, 0o600)  # it never has a name
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(bytes(_ROOM))
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, AttributeError) as error:  # a file system, or a system, without such files
+            if isinstance(error, OSError) and error.errno in _FULL:
+                self.discard()
+                raise cannot_write(self.target, error) from error
 
     def commit(self) -> None:
         """Flush to disk, then rename into place. Raises Problem, and leaves nothing behind, when that fails."""

@@ -2,11 +2,10 @@
 
 import argparse
 import contextlib
+import json
 import os
 import signal
-import sys
-import threading
-from typing import Dict, Iterator, Optional
+from typing import Any, Dict, List, Optional
 
 from .camera import open_camera
 from .display import open_display
@@ -15,35 +14,151 @@ from .engine.stylizer import Stylizer
 from .errors import Problem
 from .files import Pending
 from .host import signals
+from .memory import return_large_blocks
 from .pipeline import Counters, Pipeline
+from .progress import frames, say, shown
+from .shapes import Shapes
 from .sheet import ContactSheet
 from .style import state, store
 from .style.bundle import Bundle
 
+_PLACES = ("none", "virtual", "monitor")  # that are no files
+
 
 def stylise(arguments: argparse.Namespace) -> int:
-    """Run until the source ends or a signal asks to stop. `arguments` are those of the command line. Raises Problem."""
+    """Run until the source ends or a signal asks to stop. `arguments` are those of the command line. Raises Problem.
+
+    Returns 1 when pictures were left out because they could not be read, else 0.
+    """
     arguments.camera, arguments.display = arguments.camera or "virtual", arguments.display or "none"
     _check_outputs(arguments)
-    bundle = store.find(arguments.style)
-    camera = open_camera(arguments.camera, arguments.every_frame)
-    stylizer = Stylizer(
-        bundle, arguments.plan, threads=arguments.threads, prefer=_preferred(bundle), size=arguments.size
-    )
+    return_large_blocks()
+    bundle = store.find(arguments.style).resizable()
+    skipped: List[Problem] = []
+
+    def skip(problem: Problem) -> None:
+        skipped.append(problem)
+        say(str(problem))
+
+    camera = open_camera(arguments.camera, arguments.every_frame, None if arguments.strict else skip)
+    options: Dict[str, Any] = {"plan": arguments.plan, "threads": arguments.threads, "prefer": _preferred(bundle)}
+    live: Optional[Stylizer] = Stylizer(bundle, size=arguments.size, **options) if camera.live else None
     sheet = ContactSheet() if arguments.sheet else None
     if sheet:
         Pending(arguments.sheet).discard()  # better to learn now that it cannot be written
-    display = open_display(arguments.display)
-    pipeline = Pipeline(camera, stylizer, display, arguments.seconds, sheet.add if sheet else None)
+    sound = _sound(arguments, camera)
+    display = open_display(arguments.display, sound, say)
+    _check_monitor(display)
+    shapes = Shapes(
+        bundle, arguments.size, arguments.fit == "crop", getattr(display, "one_size", False), say, **options
+    )
+    if hasattr(camera, "reduced"):
+        camera.reduced = shapes.network
+    pipeline = Pipeline(
+        camera, live, display, arguments.seconds, sheet.add if sheet else None, None if live else shapes
+    )
+
+    def stop() -> None:
+        if sound:
+            sound.shortened = True
+        pipeline.stop()
+
     # The second time, the signal is meant: it ends the process.
-    with signals.handled({signal.SIGINT: pipeline.stop, signal.SIGTERM: pipeline.stop}, once=True), _progress(
-        pipeline.counters
-    ):
-        counters = pipeline.run()
+    ways: Dict[int, Any] = {
+        number: stop for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if _listens(number)
+    }
+    with signals.handled(ways, once=True), shown(pipeline.counters, _length(camera, arguments), _Faults(camera)):
+        counters = _run(pipeline, camera)
     if sheet:
         sheet.save(arguments.sheet)
+    if skipped:
+        say(f"{len(skipped)} picture{'s' * (len(skipped) != 1)} could not be read and {_were(skipped)} left out")
+    _report(arguments, bundle, live or shapes.latest, counters, skipped)
+    return 1 if skipped else 0
+
+
+def _run(pipeline: Pipeline, camera: Any) -> Counters:
+    """Raises Problem, with the camera's reason if it has one, when no frame was shown."""
+    try:
+        counters = pipeline.run()
+    except Problem as problem:
+        if pipeline.counters.shown or not getattr(camera, "fault", None):
+            raise
+        raise Problem(camera.fault) from problem
+    if not counters.shown:
+        raise Problem(getattr(camera, "fault", None) or "there was no frame to show: name another --camera")
+    return counters
+
+
+class _Faults:
+    """Says, whenever it is called, what has become wrong with a camera that comes and goes."""
+
+    def __init__(self, camera: Any):
+        self._camera, self._said = camera, None
+
+    def __call__(self) -> None:
+        fault = getattr(self._camera, "fault", None)
+        if fault and fault != self._said:
+            say(fault)
+        self._said = fault
+
+
+def _sound(arguments: argparse.Namespace, camera: Any) -> Any:
+    """The sound of a film for a film, None where there is none or nobody wants it."""
+    if arguments.no_sound or not arguments.display.lower().endswith(".mp4") or not hasattr(camera, "reduced"):
+        return None
+    from .camera.sound import Sound
+
+    sound = Sound(arguments.camera)
+    sound.shortened = bool(arguments.seconds)
+    return sound
+
+
+def _check_monitor(display: Any) -> None:
+    """Raise Problem when `display` is a monitor that is not there. Later it may come and go."""
+    if hasattr(display, "connect") and not display.connect():
+        display.discard()
+        raise Problem(display.fault or "there is no monitor: plug one in")
+
+
+def _listens(number: int) -> bool:
+    """Whether a signal is meant to be heard: nohup has SIGHUP ignored."""
+    return signal.getsignal(number) is not signal.SIG_IGN
+
+
+def _length(camera: Any, arguments: argparse.Namespace) -> Optional[float]:
+    """How many seconds of the source there are to show, None where nobody knows."""
+    known = [one for one in (getattr(camera, "seconds", None), arguments.seconds) if one]
+    return min(known, default=None)
+
+
+def _report(
+    arguments: argparse.Namespace,
+    bundle: Bundle,
+    stylizer: Optional[Stylizer],
+    counters: Counters,
+    skipped: List[Problem],
+) -> None:
+    assert stylizer  # a frame was shown
+    if arguments.json:
+        document = {
+            "frames": counters.shown,
+            "dropped": counters.dropped,
+            "fps": round(counters.fps, 2),
+            "seconds": round(counters.running, 3),
+            "style": bundle.name,
+            "plan": stylizer.plan,
+            "runtime": str(stylizer.runtime),
+            "device": stylizer.runtime.device,
+            "size": list(stylizer.output_size),
+            "skipped": [str(problem) for problem in skipped],
+        }
+        if arguments.stats:
+            document["ms"] = {stage: round(time, 3) for stage, time in counters.median_ms.items()}
+        print(json.dumps(document))
+        return
     print(
-        f"{_frames(counters)}, {counters.fps:.1f} fps, style {bundle.name}, plan {stylizer.plan}, "
+        f"{frames(counters.shown)}, {counters.fps:.1f} fps, style {bundle.name}, plan {stylizer.plan}, "
         f"runtime {stylizer.runtime} ({stylizer.runtime.device})"
     )
     if arguments.stats:
@@ -53,7 +168,10 @@ def stylise(arguments: argparse.Namespace) -> int:
         )
         for stage, milliseconds in counters.median_ms.items():
             print(f"{milliseconds:9.2f} ms  {stage}")
-    return 0
+
+
+def _were(problems: List[Problem]) -> str:
+    return "was" if len(problems) == 1 else "were"
 
 
 def _preferred(bundle: Bundle) -> Optional[str]:
@@ -63,15 +181,11 @@ def _preferred(bundle: Bundle) -> Optional[str]:
     return None
 
 
-def _frames(counters: Counters) -> str:
-    return f"{counters.shown} frame" + ("s" if counters.shown != 1 else "")
-
-
 def _check_outputs(arguments: argparse.Namespace) -> None:
     places = [("--camera", arguments.camera), ("--display", arguments.display), ("--sheet", arguments.sheet)]
     seen: Dict[str, str] = {}
     for option, place in places:
-        if place in (None, "none", "virtual", "monitor") or place.startswith("/dev/"):
+        if place is None or place in _PLACES or place.startswith("/dev/") and not os.path.isfile(place):
             continue
         path = os.path.realpath(place)
         if path in seen:
@@ -79,26 +193,3 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
         seen[path] = option
     if arguments.sheet and not arguments.sheet.lower().endswith(".png"):
         raise Problem(f"cannot write {arguments.sheet}: a sheet is a PNG picture: name a .png file")
-
-
-@contextlib.contextmanager
-def _progress(counters: Counters) -> Iterator[None]:
-    """A status line on stderr: rewritten twice a second on a terminal, a new one every 5 seconds elsewhere."""
-    terminal = sys.stderr.isatty()
-    over = threading.Event()
-
-    def report() -> None:
-        while not over.wait(0.5 if terminal else 5.0):
-            line = f"{_frames(counters)}, {counters.fps:.1f} fps, {counters.dropped} dropped"
-            sys.stderr.write(f"\r{line}\x1b[K" if terminal else line + "\n")
-            sys.stderr.flush()
-        if terminal:
-            sys.stderr.write("\r\x1b[K")
-
-    thread = threading.Thread(target=report, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

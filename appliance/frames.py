@@ -28,6 +28,7 @@ class Frame:
     """`pixels`: uint8 (height, width, channels), of `format`; `timestamp`: seconds, increasing; `index`: from 0.
 
     `made_for`: the size (width, height) of the network's input that a camera reduced it for, None for a whole frame.
+    `duration`: for how many seconds it is shown, None where the source does not say.
     """
 
     pixels: np.ndarray
@@ -35,6 +36,7 @@ class Frame:
     index: int
     format: str = "rgb"
     made_for: Optional[Size] = None
+    duration: Optional[float] = None
 
 
 def cover(pixels: np.ndarray, size: Size) -> np.ndarray:

@@ -7,6 +7,7 @@ import statistics
 import threading
 import time
 from collections import OrderedDict, deque
+from dataclasses import replace
 from typing import Any, Callable, ContextManager, Deque, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -33,6 +34,8 @@ class Counters:
         self._milliseconds: Dict[str, Deque[float]] = OrderedDict()
         self._first = self._last = 0.0  # when frames were shown
         self._times: Deque[float] = deque()  # when frames were shown, of the last minute and the one before
+        self._from: Optional[float] = None
+        self.reached = 0.0  # seconds of the source, from the first frame shown to the last
         self._runs: Deque[Tuple[float, float]] = deque(maxlen=_REMEMBER)  # when the network ran, and milliseconds
 
     def took(self, stage: str, milliseconds: float) -> None:
@@ -45,7 +48,9 @@ class Counters:
         """Another network runs from now on."""
         self._runs.clear()
 
-    def show(self) -> None:
+    def show(self, timestamp: float) -> None:
+        self._from = timestamp if self._from is None else self._from
+        self.reached = timestamp - self._from
         self._last = time.monotonic()
         if not self.shown:
             self._first = self._last
@@ -59,6 +64,11 @@ class Counters:
         """Frames shown per second, from the first to the last; 0.0 while there are fewer than two."""
         shown, first, last = self.shown, self._first, self._last  # in this order: `show` counts last
         return (shown - 1) / (last - first) if shown > 1 and last > first else 0.0
+
+    @property
+    def running(self) -> float:
+        """Seconds from the first frame shown to the last."""
+        return max(0.0, self._last - self._first)
 
     @property
     def recent_fps(self) -> float:
@@ -103,7 +113,8 @@ class Pipeline:
     A live camera never waits: when a stage is slow, frames are dropped. Of any other camera every frame is shown.
     `seconds` is wall-clock time for a live camera and the source's own time for others. `watch(source, stylised)`
     sees every pair, uint8 RGB, in the stylising thread. `stylizer` may be replaced at any time: the swap happens
-    between two frames. While it is None, frames are dropped.
+    between two frames. While it is None, frames are dropped. `fitting(frame)`, in the capturing thread, says which one
+    a frame is for, in place of `stylizer`.
     """
 
     def __init__(
@@ -113,9 +124,11 @@ class Pipeline:
         display: Display,
         seconds: Optional[float] = None,
         watch: Optional[Callable[[np.ndarray, np.ndarray], None]] = None,
+        fitting: Optional[Callable[[Frame], Stylizer]] = None,
     ):
         self.counters = Counters()
         self._camera, self._display, self._seconds, self._watch = camera, display, seconds, watch
+        self._fitting = fitting
         self.stylizer = stylizer
         self._captured: Mailbox[Prepared] = Mailbox()
         self._stylised: Mailbox[Frame] = Mailbox()
@@ -186,8 +199,12 @@ class Pipeline:
         try:
             for frame in frames:
                 start = frame.timestamp if start is None else start
-                if keep and self._seconds and frame.timestamp - start >= self._seconds:
-                    break
+                if keep and self._seconds:
+                    left = self._seconds - (frame.timestamp - start)
+                    if left <= 0:
+                        break
+                    if frame.duration and frame.duration > left:
+                        frame = replace(frame, duration=left)
                 self.counters.captured += 1
                 prepared = self._prepared(frame)
                 if prepared and not self._captured.put(prepared, block=keep):
@@ -199,8 +216,8 @@ class Pipeline:
     def _prepared(self, frame: Frame) -> Optional[Prepared]:
         """`frame` as the network takes it. None when there is no style to see it, or when it was made for another one:
         then it may be too small for this one, or cropped otherwise."""
-        stylizer = self.stylizer
-        if stylizer is None or frame.made_for not in (None, _wanted(stylizer)):
+        stylizer = self._fitting(frame) if self._fitting else self.stylizer
+        if stylizer is None or not self._fitting and frame.made_for not in (None, _wanted(stylizer)):
             return None
         begin = time.perf_counter()
         source = converted(cover(frame.pixels, stylizer.input_size), frame.format, stylizer.input_format)
@@ -214,7 +231,7 @@ class Pipeline:
             prepared = self._captured.get()
             if prepared is None:
                 break
-            if prepared.stylizer is not self.stylizer:
+            if not self._fitting and prepared.stylizer is not self.stylizer:
                 prepared = self._prepared(prepared.frame)
             if prepared is None:
                 continue
@@ -233,12 +250,9 @@ class Pipeline:
                 self._watch(
                     converted(source, stylizer.input_format, "rgb"), converted(drawn, stylizer.output_format, "rgb")
                 )
-            if stylizer.output_format not in self._display.formats:
-                drawn, shown = converted(drawn, stylizer.output_format, "rgb"), "rgb"
-            else:
-                shown = stylizer.output_format
             self.counters.stylised += 1
-            if not self._stylised.put(Frame(drawn, frame.timestamp, frame.index, shown), block=keep):
+            drawn_frame = replace(frame, pixels=drawn, format=stylizer.output_format, made_for=None)
+            if not self._stylised.put(drawn_frame, block=keep):
                 break
             self.counters.dropped = self._captured.dropped + self._stylised.dropped
         self._stylised.close()
@@ -249,10 +263,12 @@ class Pipeline:
             if frame is None:
                 break
             begin = time.perf_counter()
+            if frame.format not in self._display.formats:
+                frame = replace(frame, pixels=converted(frame.pixels, frame.format, "rgb"), format="rgb")
             if not self._display.show(frame):
                 continue
             self.counters.took("show", 1000 * (time.perf_counter() - begin))
-            self.counters.show()
+            self.counters.show(frame.timestamp)
             if self._camera.monotonic:
                 # Some drivers give frames a timestamp in the future.
                 self.counters.took("latency", max(0.0, 1000 * (time.monotonic() - frame.timestamp)))

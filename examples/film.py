@@ -4,11 +4,11 @@ import sys
 
 from appliance.camera import open_camera
 from appliance.display import open_display
-from appliance.engine.stylizer import Stylizer
 from appliance.pipeline import Pipeline
+from appliance.shapes import Shapes
 from appliance.style import store
 
 source, sink = sys.argv[1:3]
-stylizer = Stylizer(store.find("starry_night"))
-counters = Pipeline(open_camera(source, every_frame=True), stylizer, open_display(sink)).run()
+shapes = Shapes(store.find("starry_night"))  # a network for each shape of picture
+counters = Pipeline(open_camera(source, every_frame=True), None, open_display(sink), fitting=shapes).run()
 print(f"{counters.shown} frames at {counters.fps:.1f} per second")

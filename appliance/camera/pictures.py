@@ -1,10 +1,11 @@
 """A folder of pictures (or a single one) as a camera: each picture is one frame."""
 
+import contextlib
 import os
 import re
 import threading
 from pathlib import Path
-from typing import Generator, List, Optional, Tuple
+from typing import Callable, Generator, Iterator, List, Optional, Tuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,7 +14,13 @@ from ..errors import Problem
 from ..files import FilePath
 from ..frames import Frame, Size
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp")
+MOVING = (".avif", ".gif", ".heic", ".heif")  # of one frame or more: camera.video reads them
+_MOST = 50_000_000  # pixels of a picture: larger ones are halved until they have no more
+_REFUSED = 1_000_000_000  # pixels
+_FPS = 30.0
+_ORIENTATION = 0x0112  # EXIF
+_reading = threading.Lock()
 
 
 def is_picture(path: FilePath) -> bool:
@@ -25,45 +32,105 @@ def natural_key(name: str) -> List[Tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name.lower())]
 
 
-def read_picture(path: FilePath) -> np.ndarray:
-    """The picture as uint8 RGB (H, W, 3), turned as its EXIF says. Raises Problem."""
+def read_picture(path: FilePath, most: int = _MOST) -> np.ndarray:
+    """The picture as uint8 RGB (H, W, 3), turned as its EXIF says, and halved until it has `most` pixels or fewer: a
+    JPEG while it is decoded. Raises Problem."""
     try:
-        with Image.open(str(path)) as file:
-            picture = ImageOps.exif_transpose(file)
+        with _without_limit(), Image.open(str(path)) as file:
+            pixels = file.width * file.height
+            if pixels > _REFUSED:
+                raise Problem(f"cannot read the picture {path}: it has {pixels // 1_000_000} megapixels: reduce it")
+            factor = 1
+            while pixels > most * factor * factor:
+                factor *= 2
+            file.draft(None, (file.width // factor, file.height // factor))
+            factor = max(1, round(factor * (file.width * file.height / pixels) ** 0.5))
+            turned = file.getexif().get(_ORIENTATION, 1) != 1  # else a copy would be made
+            picture = ImageOps.exif_transpose(file) if turned else file
             if picture.mode.startswith("I"):  # grey of 16 bits, which convert would clip to white
                 picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
             elif picture.mode == "F":
                 raise Problem(f"cannot read the picture {path}: its pixels are real numbers: save it with 8 bits")
+            if factor > 1:
+                picture = (picture.convert("RGB") if picture.mode in ("1", "P", "PA") else picture).reduce(factor)
             return np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, MemoryError) as error:
         why = getattr(error, "strerror", None) or "not a picture, or damaged"
+        if isinstance(error, MemoryError):
+            why = "there is not enough memory for it"
         raise Problem(f"cannot read the picture {path}: {why.lower()}: repair or remove it") from error
 
 
+@contextlib.contextmanager
+def _without_limit() -> Iterator[None]:
+    """Pillow warns of pictures of 89 megapixels and more, and takes none of twice as many."""
+    with _reading:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
 class PictureCamera:
-    """The pictures of `path`, a folder or one file, in natural order of their names."""
+    """The pictures of `path`, a folder or one file, in natural order of their names.
+
+    One that cannot be read raises Problem; or, where `skip` is given and others can be read, it is left out and `skip`
+    gets the Problem. `seconds`: how long they are at `fps`, pictures that move apart.
+    """
 
     live = monotonic = False
-    fps = 30.0
+    fps = _FPS
 
-    def __init__(self, path: FilePath):
+    def __init__(self, path: FilePath, skip: Optional[Callable[[Problem], None]] = None):
         self.yuv_size: Optional[Size] = None
+        self._skip = skip
         try:
             self._paths = (
                 [Path(path)]
                 if not os.path.isdir(str(path))
                 else sorted(
-                    (p for p in Path(path).iterdir() if is_picture(p) and not p.name.startswith(".")),
+                    (p for p in Path(path).iterdir() if _belongs(p)),
                     key=lambda p: natural_key(p.name),
                 )
             )
         except OSError as error:
             raise Problem(f"cannot read the folder {path}: {(error.strerror or str(error)).lower()}") from error
         if not self._paths:
-            raise Problem(f"no pictures in {path}: put some there ({' '.join(SUFFIXES)})")
+            raise Problem(f"no pictures in {path}: put some there ({' '.join(sorted(SUFFIXES + MOVING))})")
+        self.seconds = len(self._paths) / self.fps
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
-        for index, path in enumerate(self._paths):
-            if stop.is_set():
-                return
-            yield Frame(read_picture(path), index / self.fps, index)
+        index = 0
+        problem: Optional[Problem] = None
+        for path in self._paths:
+            try:
+                for pixels in _pictures(path, stop):
+                    if stop.is_set():
+                        return
+                    yield Frame(pixels, index / self.fps, index, duration=1 / self.fps)
+                    index += 1
+            except Problem as found:
+                if self._skip is None or len(self._paths) == 1:
+                    raise
+                problem = found
+                self._skip(found)
+        if problem and not index:
+            raise Problem("none of the pictures can be read") from problem
+
+
+def _belongs(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES + MOVING) and not path.name.startswith(".")
+
+
+def _pictures(path: Path, stop: threading.Event) -> Generator[np.ndarray, None, None]:
+    """uint8 RGB (H, W, 3) of the picture, or of each of one that moves. Raises Problem."""
+    if stop.is_set():
+        return
+    if is_picture(path):
+        yield read_picture(path)
+        return
+    from .video import VideoCamera
+
+    for frame in VideoCamera(path).frames(stop):
+        yield frame.pixels

@@ -37,6 +37,7 @@ _WHY = {
     errno.ENODEV: "it was unplugged: plug it in again",
     errno.ENOENT: "it is not there: plug it in, or name another device",
     errno.ENOSPC: "its USB bus has no bandwidth left: use another port",
+    errno.ENOTTY: "it is no camera: name another device",
     errno.ENXIO: "it was unplugged: plug it in again",
 }
 

@@ -1,75 +1,139 @@
-"""A video file as a camera: every frame, at its own time. Needs PyAV."""
+"""A film as a camera: every frame, at its own time. Needs PyAV."""
 
+import contextlib
 import os
 import threading
-from typing import Any, Generator, Optional
+from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from ..errors import Problem
 from ..files import FilePath
 from ..frames import Frame, Size
+from . import hdr, orientation
+
+_HD = 720  # rows from which a film that does not say its colours has those of BT.709
+_BT709, _UNSPECIFIED = 1, 2  # matrix coefficients of ITU-T H.273
+_COVER, _TILE = 0x400, 0x80000  # AV_DISPOSITION_ATTACHED_PIC and _DEPENDENT of avformat.h
+_THREADS = 4  # of the decoder: each holds a frame or two
 
 
 class VideoCamera:
-    """The first video stream of the file at `path`, upright and with square pixels."""
+    """The first video stream of the file at `path`, upright, with square pixels and the colours of BT.709.
+
+    `seconds`: how long the film is, None where it does not say. `reduced`, when set, says for the size of a frame
+    (width, height) which size is enough: the frame then comes in the smallest size that covers it, with
+    `Frame.made_for` set.
+    """
 
     live = monotonic = False
 
     def __init__(self, path: FilePath):
         self.yuv_size: Optional[Size] = None
-        self._av = import_av()
+        self.reduced: Optional[Callable[[Size], Size]] = None
         self._path = path
-        if not os.path.isfile(str(path)):
-            raise Problem(f"{path} is no video file: name a file, a folder of pictures, or virtual")
-        if not os.path.getsize(str(path)):
-            raise Problem(f"{path} is empty: choose another video")
-        try:
-            # file: and the whitelist keep a playlist in disguise from opening anything else.
-            self._container = self._av.open(
-                "file:" + os.path.abspath(str(path)), options={"protocol_whitelist": "file"}
-            )
-        except (OSError, ValueError) as error:  # PyAV's errors are OSErrors and ValueErrors too
-            raise self._problem(error) from error
-        if not self._container.streams.video:
+        self._container = opened(path)
+        streams = pictures_of(self._container)
+        if not streams:
             self._container.close()
             raise Problem(f"{path} has no video stream: choose another file")
-        self._stream = self._container.streams.video[0]
+        if any(_is(stream, _TILE) for stream in streams):
+            self._container.close()
+            raise Problem(f"cannot read {path}: a picture in tiles: save it as JPEG or PNG")
+        self._stream = streams[0]
         self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = min(_THREADS, os.cpu_count() or 1)
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 30)
+        self._signs: Any = None
+        self._look: Tuple[orientation.Orientation, Optional[hdr.ToneMap]] = (orientation.UPRIGHT, None)
+        self.seconds = _seconds(self._container, self._stream)
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         index = -1
         last: Optional[float] = None
         try:
-            for index, picture in enumerate(self._container.decode(self._stream)):
-                if stop.is_set():
-                    return
-                timestamp = picture.time
-                if timestamp is None or last is not None and timestamp <= last:
-                    timestamp = 0.0 if last is None else last + 1 / self.fps
-                last = timestamp
-                yield Frame(_upright(picture, self._stream.sample_aspect_ratio), timestamp, index)
-        except (OSError, ValueError) as error:
-            raise self._problem(error, f" after frame {index + 1}") from error
+            with reading(self._path, lambda: f" after frame {index + 1}" if index >= 0 else ""):
+                for index, picture in enumerate(self._container.decode(self._stream)):
+                    if stop.is_set():
+                        return
+                    timestamp = picture.time
+                    if timestamp is None or last is not None and timestamp <= last:
+                        timestamp = 0.0 if last is None else last + 1 / self.fps
+                    last = timestamp
+                    yield self._frame(picture, timestamp, index)
         finally:
             self._container.close()
         if index < 0:
             raise Problem(f"{self._path} has no frames: choose another video")
 
-    def _problem(self, error: Exception, where: str = "") -> Problem:
+    def _frame(self, picture: Any, timestamp: float, index: int) -> Frame:
+        turn, mapped = self._looks(picture)
+        size = max(1, round(picture.width * (self._stream.sample_aspect_ratio or 1))), picture.height
+        seen = size[::-1] if turn.transpose else size
+        wanted = self.reduced(seen) if self.reduced else None
+        if wanted:
+            scale = min(1.0, max(wanted[0] / seen[0], wanted[1] / seen[1]))
+            size = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+        duration = getattr(picture, "duration", None)  # PyAV has 0 where the file does not say
+        seconds = float(duration * picture.time_base) if duration and picture.time_base else None
+        return Frame(turn(_rgb(picture, size, mapped)), timestamp, index, "rgb", wanted, seconds)
+
+    def _looks(self, picture: Any) -> Tuple[orientation.Orientation, Optional[hdr.ToneMap]]:
+        """How the frame is turned, and mapped if it is HDR. Both are in side data, which PyAV ties to the frame in a
+        circle: one whose side data was read stays until the garbage collector comes. So few are."""
+        signs = getattr(picture, "rotation", 0), getattr(picture, "color_trc", None)
+        if signs != self._signs:
+            self._signs, self._look = signs, (orientation.of_picture(picture), hdr.tone_map(picture))
+        return self._look
+
+
+def _rgb(picture: Any, size: Size, mapped: Optional[hdr.ToneMap]) -> np.ndarray:
+    """The decoded frame as uint8 RGB (H, W, 3) of `size`, not turned."""
+    matrix = _BT709 if picture.colorspace == _UNSPECIFIED and picture.height >= _HD else None
+    ends = {"width": size[0], "height": size[1], "src_colorspace": matrix}
+    if mapped:
+        return mapped(picture.reformat(format="rgb48le", **ends).to_ndarray())
+    pixels: np.ndarray = picture.reformat(format="rgb24", **ends).to_ndarray()
+    return pixels
+
+
+def pictures_of(container: Any) -> List[Any]:
+    """The video streams but covers: the pictures of songs and albums."""
+    return [stream for stream in container.streams.video if not _is(stream, _COVER)]
+
+
+def _is(stream: Any, disposition: int) -> bool:
+    return bool(int(getattr(stream, "disposition", 0)) & disposition)
+
+
+def _seconds(container: Any, stream: Any) -> Optional[float]:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1e6 if container.duration else None
+
+
+def opened(path: FilePath) -> Any:
+    """The PyAV container of the file at `path`. Raises Problem."""
+    av = import_av()
+    if not os.path.isfile(str(path)):
+        raise Problem(f"{path} is no video file: name a file, a folder of pictures, or virtual")
+    if not os.path.getsize(str(path)):
+        raise Problem(f"{path} is empty: choose another video")
+    with reading(path):
+        # file: and the whitelist keep a playlist in disguise from opening anything else.
+        return av.open("file:" + os.path.abspath(str(path)), options={"protocol_whitelist": "file"})
+
+
+@contextlib.contextmanager
+def reading(path: FilePath, where: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Turn PyAV's errors, which are OSErrors and ValueErrors too, into a Problem with `path`."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", None) or str(error)).lower()
-        if isinstance(error, self._av.error.InvalidDataError):
+        if isinstance(error, import_av().error.InvalidDataError):
             why = "not a video, or damaged"
-        return Problem(f"cannot read {self._path}{where}: {why}: choose another video")
-
-
-def _upright(picture: Any, pixel_aspect: Any) -> np.ndarray:
-    """The decoded frame as uint8 RGB (H, W, 3), with square pixels, turned as its display matrix says."""
-    width = max(1, round(picture.width * (pixel_aspect or 1)))
-    pixels = picture.reformat(width=width, height=picture.height, format="rgb24").to_ndarray()
-    quarters = round(getattr(picture, "rotation", 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels
+        raise Problem(f"cannot read {path}{where()}: {why}: choose another video") from error
 
 
 def import_av() -> Any:

@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from ..errors import Problem
 from ..files import FilePath, Pending, cannot_write
 from ..frames import Frame
 
@@ -10,10 +11,12 @@ class PictureDisplay:
     """Makes the folder at `path`, all at once when finished; one that holds something is refused."""
 
     formats = ("rgb",)
+    one_size = False
 
     def __init__(self, path: FilePath):
         self._path = path
         self._folder = Pending(path, folder=True)
+        self._folder.check_room()
         self._count = 0
 
     def show(self, frame: Frame) -> bool:
@@ -27,6 +30,9 @@ class PictureDisplay:
         return True
 
     def finish(self) -> None:
+        if not self._count:
+            self.discard()
+            raise Problem(f"cannot write {self._path}: there was no frame to show")
         self._folder.commit()
 
     def discard(self) -> None:

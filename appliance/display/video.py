@@ -1,44 +1,57 @@
-"""An .mp4 file as a display: H.264 that any browser plays. Needs PyAV."""
+"""An .mp4 file as a display: H.264 that any browser plays, with the sound that it is given. Needs PyAV."""
 
 import contextlib
+import io
 from fractions import Fraction
-from typing import Any, Iterator
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 
 from ..errors import Problem
 from ..files import FilePath, Pending, cannot_write
-from ..frames import Frame
+from ..frames import Frame, Size, cover
 
 _TIME_BASE = Fraction(1, 90000)
+_LAST = 1 / 30  # seconds: how long the last frame is shown where nobody says
+_BT709, _LIMITED = 1, 1  # ITU-T H.273: the colours of HD, Y from 16 to 235
 
 
 class VideoDisplay:
-    """Writes the film to `path`, which has it all when finished. Frames keep their times; the first is at 0."""
+    """Writes the film to `path`, which has it all when finished.
+
+    Frames keep their times; the first is at 0. All have the size of the first: others are scaled and cropped to it.
+    `sound`: what camera.sound.Sound is. A stream of it that an .mp4 cannot hold is left out, and `warn` gets one line.
+    """
 
     formats = ("rgb",)
+    one_size = True
 
-    def __init__(self, path: FilePath):
+    def __init__(self, path: FilePath, sound: Any = None, warn: Callable[[str], None] = lambda text: None):
         try:
             import av
         except ImportError as error:
             raise Problem("video files need PyAV: pip install av, or name a folder for pictures") from error
         av.logging.set_level(av.logging.PANIC)
         self._av: Any = av
-        self._path = path
+        self._path, self._sound = path, sound
+        self._tracks = self._taken(warn)
         self._file = Pending(path)
+        self._file.check_room()
         self._container: Any = None  # from the first frame on
         self._stream: Any = None
-        self._start = 0.0
+        self._copies: Dict[int, Any] = {}  # by the source's stream
+        self._copied: Dict[int, int] = {}  # how far, in the time base of the source's stream
+        self._durations: Dict[int, int] = {}  # of frames in the encoder, by their times
+        self._size: Size = (0, 0)
+        self._start = self._end = 0.0
 
     def show(self, frame: Frame) -> bool:
         with self._problems():
             if self._container is None:
                 self._begin(frame)
-            picture = self._av.VideoFrame.from_ndarray(_even(frame.pixels), format="rgb24")
-            picture.time_base = _TIME_BASE
-            picture.pts = round((frame.timestamp - self._start) / _TIME_BASE)
-            self._container.mux(self._stream.encode(picture))
+            # Behind the picture: of sound that comes before any picture a player may make nothing.
+            self._encode(frame)
+            self._copy(frame.timestamp)
         return True
 
     def finish(self) -> None:
@@ -46,10 +59,12 @@ class VideoDisplay:
             self.discard()
             raise Problem(f"cannot write {self._path}: there was no frame to show")
         with self._problems():
-            self._container.mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None))
+            self._copy(self._end if self._sound and self._sound.shortened else None)
             self._container.close()
             self._container = None
         self._file.commit()
+        self._silence()
 
     def discard(self) -> None:
         if self._container is not None:
@@ -57,14 +72,77 @@ class VideoDisplay:
                 self._container.close()
             self._container = None
         self._file.discard()
+        self._silence()
 
     def _begin(self, frame: Frame) -> None:
-        height, width = _even(frame.pixels).shape[:2]
+        height, width = frame.pixels.shape[:2]
+        self._size = width, height
         self._container = self._av.open(str(self._file.path), "w", format="mp4", options={"movflags": "+faststart"})
         self._stream = self._container.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "20"})
-        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
-        self._stream.codec_context.time_base = _TIME_BASE
+        # yuv420p needs even sizes.
+        self._stream.width, self._stream.height, self._stream.pix_fmt = (
+            width + width % 2,
+            height + height % 2,
+            "yuv420p",
+        )
+        context = self._stream.codec_context
+        context.time_base = _TIME_BASE
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED
+        for track in self._tracks:
+            self._copies[track.index] = self._container.add_stream_from_template(track)
         self._start = frame.timestamp
+
+    def _encode(self, frame: Frame) -> None:
+        pixels = _even(cover(frame.pixels, self._size))
+        picture = self._av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=_BT709
+        )
+        picture.time_base = _TIME_BASE
+        picture.pts = round((frame.timestamp - self._start) / _TIME_BASE)
+        self._end = frame.timestamp + (frame.duration or _LAST)
+        self._durations[picture.pts] = round((self._end - frame.timestamp) / _TIME_BASE)
+        self._mux(self._stream.encode(picture))
+
+    def _mux(self, packets: Any) -> None:
+        for packet in packets:
+            # The muxer takes a frame's duration from the next frame's time, but the last one's from here.
+            packet.duration = self._durations.pop(packet.pts, 0)
+            self._container.mux(packet)
+
+    # Sound
+
+    def _taken(self, warn: Callable[[str], None]) -> List[Any]:
+        """The streams of the sound that an .mp4 can hold."""
+        taken, streams = [], self._sound.streams if self._sound else []
+        for number, stream in enumerate(streams, 1):
+            try:
+                with self._av.open(io.BytesIO(), "w", format="mp4") as trial:
+                    trial.add_stream_from_template(stream)
+                    trial.start_encoding()
+                taken.append(stream)
+            except (OSError, ValueError, AttributeError, TypeError):  # the last two of a codec that PyAV does not know
+                what = "the sound" if len(streams) == 1 else f"sound track {number}"
+                codec = getattr(stream.codec_context, "name", None) or "its codec"
+                warn(f"{what} is left out: an .mp4 does not hold {codec}")
+        return taken
+
+    def _copy(self, end: Optional[float]) -> None:
+        """The sound up to `end`, in seconds of the source, None for all there is."""
+        if not self._copies:
+            return
+        for packet in self._sound.packets(self._start, end):
+            index = packet.stream.index
+            if index not in self._copies or packet.dts <= self._copied.get(index, packet.dts - 1):
+                continue  # no muxer takes packets that go back in time, as a film has that was cut carelessly
+            self._copied[index] = packet.dts
+            packet.stream = self._copies[index]
+            self._container.mux(packet)
+
+    def _silence(self) -> None:
+        if self._sound:
+            self._sound.close()
+            self._copies = {}
 
     @contextlib.contextmanager
     def _problems(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, Optional, Tuple, Union
 
@@ -68,6 +68,11 @@ class Bundle:
         """
         compiled = self.manifest.compiled(plan) if device == "TPU" else {}
         return self.manifest.size if self.manifest.size in compiled else max(compiled, default=self.manifest.size)
+
+    def resizable(self) -> "Bundle":
+        """This style with its sizes declared, for which its networks can be built; as it is where they cannot."""
+        found = self.manifest.sizes or sizes.inferred(self.manifest, self.files)
+        return replace(self, manifest=self.manifest.model_copy(update={"sizes": found}))
 
     def candidates(self, aspect: Tuple[int, int], least: Size = (160, 90), most: Size = (1920, 1080)) -> List[Size]:
         """Sizes worth trying for a view of `aspect`, largest first; see sizes.candidates."""

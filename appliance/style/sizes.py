@@ -2,11 +2,12 @@
 
 from typing import Callable, Dict, List, Optional, Tuple
 
-from ..errors import Problem
-from .manifest import Manifest, Plan, Segment, Size, Upsample, size_name
+from ..errors import BundleError, Problem
+from .manifest import Manifest, Plan, Segment, Shuffle, Size, Sizes, Upsample, size_name
 from .resize import Plane, Resizable
 
 _SHARE = 0.98  # of a view that has to be in a picture of another aspect
+_LEAST, _MOST = 32, 4096  # pixels of a side, where the style does not say
 _STEP = 0.9  # from one candidate's width to the next smaller one, at most
 
 
@@ -82,6 +83,31 @@ def build(manifest: Manifest, files: Dict[str, bytes], plan: Plan, size: Optiona
     networks = {name: Resizable(files[name]) for name in {segment.segment for segment in plan.segments}}
     planes = segment_planes(manifest, plan, size, lambda name, plane: networks[name].output(plane))
     return [networks[segment.segment].at(plane) for segment, (plane, _) in zip(plan.segments, planes)]
+
+
+def inferred(manifest: Manifest, files: Dict[str, bytes]) -> Optional[Sizes]:
+    """For which sizes the networks of a style can be built that does not say, as none of format 1 does; None where they
+    cannot. The stride is the least by which a picture can grow so that what every plan makes of it grows likewise."""
+    for stride in (1, 2, 4, 8, 16, 32, 64):
+        if any(side % stride for side in manifest.size):
+            return None
+        size = manifest.size[0] + stride, manifest.size[1] + stride
+        try:
+            if all(_made(manifest, files, plan, size) == manifest.output_size(size) for plan in manifest.plans):
+                least = max(stride * -(-_LEAST // stride), stride)
+                return Sizes(stride=stride, min=min(least, *manifest.size), max=_MOST // stride * stride)
+        except BundleError:
+            continue
+    return None
+
+
+def _made(manifest: Manifest, files: Dict[str, bytes], plan: Plan, size: Size) -> Size:
+    """The size of what the plan's networks would make of a picture of `size`. Raises BundleError."""
+    networks = {segment.segment: Resizable(files[segment.segment]) for segment in plan.segments}
+    height, width = segment_planes(manifest, plan, size, lambda name, plane: networks[name].output(plane))[-1][1]
+    last = plan.stages[-1]
+    factor = last.factor if isinstance(last, Shuffle) else 1
+    return width * factor, height * factor
 
 
 def _multiple(side: int, stride: int, least: int, most: int, up: bool) -> int:

@@ -12,6 +12,10 @@ from .bundle import SUFFIX, Bundle, read, write
 from .state import LAST_GOOD, State
 from .watch import signatures
 
+DEFAULT = "starry_night"  # what is shown as long as nobody chose or added a style: the gallery opens with it
+_TOGETHER_S = (
+    60.0  # styles that come together, as by an installation or a checkout, are as old as each other within this
+)
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -48,9 +52,12 @@ def paths(folders: Optional[Iterable[Path]] = None) -> List[Path]:
 def candidates(folder: Path, before: State, wanted: Optional[str] = None) -> List[Path]:
     """What to try, best first: the style `wanted`; or what is new since `before`, what ran then, then the newest.
 
+    Where nothing ran before, and nothing was added since the styles came, DEFAULT comes before those newer than it.
     Where the first one is refused, a copy of what is known to run comes before what is not.
     """
     found = paths([folder])
+    if not before.seen:
+        found = _default_first(found)
     now = signatures(found)
 
     def rank(path: Path) -> int:
@@ -62,6 +69,17 @@ def candidates(folder: Path, before: State, wanted: Optional[str] = None) -> Lis
     found.sort(key=rank)
     copy = folder / LAST_GOOD
     return found[:1] + ([copy] if copy.exists() else []) + found[1:]
+
+
+def _default_first(found: List[Path]) -> List[Path]:
+    """`found`, newest first, with DEFAULT in front where it came together with the newest."""
+    named = next((path for path in found if path.stem == DEFAULT), None)
+    if named is None:
+        return found
+    with contextlib.suppress(OSError):  # it went away meanwhile
+        if found[0].lstat().st_mtime - named.lstat().st_mtime <= _TOGETHER_S:
+            return [named] + [path for path in found if path != named]
+    return found
 
 
 def load(path: Path) -> Bundle:
@@ -99,7 +117,8 @@ def styles(folders: Optional[Iterable[Path]] = None) -> Tuple[List[Bundle], List
 
 
 def find(wanted: Optional[Union[str, Path]] = None, folders: Optional[Iterable[Path]] = None) -> Bundle:
-    """The style `wanted`: the name in its manifest, or the path of a bundle; None means the newest valid one.
+    """The style `wanted`: the name in its manifest, or the path of a bundle; None means DEFAULT or, where that is not
+    there, the newest valid one.
 
     Raises BundleError when the file is refused and Problem when there is no such style.
     """
@@ -108,7 +127,7 @@ def find(wanted: Optional[Union[str, Path]] = None, folders: Optional[Iterable[P
     folders = directories() if folders is None else list(folders)
     candidates = paths(folders)
     # The file is usually named after its style: then only that one is opened.
-    candidates.sort(key=lambda path: path.stem != str(wanted))
+    candidates.sort(key=lambda path: path.stem != str(wanted or DEFAULT))
     names, refused = [], []
     for path in candidates:
         try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cli import main
 from appliance.style import bundle
 
 from . import fake_drm, fake_v4l2
@@ -52,6 +53,21 @@ def styles(tmp_path, tiny, monkeypatch):
     (folder / "tiny.reconet").write_bytes(tiny.path.read_bytes())
     monkeypatch.setenv("RECONET_STYLES", str(folder))
     return folder
+
+
+@pytest.fixture
+def reconet(styles, capfd):
+    """Run the command in this process: (exit code, stdout, lines of stderr that are ours)."""
+
+    def run(*arguments):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as leaving:
+            code = leaving.code
+        out, err = capfd.readouterr()
+        return code, out, [line for line in err.splitlines() if not line.startswith(("INFO:", "WARNING:"))]
+
+    return run
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
+import os
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.camera import open_camera
+from appliance.camera import open_camera, pictures
 from appliance.camera.virtual import VirtualCamera
 from appliance.errors import Problem
 
@@ -111,6 +112,65 @@ def test_a_truncated_picture(tmp_path):
 def test_missing_source():
     with pytest.raises(Problem, match="no video or folder of pictures at /none.mp4"):
         open_camera("/none.mp4")
+
+
+@pytest.mark.parametrize(
+    "name, mode", [("a.jpg", "RGB"), ("a.png", "L"), ("a.tif", "RGB"), ("a.png", "P"), ("a.png", "I;16")]
+)
+def test_large_photographs_are_reduced_without_a_warning(tmp_path, monkeypatch, recwarn, name, mode):
+    """Of more pixels than Pillow takes by itself, which is set low here."""
+    Image.new(mode, (1200, 800), 77).save(str(tmp_path / name))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100000)
+    pixels = pictures.read_picture(tmp_path / name, most=300000)
+    assert pixels.shape == (400, 600, 3) and not recwarn.list
+    assert Image.MAX_IMAGE_PIXELS == 100000
+
+
+def test_a_photograph_of_200_megapixels(tmp_path, recwarn):
+    image = Image.new("L", (16400, 12300), 99)
+    image.save(str(tmp_path / "a.jpg"), quality=50)
+    frame = take(open_camera(str(tmp_path)))[0]
+    assert frame.pixels.shape == (3075, 4100, 3) and abs(int(frame.pixels[1000, 1000, 0]) - 99) <= 2
+    assert not [warning for warning in recwarn.list if "DecompressionBomb" in warning.category.__name__]
+
+
+def test_a_large_photograph_on_its_side(tmp_path):
+    image = Image.new("RGB", (400, 200))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    for name in ("a.jpg", "a.png"):
+        image.save(str(tmp_path / name), exif=exif)
+        assert pictures.read_picture(tmp_path / name, most=20000).shape == (200, 100, 3)
+
+
+def test_broken_pictures_among_others_are_left_out_where_that_is_wanted(tmp_path):
+    for number in range(3):
+        picture(tmp_path / f"{number}.png", colour=(number, 0, 0))
+    (tmp_path / "1.png").write_bytes(b"text")
+    skipped = []
+    frames = take(open_camera(str(tmp_path), skip=skipped.append))
+    assert [(frame.index, frame.pixels[0, 0, 0]) for frame in frames] == [(0, 0), (1, 2)]
+    assert len(skipped) == 1 and "1.png" in str(skipped[0])
+
+
+def test_a_device_that_is_none_is_refused_at_once(tmp_path):
+    pytest.importorskip("v4l2", reason="v4l2-python3 is not installed")
+    for path, words in (("/dev/video999", "not there"), ("/dev/null", "no camera"), (tmp_path / "link", "no camera")):
+        if not str(path).startswith("/dev"):
+            path.symlink_to("/dev/null")
+        with pytest.raises(Problem, match=words):
+            open_camera(str(path))
+
+
+def test_files_below_dev_are_files(tmp_path):
+    path = f"/dev/shm/reconet-test-{os.getpid()}.png"
+    if not os.path.isdir("/dev/shm"):
+        pytest.skip("no /dev/shm")
+    picture(path)
+    try:
+        assert take(open_camera(path))[0].pixels.shape == (10, 20, 3)
+    finally:
+        os.unlink(path)
 
 
 # Video files

@@ -1,3 +1,5 @@
+import errno
+import json
 import os
 import re
 import signal
@@ -8,24 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from appliance.cli import main
+from .fake_v4l2 import Device
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def reconet(styles, capfd):
-    """Run the command in this process: (exit code, stdout, lines of stderr that are ours)."""
-
-    def run(*arguments):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as leaving:
-            code = leaving.code
-        out, err = capfd.readouterr()
-        return code, out, [line for line in err.splitlines() if not line.startswith(("INFO:", "WARNING:"))]
-
-    return run
 
 
 @pytest.fixture
@@ -42,12 +29,12 @@ def test_run_ends_with_one_line(reconet, pictures, tmp_path):
     assert code == 0 and err == []
     assert re.match(r"6 frames, [\d.]+ fps, style tiny, plan \w+, runtime \w+ [\d.]+\w* \(CPU\)\n$", out)
     assert len(os.listdir(str(tmp_path / "out"))) == 6
-    assert Image.open(str(tmp_path / "out" / "frame_000001.png")).size == (64, 32)
+    assert Image.open(str(tmp_path / "out" / "frame_000001.png")).size == (80, 48)
 
 
 def test_every_frame_of_the_virtual_camera(reconet, tmp_path):
     sheet = tmp_path / "sheet.png"
-    code, out, _ = reconet("run", "--every-frame", "--seconds", "0.5", "--sheet", sheet, "--stats")
+    code, out, _ = reconet("run", "--every-frame", "--seconds", "0.5", "--sheet", sheet, "--stats", "--fit", "crop")
     assert code == 0 and out.startswith("15 frames")
     assert "captured 15, stylised 15, shown 15, dropped 0" in out and " ms  input" in out
     assert Image.open(str(sheet)).size == (3 * 64 + 2 * 8, 2 * 32 + 8)
@@ -74,6 +61,13 @@ def test_a_video_in_and_out(reconet, tmp_path):
         (["run", "--display", "{tmp}/none/out"], "create the folder"),
         (["run", "--display", "{tmp}"], "not empty"),
         (["run", "--sheet", "{tmp}/none/a.png"], "create the folder"),
+        (["run", "--display", "{tmp}/bad"], "it is a file: name a new folder"),
+        (["run", "--display", "{tmp}/bad/"], "it is a file: name a new folder"),
+        (["run", "--camera", "/dev/video999"], "it is not there"),
+        (["run", "--camera", "/dev/null"], "it is no camera"),
+        (["run", "--camera", "/dev/zero", "--seconds", "1"], "cannot use the camera /dev/zero"),
+        (["run", "--camera", "/dev/full"], "cannot use the camera /dev/full"),
+        (["run", "--size", "63x47"], "multiples of 4"),
         (["run", "--sheet", "{tmp}/a.jpg"], "PNG"),
         (["run", "--sheet", "{tmp}/a.png", "--display", "{tmp}/a.png"], "same file"),
         (["run", "--camera", "{tmp}/bad.reconet", "--display", "{tmp}/../{name}/bad.reconet"], "same file"),
@@ -82,6 +76,7 @@ def test_a_video_in_and_out(reconet, tmp_path):
 def test_bad_input_is_one_line(reconet, tmp_path, arguments, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.reconet").write_bytes(b"nonsense")
+    (tmp_path / "bad").write_bytes(b"nonsense")
     before = sorted(os.listdir(str(tmp_path)))
     code, out, err = reconet(*(argument.format(tmp=tmp_path, name=tmp_path.name) for argument in arguments))
     assert code == 1 and out == "" and len(err) == 1
@@ -100,6 +95,13 @@ def test_bad_input_is_one_line(reconet, tmp_path, arguments, words):
         ["run", "--seconds", "soon"],
         ["run", "--threads", "0"],
         ["run", "--colour"],
+        ["run", "--camera", ""],
+        ["run", "--display", ""],
+        ["run", "--style", ""],
+        ["run", "--plan", ""],
+        ["run", "--sheet", ""],
+        ["run", "--config", ""],
+        ["run", "--fit", "wide"],
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(reconet, arguments):
@@ -109,9 +111,29 @@ def test_wrong_usage_is_one_line_and_code_2(reconet, arguments):
 
 def test_a_picture_that_breaks_in_the_middle_leaves_nothing(reconet, pictures, tmp_path):
     (pictures / "3.png").write_bytes(b"text")
-    code, _, err = reconet("run", "--camera", pictures, "--display", tmp_path / "out", "--sheet", tmp_path / "s.png")
+    outputs = "--display", tmp_path / "out", "--sheet", tmp_path / "s.png"
+    code, _, err = reconet("run", "--camera", pictures, *outputs, "--strict")
     assert code == 1 and len(err) == 1 and "3.png" in err[0]
     assert sorted(os.listdir(str(tmp_path))) == ["pictures", "styles"]
+
+
+def test_broken_pictures_among_others_are_named_and_left_out(reconet, pictures, tmp_path):
+    for name in ("0.png", "3.png"):
+        (pictures / name).write_bytes(b"text")
+    code, out, err = reconet("run", "--camera", pictures, "--display", tmp_path / "out", "--json")
+    assert code == 1 and len(os.listdir(str(tmp_path / "out"))) == 4
+    assert "0.png" in err[0] and "3.png" in err[1] and "2 pictures could not be read" in err[2] and len(err) == 3
+    document = json.loads(out)
+    assert document["frames"] == 4 and len(document["skipped"]) == 2 and document["style"] == "tiny"
+
+
+def test_pictures_of_which_none_can_be_read(reconet, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("0.png", "1.jpg"):
+        (tmp_path / "in" / name).write_bytes(b"text")
+    code, out, err = reconet("run", "--camera", tmp_path / "in", "--display", tmp_path / "out")
+    assert code == 1 and out == "" and "none of the pictures" in err[-1]
+    assert sorted(os.listdir(str(tmp_path))) == ["in", "styles"]
 
 
 def test_styles_lists_the_good_and_the_refused(reconet, styles):
@@ -119,6 +141,7 @@ def test_styles_lists_the_good_and_the_refused(reconet, styles):
     code, out, _ = reconet("styles")
     assert code == 0
     assert re.search(r"^tiny .* 64x32 .*split.* CPU .*tiny\.reconet$", out, re.MULTILINE)
+    assert re.search(r"^default: tiny, which reconet run takes", out, re.MULTILINE)
     assert re.search(r"^refused: .*bad\.reconet: not a style bundle", out, re.MULTILINE)
 
 
@@ -141,7 +164,7 @@ def test_doctor_is_not_content_without_a_style(reconet, styles):
     assert code == 1 and "missing  style" in out and "problem  style refused" in out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_finishes_the_film(styles, tmp_path, number):
     process = subprocess.Popen(
         [sys.executable, "-m", "appliance", "run", "--display", str(tmp_path / "out"), "--every-frame"],
@@ -157,3 +180,40 @@ def test_a_signal_finishes_the_film(styles, tmp_path, number):
     assert process.returncode == 0, err
     assert re.match(r"\d+ frames", out)
     assert len(os.listdir(str(tmp_path / "out"))) == int(out.split()[0])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["styles"], ["doctor"], ["--help"], ["run", "--every-frame", "--seconds", "0.1"]]
+)
+def test_a_stdout_that_takes_no_more_is_one_line(styles, arguments):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "appliance", *arguments],
+            cwd=str(ROOT),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+        )
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO:")]
+    assert done.returncode == 1 and lines == ["reconet: cannot write to stdout: no space left on device"]
+
+
+def test_a_camera_that_goes_away_says_so_while_it_waits(reconet, kernel):
+    device = kernel.devices["/dev/video999"] = Device(size=(64, 32))
+    device.faults = {"poll": [0, 0, 0, errno.ENODEV], "open": [0, 0] + [errno.ENODEV] * 1000}
+    code, out, err = reconet("run", "--camera", "/dev/video999", "--seconds", "1")
+    assert code == 0 and re.match("[1-3] frame", out)
+    assert err == ["reconet: cannot use the camera /dev/video999: it was unplugged: plug it in again"]
+
+
+def test_a_camera_that_gives_no_picture_is_an_error(reconet, kernel):
+    device = kernel.devices["/dev/video999"] = Device(size=(64, 32))
+    device.faults = {"poll": [errno.EIO] * 1000}
+    code, out, err = reconet("run", "--camera", "/dev/video999", "--seconds", "0.1")
+    assert code == 1 and out == "" and "input/output error" in err[-1]
+
+
+def test_a_monitor_that_is_not_there(reconet, card, pictures, tmp_path):
+    card.connectors.clear()
+    code, out, err = reconet("run", "--camera", pictures, "--display", "monitor")
+    assert code == 1 and out == "" and len(err) == 1 and err[0].startswith("reconet: ")

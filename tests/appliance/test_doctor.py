@@ -2,8 +2,10 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,79 @@ def test_a_hot_edge_tpu(board, monkeypatch):
     monkeypatch.setattr(tpu, "read", lambda: tpu.Tpu(91.0, (85.0, 90.0, 95.0), owner=7, owner_name="frigate"))
     fine, text = said(board[0])
     assert fine and "problem  Edge TPU at 91 degC" in text and "used by frigate (process 7)" in text
+
+
+HIDE = """
+import importlib.util, os, sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name in os.environ["HIDDEN"].split() and not any(
+            os.path.exists(os.path.join(os.environ["PIP_TARGET"], name + end)) for end in ("", ".py")
+        ):
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+def wheel_of(name, folder):
+    """The installed distribution `name` as a wheel again, for a pip that may not use the network."""
+    try:
+        from importlib import metadata
+    except ImportError:
+        metadata = pytest.importorskip("importlib_metadata")
+    found = metadata.distribution(name)
+    stem = f"{found.metadata['Name'].replace('-', '_')}-{found.version}-py3-none-any.whl"
+    with zipfile.ZipFile(str(folder / stem), "w") as wheel:
+        for path in found.files:
+            if ".." not in path.parts and not str(path).endswith(".pyc") and path.locate().exists():
+                wheel.write(str(path.locate()), str(path))
+
+
+@pytest.mark.parametrize("module, package", [("v4l2", "v4l2-python3"), ("inotify_simple", "inotify-simple")])
+def test_its_advice_helps_who_follows_it(styles, tmp_path, module, package):
+    pytest.importorskip(module)
+    pytest.importorskip("pip")
+    for name in ("site", "wheels", "target"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(HIDE)
+    wheel_of(package, tmp_path / "wheels")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PIP_")},
+        "HIDDEN": module,
+        "PYTHONPATH": os.pathsep.join(map(str, (tmp_path / "site", tmp_path / "target", ROOT))),
+        "PIP_TARGET": str(tmp_path / "target"),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path / "wheels"),
+        "PIP_NO_DEPS": "1",
+    }
+
+    def finding():
+        done = subprocess.run(
+            [sys.executable, "-m", "appliance", "doctor"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            universal_newlines=True,
+        )
+        return next(line for line in done.stdout.splitlines() if line[9:].startswith((package, module)))
+
+    before = finding()
+    assert before.startswith("missing ")
+    advice = before.split("  -  ")[1]
+    subprocess.run(advice, shell=True, check=True, env=environment, stdout=subprocess.DEVNULL)
+    assert finding().startswith("ok ")
+
+
+def test_what_a_workstation_lacks_is_installed_by_name(styles, monkeypatch):
+    def none(*_):
+        raise Problem("no TensorFlow Lite runtime")
+
+    monkeypatch.setattr(interpreter, "runtimes", none)
+    monkeypatch.setitem(sys.modules, "av", None)
+    text = "\n".join(map(str, doctor.examine(None)))
+    for package in ("av>=14,<20", "ai-edge-litert>=2.0,<3" if sys.version_info >= (3, 10) else "tflite-runtime"):
+        assert f"{sys.executable} -m pip install {shlex.quote(package)}" in text
 
 
 def test_the_size_that_is_chosen(board, styles, tiny):

@@ -9,6 +9,7 @@ import appliance
 
 ROOT = Path(appliance.__file__).parent
 SHARED = {
+    "arguments",
     "choice",
     "colour",
     "config",
@@ -23,7 +24,9 @@ SHARED = {
     "snapshot",
 }
 JOINING = {
+    "__init__",
     "__main__",
+    "api",
     "bench",
     "cli",
     "cost",
@@ -32,6 +35,8 @@ JOINING = {
     "film",
     "findings",
     "loader",
+    "progress",
+    "shapes",
     "news",
     "options",
     "overhead",
