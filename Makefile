@@ -39,16 +39,15 @@ gallery: .venv/installed ## make the pictures of docs/gallery.md: every style on
 	    demo/$$style.png docs/gallery/$$style.jpg || exit 1; done
 
 .PHONY: test
-test: .venv-test/installed ## run all tests on the trainer's Python, and the appliance's on the board's Python 3.7
-	@$(MAKE) --no-print-directory test-board-python
-	.venv-test/bin/python -m pytest
-
-.PHONY: test-board-python
-test-board-python:
+test: .venv-test/installed ## run all tests on the trainer's Python, and the appliance's on the board's Python 3.7 beside them
 ifneq ($(board_python),)
 	@$(MAKE) --no-print-directory .venv-py37/installed
-	.venv-py37/bin/python -m pytest tests/appliance tests/fuzz
+	@mkdir -p build
+	@.venv-py37/bin/python -m pytest tests/appliance tests/fuzz > build/test-py37.log 2>&1 & board=$$!; \
+	  .venv-test/bin/python -m pytest; failed=$$?; wait $$board || failed=$$?; \
+	  printf '\nOn the board'"'"'s Python:\n'; cat build/test-py37.log; exit $$failed
 else
+	.venv-test/bin/python -m pytest
 	@printf '%s\n' '' \
 	  '################################################################################' \
 	  '##  NOT TESTED ON THE BOARD'"'"'S PYTHON: no working python3.7 on this machine.     ##' \
