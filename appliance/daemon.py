@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple, Union
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from . import config
 from .camera.v4l2 import V4l2Camera, as_configured
@@ -30,8 +30,15 @@ _TICK_S = 0.1
 _SECOND = 1.0
 _REPORT_S = 60.0  # between lines in the journal
 _SILENT_S = 1.0  # without a picture until a slate says why
-_PATIENT_S = 30.0  # for the first picture: some cameras open slowly
+_PATIENT_S = 30.0  # for a style's first picture: it may want another size of a camera that opens slowly
 _END_S = 1.5  # for the threads to end: the process should end within two
+
+
+class Awaited(NamedTuple):
+    """The first picture of a style: it has come when more than `shown` are. `until`: when it is overdue."""
+
+    shown: int
+    until: float
 
 
 class Daemon:
@@ -43,6 +50,7 @@ class Daemon:
         self._config_fault: Optional[str] = None
         self._load()
         self._started, self._reported, self._ready = time.monotonic(), 0.0, False
+        self._awaited = Awaited(0, self._started + _PATIENT_S)
         self._seen = self._fed = 0.0  # when something was last on the screen, and when the watchdog was last fed
         self._stop, self._reload = threading.Event(), threading.Event()
         self._error: Optional[BaseException] = None
@@ -132,6 +140,7 @@ class Daemon:
     # From any thread
 
     def _swap(self, stylizer: Optional[Stylizer]) -> None:
+        self._awaited = Awaited(self.pipeline.counters.shown, time.monotonic() + _PATIENT_S)
         self.pipeline.stylizer = stylizer
 
     def _shown(self, seen: bool) -> None:
@@ -193,7 +202,7 @@ class Daemon:
         slate = self.switcher.snapshot.slate
         if slate and slate.holds:
             return slate.title, slate.text
-        if self.pipeline.counters.shown == 0 and time.monotonic() - self._started < _PATIENT_S:
+        if self.pipeline.counters.shown == self._awaited.shown and time.monotonic() < self._awaited.until:
             return "Starting", "Waiting for the first picture."
         return None
 

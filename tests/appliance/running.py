@@ -49,6 +49,7 @@ class Camera:
 
     def __init__(self, wanted):
         self.fault, self.yuv_size, self.wanted, self.error, self.released = None, None, wanted, None, False
+        self.reopening = False
 
     @property
     def state(self):
@@ -63,7 +64,7 @@ class Camera:
             while not stop.wait(0.01):
                 if self.error:
                     raise self.error
-                if not self.fault:
+                if not self.fault and not self.reopening:
                     yield Frame(np.full((32, 64, 3), index % 256, np.uint8), index / 30, index)
                     index += 1
         finally:

@@ -64,6 +64,20 @@ def test_a_frozen_network_does_not_feed_the_watchdog(appliance):
     assert "WATCHDOG=1" not in one.notes
 
 
+def test_a_style_for_which_the_camera_opens_slowly_is_waited_for(appliance, monkeypatch):
+    one = appliance()
+    one.monitor.until(picture)
+    monkeypatch.setattr(daemon_module, "_PATIENT_S", 300.0)
+    one.camera.reopening = True
+    state_of(appliance, lambda now: one.screen.silence > 1)
+    one._swap(one.pipeline.stylizer)
+    one.monitor.until(words)
+    del one.notes[:]
+    state_of(appliance, lambda now: "WATCHDOG=1" in one.notes)
+    one.camera.reopening = False
+    one.monitor.until(picture)
+
+
 def test_a_load_that_hangs_does_not_feed_the_watchdog(appliance, monkeypatch):
     hangs, load = threading.Event(), store.load
     monkeypatch.setattr(switcher, "_CHECK_S", 0.5)
