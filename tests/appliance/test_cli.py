@@ -172,6 +172,8 @@ def test_a_signal_finishes_the_film(styles, tmp_path, number):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
+        # These tests may themselves run under nohup or in the background, where it is ignored.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     while not any(name.endswith(".part") and os.listdir(str(tmp_path / name)) for name in os.listdir(str(tmp_path))):
         assert process.poll() is None
