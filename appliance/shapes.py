@@ -79,7 +79,7 @@ class Shapes:
         if min(film) < least:  # smaller than any network
             stride, scale = manifest.sizes.stride, least / min(film)
             within = math.ceil(scale * film[0] / stride) * stride, math.ceil(scale * film[1] / stride) * stride
-        return fitting(film, manifest.sizes, within, min(MOST * manifest.size[0] * manifest.size[1], _pixels(within)))
+        return fitting(film, manifest.sizes, within, min(int(MOST * _pixels(manifest.size)), _pixels(within)))
 
     def _say(self, film: Size, network: Size) -> None:
         lost = cut(film, network)
