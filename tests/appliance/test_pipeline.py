@@ -313,6 +313,7 @@ def test_a_network_that_never_ends_does_not_hold_up_who_wants_quiet(monkeypatch)
         def run(self, frame):
             begun.set()
             ends.wait(30)
+            return frame
 
     pipeline = Pipeline(Camera(1), Frozen(), Display())
     thread = threading.Thread(target=pipeline.run)
