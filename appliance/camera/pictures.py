@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import threading
+from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Generator, Iterator, List, Optional, Tuple
 
@@ -15,7 +16,8 @@ from ..files import FilePath
 from ..frames import Frame, Size
 
 SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp")
-MOVING = (".avif", ".gif", ".heic", ".heif")  # may be animated: camera.video reads them
+HEIF = (".heic", ".heif")
+MOVING = (".avif", ".gif") + HEIF  # may be animated: camera.video reads them
 _MOST = 50_000_000  # pixels: larger pictures are halved until they fit
 _REFUSED = 1_000_000_000  # pixels
 _FPS = 30.0
@@ -24,7 +26,20 @@ _reading = threading.Lock()
 
 
 def is_picture(path: FilePath) -> bool:
-    return str(path).lower().endswith(SUFFIXES)
+    """Whether Pillow reads the file, by its name."""
+    name = str(path).lower()
+    return name.endswith(SUFFIXES) or name.endswith(HEIF) and _opens_heif()
+
+
+@lru_cache(maxsize=None)
+def _opens_heif() -> bool:
+    """Whether pillow-heif is here. It also joins the tiles of which a phone's pictures consist."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def natural_key(name: str) -> List[Tuple[int, str]]:

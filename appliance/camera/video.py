@@ -39,7 +39,7 @@ class VideoCamera:
             raise Problem(f"{path} has no video stream: choose another file")
         if any(_is(stream, _TILE) for stream in streams):
             self._container.close()
-            raise Problem(f"cannot read {path}: a picture in tiles: save it as JPEG or PNG")
+            raise Problem(f"cannot read {path}: a picture in tiles: pip install pillow-heif, or save it as JPEG")
         self._stream = streams[0]
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = min(_THREADS, os.cpu_count() or 1)
