@@ -105,8 +105,8 @@ def build(deb: Optional[Path] = None, styles: Sequence[Path] = ()) -> Image:
     if missing_packages():
         raise Failure(f"the virtual board needs: apt-get install {missing_packages()}")
     debian = base()
-    layer = [debian.name.encode(), _files(HERE / "overlay"), SLOW.encode(), *(path.read_bytes() for path in (deb, *styles) if path)]
-    with _cached("disk", b"".join(layer)) as folder:
+    parts = [path.read_bytes() for path in (deb, *styles) if path]
+    with _cached("disk", b"".join([debian.name.encode(), _files(HERE / "overlay"), SLOW.encode(), *parts])) as folder:
         if folder.temporary:
             with tempfile.TemporaryDirectory(dir=cache()) as scratch:
                 root = Path(scratch) / "root"
