@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     for name, command, about in (
         ("train", _train, "train the teacher, with normalisation"),
         ("distill", _distill, "distil the teacher into a student without normalisation"),
+        ("polish", _polish, "remove the student's fine grid from flat parts of the picture"),
         ("export", _export, "quantise the student to int8, cut it and write the bundle"),
         ("pack", _pack, "copy the networks of a run in float16, for others to evaluate and export"),
     ):
@@ -214,6 +215,12 @@ def _distill(arguments):
 
     recipe, data, out = _places(arguments)
     distill(recipe, data, out, arguments.restart)
+
+
+def _polish(arguments):
+    from trainer.polishing import polish
+
+    polish(*_places(arguments))
 
 
 def _export(arguments):

@@ -77,6 +77,7 @@ class Note(BaseModel):
     steps: int
     recipe: Recipe
     contents: dict[str, str] = {}
+    polished: int = 0  # steps, see trainer/polishing.py
 
 
 def read_note(path: Path) -> Note:
@@ -134,14 +135,14 @@ def save(run: Run, model: keras.Model, done: int, state, history: list[dict]) ->
     save_model(run, model, done)
 
 
-def save_model(run: Run, model: keras.Model, done: int) -> None:
+def save_model(run: Run, model: keras.Model, done: int, polished: int = 0) -> None:
     with replacing(run.path("keras")) as path:
         model.save(path)
-    _write_note(run, _note(run, done))
+    _write_note(run, _note(run, done, polished))
 
 
-def _note(run, done) -> Note:
-    return Note(steps=done, recipe=run.recipe, contents=dict(run.contents))
+def _note(run, done, polished=0) -> Note:
+    return Note(steps=done, recipe=run.recipe, contents=dict(run.contents), polished=polished)
 
 
 def _write_note(run, note):

@@ -25,7 +25,7 @@ from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_p
 from trainer.evaluation import as_on_board, for_manifest, meter, plan_snr
 from trainer.faults import Collector
 from trainer.recipe import Network, Recipe
-from trainer.runs import load_model, student_run, teacher_run
+from trainer.runs import load_model, read_note, student_run, teacher_run
 
 PLANS = ("split", "fused", "lowres")
 CALIBRATION = 16  # frames; with more, rare values widen the ranges and make all others coarser
@@ -54,8 +54,10 @@ def export(
     if recipe.teacher:
         teacher = teacher_run(recipe, out, contents=digests)
         networks["teacher"], steps["teacher"] = load_model(teacher, recipe.teacher.steps)
-    networks["student"], steps["student"] = load_model(student_run(recipe, out, digests), recipe.student.steps)
-    student = networks["student"]
+    run = student_run(recipe, out, digests)
+    networks["student"], steps["student"] = load_model(run, recipe.student.steps)
+    student, polished = networks["student"], read_note(run.path("json")).polished
+    steps |= {"polish": polished} if polished else {}
     to = to or out
     trained, recipe = recipe, recipe.sized(*size) if size else recipe
     faults = Collector()

@@ -1,0 +1,63 @@
+"""Polishing: flat parts lose their grid, all else stays."""
+
+import numpy as np
+import pytest
+
+from trainer import runs
+from trainer.data import pictures
+from trainer.polishing import polish, smoothed
+from trainer.recipe import Recipe
+from trainer.training import train
+
+GRID = np.indices((48, 64)).sum(0)[..., None] % 2 * np.ones(3)  # a chessboard of pixels
+
+
+def test_flat_parts_are_smoothed_and_detail_is_not():
+    frame = np.full((48, 64, 3), 0.5)
+    frame[:, 40:] = np.random.default_rng(0).uniform(size=(48, 24, 3))
+    drawn = 0.4 * GRID
+    made = smoothed(drawn, frame)
+    assert made[:, 2:20].std() < 0.01 and made[:, :20].mean() == pytest.approx(0.2, abs=0.02)
+    assert np.allclose(made[:, 52:], drawn[:, 52:], atol=0.01)
+
+
+@pytest.fixture
+def trained(fields, data, tmp_path):
+    """A run whose student draws a grid everywhere."""
+    recipe = Recipe.model_validate(
+        {
+            **{name: value for name, value in fields.items() if name != "teacher"},
+            "frame": {"width": 64, "height": 48},
+            "network": {"widths": [4, 4, 8], "strides": [2, 2, 2], "blocks": 1},
+            "student": {"steps": 1, "batch": 1},
+        }
+    )
+    model = train(recipe, data, tmp_path)
+    run = runs.student_run(recipe, tmp_path)
+    model.get_layer("image").bias.assign(np.repeat([0.01, -0.01, -0.01, 0.01], 3))
+    runs.save_model(run, model, 1)
+    return recipe, tmp_path
+
+
+def test_a_polished_student_draws_no_grid_on_a_wall(trained, data, monkeypatch):
+    recipe, out = trained
+    run = runs.student_run(recipe, out)
+    walls = np.repeat(np.arange(60, 180, 10, "uint8"), 48 * 64 * 3).reshape(-1, 48, 64, 3)
+    monkeypatch.setattr(pictures, "photographs", lambda *_: walls)
+    wall = np.full((1, 48, 64, 3), 0.4, "float32")
+    before, _ = runs.load_model(run, 1)
+    after = polish(recipe, data, out)
+    grids = [float((np.asarray(model(wall)["image"])[0] * (GRID - 0.5)).mean()) for model in (before, after)]
+    assert abs(grids[1]) < 0.5 * abs(grids[0]), grids
+    saved, steps = runs.load_model(run, 1)
+    assert np.array_equal(saved(wall)["image"], after(wall)["image"]) and steps == 1
+    assert runs.read_note(run.path("json")).polished > 0
+
+
+def test_it_is_done_once_and_training_again_leaves_it(trained, data):
+    recipe, out = trained
+    polish(recipe, data, out)
+    before = (out / "student.keras").read_bytes()
+    polish(recipe, data, out)
+    train(recipe, data, out)
+    assert (out / "student.keras").read_bytes() == before

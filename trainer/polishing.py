@@ -1,0 +1,81 @@
+"""Polishes a trained student: its last two convolutions learn to draw the same pictures without a grid on flat parts.
+
+Upsampling and output cells leave a grid of 2 to 4 pixels, which the style loss hardly sees, and which shows on skies
+and walls. The picture that is wanted is the student's own, smoothed where the frame has no detail. All else is frozen,
+so that a few minutes suffice, even on a CPU.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from jaxtyping import Float
+from rich.console import Console
+from rich.progress import Progress
+from scipy import ndimage
+
+from appliance.colour import LUMA
+from trainer import evaluation, runs
+from trainer.data import pictures
+from trainer.data.contents import contents
+from trainer.recipe import Recipe
+
+FRAMES = 48
+EPOCHS = 8
+RATE = 5e-4
+_KERNEL = np.array([1, 4, 6, 4, 1]) / 16  # leaves 1/4 of a period of 4 pixels, 3/4 of one of 8
+_WINDOW = 11  # pixels in which detail is looked for
+_DETAIL = 0.016, 0.055  # standard deviation of luma in it: none below the first, all from the second
+
+
+def polish(recipe: Recipe, data: Path, out: Path) -> keras.Model:
+    """Polishes the recipe's trained student in the folder `out`, once, and saves it there. Raises Problem."""
+    console = Console(stderr=True)
+    run = runs.student_run(recipe, out, contents(recipe, data))
+    student, done = runs.load_model(run, recipe.student.steps)
+    if runs.read_note(run.path("json")).polished:
+        console.print("student: polished already")
+        return student
+    photos = pictures.photographs(data / recipe.data.photos, recipe.size)
+    known, _ = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
+    before = student.get_layer("decoder1_relu")
+    probe = keras.Model(student.input, {"before": before.output, "image": student.output["image"]})
+    inputs, wanted = [], []
+    for photo in known[:: max(1, len(known) // FRAMES)][:FRAMES]:
+        frame = evaluation.as_network_sees(photo, evaluation.meter(recipe.frame, recipe.student.pixels))
+        seen = {name: np.asarray(value)[0] for name, value in probe(frame[None]).items()}
+        inputs.append(seen["before"].astype("float16"))
+        wanted.append(smoothed(seen["image"], frame).astype("float16"))
+    keras.utils.set_random_seed(recipe.student.seed)
+    end = after(student, before)
+    steps = EPOCHS * len(inputs)
+    end.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps)), "mse")
+    with Progress(console=console) as progress:
+        task = progress.add_task("polishing", total=steps)
+        told = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs=None: progress.advance(task))
+        end.fit(np.stack(inputs), np.stack(wanted), 1, EPOCHS, verbose=0, callbacks=[told])
+    runs.save_model(run, student, done, polished=steps)
+    return student
+
+
+def after(model: keras.Model, layer: keras.layers.Layer) -> keras.Model:
+    """The layers of the model that follow `layer`, as a network with the same weights."""
+    start = x = keras.Input(layer.output.shape[1:])
+    for following in model.layers[model.layers.index(layer) + 1 :]:
+        x = following(x)
+    return keras.Model(start, x)
+
+
+def smoothed(
+    drawn: Float[np.ndarray, "height width 3"], frame: Float[np.ndarray, "height width 3"]
+) -> Float[np.ndarray, "height width 3"]:
+    """`drawn` without periods below 4 pixels where the frame, in 0..1, is flat; unchanged where it has detail."""
+    luma = frame @ np.array(LUMA)
+    variance = ndimage.uniform_filter(luma * luma, _WINDOW) - ndimage.uniform_filter(luma, _WINDOW) ** 2
+    deviation = ndimage.maximum_filter(np.sqrt(np.maximum(variance, 0)), _WINDOW // 2)
+    detail = np.clip((deviation - _DETAIL[0]) / (_DETAIL[1] - _DETAIL[0]), 0, 1)
+    detail = ndimage.gaussian_filter(detail, 3)[..., None]
+    smooth = drawn
+    for axis in (0, 1):
+        smooth = ndimage.convolve1d(smooth, _KERNEL, axis)
+    return detail * drawn + (1 - detail) * smooth
