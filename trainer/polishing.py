@@ -25,7 +25,7 @@ EPOCHS = 8
 RATE = 5e-4
 _KERNEL = np.array([1, 4, 6, 4, 1]) / 16  # leaves 1/4 of a period of 4 pixels, 3/4 of one of 8
 _WINDOW = 11  # pixels in which detail is looked for
-_DETAIL = 0.016, 0.055  # standard deviation of luma in it: none below the first, all from the second
+_DETAIL = 0.03, 0.12  # standard deviation of luma in it: none below the first, all from the second
 
 
 def polish(recipe: Recipe, data: Path, out: Path) -> keras.Model:
