@@ -137,10 +137,10 @@ class Engine(_Section):
         pattern=r"^(auto|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$",
     )
     target_fps: int = _number(0, 0, 120, "Frames per second that the size is chosen for; 0 is camera.fps.")
-    runtime: Literal["auto", "pycoral", "tflite_runtime", "ai_edge_litert"] = _key(
+    runtime: Literal["auto", "pycoral", "libedgetpu", "tflite_runtime", "ai_edge_litert"] = _key(
         "auto",
         "The TensorFlow Lite runtime; auto takes the fastest one installed.",
-        '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"',
+        '"auto", "pycoral", "libedgetpu", "tflite_runtime" or "ai_edge_litert"',
     )
     threads: int = _number(0, 0, 64, "CPU threads; 0 is one per CPU.")
     tpu_missing: Literal["cpu", "slate"] = _key(

@@ -144,7 +144,7 @@ def test_a_mode_has_a_size(tmp_path):
         ("engine.plan", '""', '"auto" or the name of a plan: lower-case letters, digits and _'),
         ("engine.size", '"640"', '"auto" or a size, such as "640x360"'),
         ("engine.target_fps", "-1", "a whole number from 0 to 120"),
-        ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"'),
+        ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "libedgetpu", "tflite_runtime" or "ai_edge_litert"'),
         ("engine.threads", "65", "a whole number from 0 to 64"),
         ("engine.tpu_missing", '"wait"', '"cpu" or "slate"'),
         ("engine.stillness", "1.5", "a number from 0 to 1"),
