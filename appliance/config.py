@@ -68,6 +68,11 @@ class Camera(_Section):
     )
     fps: int = _number(30, 1, 120, "Frames per second to ask the camera for.")
     mirror: bool = _key(False, "Whether to swap left and right, as in a mirror.", "true or false")
+    format: Literal["auto", "YUYV", "UYVY", "NV12", "YU12", "MJPG"] = _key(
+        "auto",
+        "The format of the camera's pictures; auto takes the cheapest that is fast enough.",
+        '"auto", "YUYV", "UYVY", "NV12", "YU12" or "MJPG"',
+    )
 
 
 class Display(_Section):

@@ -120,7 +120,7 @@ def _camera(network: Size) -> Iterator[Tuple[np.ndarray, str]]:
     with contextlib.suppress(Problem):
         from .camera.v4l2 import Wanted, open_first
 
-        stream = open_first(Wanted(), network)
+        stream = open_first(Wanted(pixels="YUYV"), network)
     if stream is None:
         yield np.random.RandomState(0).randint(0, 256, (720, 1280, 2), np.uint8), "memory (no camera is free)"
         return

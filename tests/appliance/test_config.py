@@ -24,7 +24,7 @@ def refusal(tmp_path, text):
 def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatch):
     monkeypatch.setattr(config, "PATH", tmp_path / "config.toml")
     settings = config.load(tmp_path / "config.toml")
-    camera = {"device": "auto", "width": 0, "height": 0, "fps": 30, "mirror": False}
+    camera = {"device": "auto", "width": 0, "height": 0, "fps": 30, "mirror": False, "format": "auto"}
     assert settings.camera.model_dump() == camera
     display = {"connector": "auto", "mode": "preferred", "rotate": 0, "fit": "contain"}
     assert settings.display.model_dump() == display
@@ -72,7 +72,7 @@ def test_the_default_file_explains_every_key():
                 comment, number = lines[number][1:] + comment, number - 1
             assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
             keys += 1
-    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 20
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 21
 
 
 def test_a_key_changes_and_the_others_stay(tmp_path):
@@ -165,17 +165,17 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(tmp_path, key, value, all
     [
         (
             "[camera]\nwidht = 640\n",
-            "camera.widht = 640: unknown key: allowed in [camera] are device, width, height, fps, mirror",
+            "camera.widht = 640: unknown key: allowed in [camera] are device, width, height, fps, mirror, format",
         ),
         ("fps = 30\n", "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [host]"),
         (
             "[camra]\nfps = 30\n",
             'camra = {"fps": 30}: unknown section: allowed are [camera], [display], [style], [engine], [host]',
         ),
-        ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps, mirror"),
+        ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps, mirror, format"),
         (
             "[[camera]]\nfps = 30\n",
-            'camera = [{"fps": 30}]: allowed is a section [camera] with device, width, height, fps, mirror',
+            'camera = [{"fps": 30}]: allowed is a section [camera] with device, width, height, fps, mirror, format',
         ),
     ],
 )

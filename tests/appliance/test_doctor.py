@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Stream:
-    path, size, fps = "/dev/video0", (1280, 720), 30.0
+    path, size, fps, pixels = "/dev/video0", (1280, 720), 30.0, "YUYV"
 
     def close(self):
         pass
