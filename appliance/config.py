@@ -55,9 +55,9 @@ class Camera(_Section):
 
     device: str = _key(
         "auto",
-        "The capture device; auto takes the first one that works.",
-        '"auto" or a device, such as "/dev/video1"',
-        pattern=rf"^(auto|/dev{_FILE})$",
+        "The capture device; auto takes the first one that works. csi: a Raspberry Pi's ribbon cable.",
+        '"auto", "csi" or a device, such as "/dev/video1"',
+        pattern=rf"^(auto|csi|/dev{_FILE})$",
     )
     # Even, because YUYV pairs the pixels of a row, and pairs of rows are usually averaged.
     width: Annotated[int, _no_less(160)] = _length(

@@ -228,6 +228,13 @@ def _camera_node(needed: bool) -> Finding:
 
 
 def _camera(settings: "Settings") -> List[Finding]:
+    from .camera.picamera2 import is_csi, look
+
+    if is_csi(settings.camera.device):
+        try:
+            return [ok(f"camera {look()} on the ribbon cable, by Picamera2")]
+        except Problem as reason:
+            return [problem("camera", str(reason))]
     node = _camera_node(needed=True)
     if node.state != "ok":
         return [node]

@@ -32,6 +32,8 @@ _BUFFERS = 4
 _PRIV, _YCBCR_ENC, _QUANTIZATION = 7, 9, 10
 _PRIV_MAGIC, _YCBCR_ENC_709, _FULL_RANGE = 0xFEEDCAFE, 2, 1
 _BUF_FLAG_ERROR, _TIMESTAMP_MASK, _TIMESTAMP_MONOTONIC = 0x40, 0xE000, 0x2000
+# Drivers of a Raspberry Pi whose nodes give nothing without libcamera, although they say that they capture.
+_RASPBERRY = (b"unicam", b"rp1-cfe", b"pispbe", b"bcm2835-isp", b"bcm2835-codec")
 _WHY = {
     errno.EACCES: "not allowed: add the user to the group video",
     errno.EBUSY: "another program uses it: end that program",
@@ -138,6 +140,8 @@ class Stream:
         can = about.reserved[0] if about.capabilities & api.V4L2_CAP_DEVICE_CAPS else about.capabilities
         if not (can & api.V4L2_CAP_VIDEO_CAPTURE and can & api.V4L2_CAP_STREAMING):
             raise NotACamera(f"{self.path} is not a camera: name another device")
+        if about.driver.startswith(_RASPBERRY):
+            raise NotACamera(f"{self.path} is a part of the Raspberry Pi's camera: set camera.device to csi")
         offered, name = formats(self._ioctl, api), about.card.decode(errors="replace")
         usable = [one for one in FORMATS if one in offered and wanted in (None, one)]
         if not usable:

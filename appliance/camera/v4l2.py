@@ -143,7 +143,7 @@ class V4l2Camera:
 def as_configured(settings: config.Camera) -> Wanted:
     """What the section [camera] of the configuration asks for."""
     return Wanted(
-        None if settings.device == "auto" else settings.device,
+        None if settings.device in ("auto", "csi") else settings.device,
         (settings.width, settings.height) if settings.width and settings.height else None,
         settings.fps,
         settings.mirror,

@@ -34,7 +34,7 @@ class Device:
         self.formats, self.size, self.padding, self.card = formats, size, padding, card
         self.sizes, self.stepwise = {}, None  # {(width, height): fps}, or one for each format; or least, most and step
         self.capture = self.device_caps = 0x04000001
-        self.fields = {}
+        self.driver, self.fields = b"uvcvideo", {}
         self.format, self.gives = "YUYV", None  # what it was asked for, and what it gives instead
         self.jpegs = []  # the pictures of a camera that gives MJPG
         self.faults = {}
@@ -193,7 +193,7 @@ class Kernel:
             raise OSError(number, os.strerror(number))
 
     def querycap(self, device, about):
-        about.card, about.capabilities = device.card, device.capture | 0x80000000
+        about.card, about.driver, about.capabilities = device.card, device.driver, device.capture | 0x80000000
         about.reserved[0] = device.device_caps
 
     def enum_fmt(self, device, entry):

@@ -120,7 +120,7 @@ def test_a_mode_has_a_size(tmp_path):
 @pytest.mark.parametrize(
     "key, value, allowed",
     [
-        ("camera.device", '"video0"', '"auto" or a device, such as "/dev/video1"'),
+        ("camera.device", '"video0"', '"auto", "csi" or a device, such as "/dev/video1"'),
         ("camera.device", '"/dev/vid\\neo0"', "a device"),
         ("camera.device", "0", "a device"),
         ("camera.width", "1281", "an even number from 160 to 4096"),

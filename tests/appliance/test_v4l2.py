@@ -318,3 +318,18 @@ def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "v4l2", None)
     with pytest.raises(Problem, match="pip install v4l2-python3"):
         V4l2Camera()
+
+
+@pytest.mark.parametrize("driver", [b"unicam", b"rp1-cfe", b"bcm2835-isp"])
+def test_nodes_of_a_raspberry_pis_camera_are_left_to_libcamera(kernel, driver):
+    kernel.devices["/dev/video0"], kernel.devices["/dev/video1"] = Device(), Device()
+    kernel.devices["/dev/video0"].driver = driver
+    camera = V4l2Camera()
+    take(camera, Stop(kernel), 1)
+    assert camera.path == "/dev/video1"
+    assert "set camera.device to csi" in fault_of_only(kernel, "/dev/video0")
+
+
+def fault_of_only(kernel, path):
+    kernel.devices = {path: kernel.devices[path]}
+    return fault_of(kernel, path)
