@@ -136,7 +136,8 @@ def _scan_out() -> Iterator[Tuple[np.ndarray, str]]:
     with contextlib.ExitStack() as stack:
         found: Optional[Tuple[np.ndarray, str]] = None
         with contextlib.suppress(Problem, OSError):
-            from .display.drm import Buffer, Card
+            from .display.buffer import Buffer
+            from .display.drm import Card
 
             for path in sorted(glob.glob("/dev/dri/card[0-9]*")):
                 card = Card(path)
