@@ -284,6 +284,16 @@ def test_installing(board, tmp_path):
 
 
 @needs_dpkg
+def test_who_installs_it_with_sudo_may_put_styles_there(board, tmp_path, monkeypatch):
+    made, passwd = package(tmp_path / "a.deb", "1.0", udnie="u1"), tmp_path / "root/etc/passwd"
+    passwd.write_text(passwd.read_text().replace("mendel", "ada"))
+    shadow = tmp_path / "root/etc/shadow"
+    shadow.write_text(shadow.read_text().replace("mendel", "ada"))
+    monkeypatch.setenv("SUDO_USER", "ada")
+    assert groups(board("--install", made))["reconet"] == {"ada"}
+
+
+@needs_dpkg
 def test_without_a_user_mendel_none_is_made(board, tmp_path):
     made = package(tmp_path / "a.deb", "1.0", udnie="u1")
     root = tmp_path / "root"
