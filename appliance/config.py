@@ -55,9 +55,9 @@ class Camera(_Section):
 
     device: str = _key(
         "auto",
-        "The capture device; auto takes the first one that works.",
-        '"auto" or a device, such as "/dev/video1"',
-        pattern=rf"^(auto|/dev{_FILE})$",
+        "The capture device; auto takes the first one that works. csi: a Raspberry Pi's ribbon cable.",
+        '"auto", "csi" or a device, such as "/dev/video1"',
+        pattern=rf"^(auto|csi|/dev{_FILE})$",
     )
     # Even, because YUYV pairs the pixels of a row, and pairs of rows are usually averaged.
     width: Annotated[int, _no_less(160)] = _length(
@@ -68,6 +68,11 @@ class Camera(_Section):
     )
     fps: int = _number(30, 1, 120, "Frames per second to ask the camera for.")
     mirror: bool = _key(False, "Whether to swap left and right, as in a mirror.", "true or false")
+    format: Literal["auto", "YUYV", "UYVY", "NV12", "YU12", "MJPG"] = _key(
+        "auto",
+        "The format of the camera's pictures; auto takes the cheapest that is fast enough.",
+        '"auto", "YUYV", "UYVY", "NV12", "YU12" or "MJPG"',
+    )
 
 
 class Display(_Section):
@@ -137,10 +142,10 @@ class Engine(_Section):
         pattern=r"^(auto|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$",
     )
     target_fps: int = _number(0, 0, 120, "Frames per second that the size is chosen for; 0 is camera.fps.")
-    runtime: Literal["auto", "pycoral", "tflite_runtime", "ai_edge_litert"] = _key(
+    runtime: Literal["auto", "pycoral", "libedgetpu", "tflite_runtime", "ai_edge_litert"] = _key(
         "auto",
         "The TensorFlow Lite runtime; auto takes the fastest one installed.",
-        '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"',
+        '"auto", "pycoral", "libedgetpu", "tflite_runtime" or "ai_edge_litert"',
     )
     threads: int = _number(0, 0, 64, "CPU threads; 0 is one per CPU.")
     tpu_missing: Literal["cpu", "slate"] = _key(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from . import config
+from .camera.picamera2 import Picamera, is_csi
 from .camera.v4l2 import V4l2Camera, as_configured
 from .display.announcer import Announcer
 from .display.kms import KmsDisplay
@@ -60,7 +61,8 @@ class Daemon:
         self._tpu = tpu.read()
         settings = self._settings
         self.screen = Announcer(_monitor(settings), self._shown)
-        self.camera = V4l2Camera(as_configured(settings.camera))
+        self._csi = is_csi(settings.camera.device)
+        self.camera = (Picamera if self._csi else V4l2Camera)(as_configured(settings.camera))
         self.pipeline = Pipeline(self.camera, None, self.screen)
         around = Surroundings(
             rate=lambda: self.pipeline.counters.possible_fps,
@@ -83,7 +85,7 @@ class Daemon:
         return_large_blocks()
         threads = [
             threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
-            for name, work in (("pipeline", self.pipeline.run), ("styles", self._keep_styles))
+            for name, work in (("pipeline", self.pipeline.run), ("styles", lambda: self.switcher.run(self._stop)))
         ]
         try:
             self._explain()
@@ -134,9 +136,6 @@ class Daemon:
             self._error = self._error or error
             self._stop.set()
 
-    def _keep_styles(self) -> None:
-        self.switcher.run(self._stop)
-
     # From any thread
 
     def _swap(self, stylizer: Optional[Stylizer]) -> None:
@@ -180,6 +179,8 @@ class Daemon:
         if self._settings.display != before.display:
             self.screen.swap(_monitor(self._settings))
         self.camera.configure(as_configured(self._settings.camera))
+        if self._csi != is_csi(self._settings.camera.device):
+            systemd.log("for the other kind of camera: systemctl restart reconet", systemd.WARNING)
         if self._settings != before:
             self.switcher.configure(self._settings)
         if self._config_fault:
@@ -292,7 +293,7 @@ def serve(path: Optional[Union[str, Path]] = None) -> int:
     daemon = Daemon(path)
     with signals.handled({signal.SIGTERM: daemon.stop, signal.SIGINT: daemon.stop, signal.SIGHUP: daemon.reload}):
         daemon.run()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     # Do not wait for a network that is still computing a frame.
     os._exit(0)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
+from . import machine
 from .errors import Problem
 from .findings import Finding, may, missing, nodes, ok, problem, user
 from .places import CONFIG
@@ -61,7 +62,7 @@ def examine(path: Optional[str] = None) -> List[Finding]:
         pass  # a finding already
     except Problem as reason:
         return findings + [problem("configuration", str(reason))]
-    checks: List[Callable[[], List[Finding]]] = [lambda: _runtimes(board), _edge_tpu, lambda: _styles(settings)]
+    checks: List[Callable[[], List[Finding]]] = [lambda: _runtimes(board), machine.edge_tpu, lambda: _styles(settings)]
     if settings:
         found: Settings = settings
         findings.append(_configuration(path))
@@ -119,27 +120,6 @@ def _runtimes(board: bool) -> List[Finding]:
     except Problem:
         advice = "apt install python3-tflite-runtime" if board else _install("runtime", board)
         return [missing("TensorFlow Lite runtime", advice)]
-
-
-def _edge_tpu() -> List[Finding]:
-    from .engine.interpreter import TPU_DEVICE
-    from .host import tpu
-
-    node = [TPU_DEVICE] if os.path.exists(TPU_DEVICE) else []
-    findings = [nodes("Edge TPU", node, f"no {TPU_DEVICE}: styles run on the CPU", needed=False)]
-    library, heat = ctypes.util.find_library("edgetpu"), tpu.read()
-    if library:
-        findings.append(ok(f"libedgetpu ({library})"))
-    else:
-        advice = "on the board: apt install libedgetpu1-std python3-pycoral"
-        findings.append(missing("libedgetpu", advice, needed=False))
-    if heat and heat.temperature is not None:
-        what = f"Edge TPU at {heat.temperature:.0f} degC"
-        findings.append(problem(what, heat.warning or "", needed=False) if heat.hot else ok(what))
-    if heat and heat.owner and heat.owner_name not in ("reconet", "python3"):
-        what = f"Edge TPU used by {heat.owner_name} (process {heat.owner})"
-        findings.append(problem(what, "stop that program", needed=False))
-    return findings
 
 
 def _styles(settings: Optional["Settings"]) -> List[Finding]:
@@ -207,9 +187,7 @@ def _choice(bundle: "Bundle", settings: "Settings") -> Finding:
 
 def _compiled(bundles: Sequence["Bundle"]) -> List[Finding]:
     """Findings about compiled styles that need a newer Edge TPU runtime than the one here."""
-    from .engine.interpreter import edge_tpu_runtime
-
-    runtime = edge_tpu_runtime()
+    runtime = machine.edge_tpu_runtime()
     findings = []
     for bundle in bundles:
         made = bundle.manifest.provenance.get("compiled")
@@ -250,6 +228,13 @@ def _camera_node(needed: bool) -> Finding:
 
 
 def _camera(settings: "Settings") -> List[Finding]:
+    from .camera.picamera2 import is_csi, look
+
+    if is_csi(settings.camera.device):
+        try:
+            return [ok(f"camera {look()} on the ribbon cable, by Picamera2")]
+        except Problem as reason:
+            return [problem("camera", str(reason))]
     node = _camera_node(needed=True)
     if node.state != "ok":
         return [node]

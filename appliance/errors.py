@@ -14,3 +14,7 @@ class Problem(Exception):
 
 class BundleError(Problem):
     """Why a style bundle is refused."""
+
+
+class DeviceError(Problem):
+    """Why a device cannot be used, whatever the style is."""

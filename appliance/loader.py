@@ -13,7 +13,6 @@ down first, because they may crash it.
 """
 
 import contextlib
-import os
 import time
 from dataclasses import replace
 from typing import Callable, ContextManager, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -21,10 +20,10 @@ from typing import Callable, ContextManager, Dict, List, NamedTuple, Optional, S
 from . import choice, config, trial
 from .choice import Measured
 from .cost import frame_ms
-from .engine import interpreter
+from .engine import devices, interpreter
 from .engine.interpreter import Runtime
 from .engine.stylizer import Stylizer
-from .errors import BundleError, Problem
+from .errors import BundleError, DeviceError, Problem
 from .frames import Size
 from .options import Decision, Options, decide, options, sizes_of
 from .style import state
@@ -32,6 +31,7 @@ from .style.bundle import Bundle
 from .style.state import State
 from .style.watch import signature
 
+TPU_RUNTIMES = ("pycoral", "libedgetpu")
 TRIAL_S = 180.0  # for all that a load tries
 LOAD_S = 60.0  # for one plan, in this process
 FIRST_S = 15.0  # to look for something better than the first plan that runs
@@ -91,12 +91,17 @@ def is_compiled(bundle: Bundle) -> bool:
 
 
 def tpu_is_there() -> bool:
-    return os.path.exists(interpreter.TPU_DEVICE)
+    return bool(devices.found())
+
+
+def tpus() -> str:
+    """Words that change when an Edge TPU comes, goes or is plugged in again."""
+    return ", ".join(tpu.identity for tpu in devices.found())
 
 
 def wants_tpu(bundle: Bundle, engine: config.Engine) -> bool:
     """Whether the Edge TPU is the best device for the bundle with these settings."""
-    return is_compiled(bundle) and engine.runtime in ("auto", "pycoral")
+    return is_compiled(bundle) and engine.runtime in ("auto",) + TPU_RUNTIMES
 
 
 def is_fatal(bundle: Bundle, remembered: State) -> bool:
@@ -116,6 +121,7 @@ class Loader:
     def __init__(self, memory: state.Memory, busy: Callable[[float], None], around: Surroundings):
         self._memory, self._busy, self._around = memory, busy, around
         self._failed: Dict[Tuple[str, str, str, Size], str] = {}  # why, by digest, device, plan and size
+        self.why_no_tpu: Optional[str] = None  # of the last `load`, where it is known
 
     def load(
         self, bundle: Bundle, engine: config.Engine, target: float, device: Optional[str] = None
@@ -127,12 +133,17 @@ class Loader:
         self._busy(LOAD_S)
         self._failed.clear()  # the file may have been copied anew, or memory freed
         deadline, failures = time.monotonic() + TRIAL_S, []
+        self.why_no_tpu = interpreter.edge_tpu()[1]
         for on in self._places(bundle, engine, device):
             for among in on.options(self._memory.now):
                 try:
                     return self._first(on, among, target, deadline)
                 except Problem as problem:
                     failures.append(str(problem))
+                    if on.runtime.device == "TPU":
+                        self.why_no_tpu = str(problem)
+                    if isinstance(problem, DeviceError):
+                        break
         raise BundleError("; ".join(dict.fromkeys(failures))[:1000])
 
     def measure_next(self, bundle: Bundle, engine: config.Engine, target: float, device: str) -> bool:
@@ -172,7 +183,8 @@ class Loader:
             and sizes_of(bundle, runtime.device)
         ]
         if not found and device == "TPU":
-            raise Problem("there is an Edge TPU, but no runtime for it: reconet doctor says what is missing")
+            why = interpreter.edge_tpu()[1] or "there is an Edge TPU, but no runtime for it"
+            raise Problem(f"{why}: reconet doctor says more")
         if not found:
             where = f"the runtime {engine.runtime!r}" if engine.runtime != "auto" else "this machine"
             raise Problem(f"{bundle.path}: it has no plan for {where}: see engine.runtime in the configuration")
@@ -196,6 +208,8 @@ class Loader:
                 plan, size = decision.row.plan, decision.row.size
                 try:
                     return self._open(on, plan, size), decision
+                except DeviceError:
+                    raise
                 except Problem as problem:
                     self._failed[on.key(plan, size)] = str(problem)
 
@@ -226,6 +240,8 @@ class Loader:
                 stylizer = self._open(on, plan, size)
                 with self._around.quiet():
                     milliseconds = frame_ms(stylizer)
+        except DeviceError:
+            raise
         except Problem as problem:
             self._failed[on.key(plan, size)] = str(problem)
             if on.runtime.device == "CPU" and any(row.plan == plan and row.fps for row in self._rows(on)):
@@ -255,7 +271,9 @@ class Loader:
         # The trial was on the CPU and proves nothing about compiled segments.
         risk = on.runtime.device != "CPU"
         if risk:
-            attempt = state.Attempt(bundle=bundle.digest, signature=signature(bundle.path), boot=state.boot_id())
+            attempt = state.Attempt(
+                bundle=bundle.digest, signature=signature(bundle.path), boot=state.boot_id(), tpu=tpus()
+            )
             self._memory.remember(attempt=attempt)
         try:
             stylizer = Stylizer(bundle, plan, on.runtime.name, engine.threads, size=size, stillness=engine.stillness)

@@ -120,7 +120,7 @@ def _camera(network: Size) -> Iterator[Tuple[np.ndarray, str]]:
     with contextlib.suppress(Problem):
         from .camera.v4l2 import Wanted, open_first
 
-        stream = open_first(Wanted(), network)
+        stream = open_first(Wanted(pixels="YUYV"), network)
     if stream is None:
         yield np.random.RandomState(0).randint(0, 256, (720, 1280, 2), np.uint8), "memory (no camera is free)"
         return
@@ -136,7 +136,8 @@ def _scan_out() -> Iterator[Tuple[np.ndarray, str]]:
     with contextlib.ExitStack() as stack:
         found: Optional[Tuple[np.ndarray, str]] = None
         with contextlib.suppress(Problem, OSError):
-            from .display.drm import Buffer, Card
+            from .display.buffer import Buffer
+            from .display.drm import Card
 
             for path in sorted(glob.glob("/dev/dri/card[0-9]*")):
                 card = Card(path)

@@ -81,7 +81,7 @@ class Switcher:
             self._follow(self._next)
             with Watch(self._folder) as watch:
                 remove_leftovers(self._folder)
-                self._memory.start()
+                self._memory.start(loader.tpus())
                 self._begin()
                 while not stop.is_set() and _concern(self._next) == _concern(self._settings):
                     self._notice(watch.wait(_LOOK_S))
@@ -225,9 +225,10 @@ class Switcher:
         if not wants_tpu or stylizer.runtime.device == "TPU":
             self._show(bundle, request, stylizer, decision)
         elif engine.tpu_missing == "slate":
-            self._wait(bundle, request)
+            self._wait(bundle, request, self._loader.why_no_tpu)
         else:
-            self._news.warn(f"no Edge TPU: {bundle.name} runs on the CPU")
+            why = self._loader.why_no_tpu or "no Edge TPU"
+            self._news.warn(f"{why}: {bundle.name} runs on the CPU")
             self._show(bundle, request, stylizer, decision)
             self._retry = _Retry(time.monotonic() + _BETTER_S)
 
@@ -268,9 +269,9 @@ class Switcher:
         """The wanted frames a second."""
         return float(self._next.engine.target_fps or self._next.camera.fps)
 
-    def _wait(self, bundle: Bundle, request: Request) -> None:
-        """Show nothing until there is an Edge TPU."""
-        text = f"{bundle.manifest.title} waits for it."
+    def _wait(self, bundle: Bundle, request: Request, why: Optional[str] = None) -> None:
+        """Show nothing until there is an Edge TPU. `why`: what is wrong with the one that is there."""
+        text = f"{bundle.manifest.title} waits for it" + (f": {why}." if why else ".")
         self._request, self._unsettled, self._tuner = request, None, None
         self._retry = _Retry(time.monotonic() + _BETTER_S)
         self._news.publish(style=None, slate=Slate("No Edge TPU", text), waiting=True)

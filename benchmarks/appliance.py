@@ -35,6 +35,7 @@ def main(argv=None) -> int:
         return time_plan(arguments.bundle, arguments.plan, arguments.repeats)
     upsampling(arguments.repeats)
     thinning(arguments.repeats)
+    formats(arguments.repeats)
     enlarging(arguments.repeats)
     exposing(arguments.repeats)
     end_to_end(arguments.repeats)
@@ -124,6 +125,53 @@ def thinning(repeats: int) -> None:
             ways[name]()
             error = out[..., 0] - whole
             print(f"  luma against the mean, {name}: RMS {np.sqrt(np.square(error).mean()):.2f}, of 255")
+
+
+def formats(repeats: int) -> None:
+    """The network's input out of pictures in other formats than YUYV; and what JPEG costs by the way over RGB."""
+    from PIL import Image
+
+    from appliance.camera import mjpg
+    from appliance.camera.planar import Planar, PlanarReducer, nv12
+    from appliance.camera.thin import Thinner
+    from appliance.camera.virtual import VirtualCamera
+    from appliance.errors import Problem
+    from appliance.frames import converted
+
+    camera, network = (1280, 720), (640, 360)
+    picture = np.asarray(Image.fromarray(VirtualCamera(paced=False).picture(0)).resize(camera))
+    out = np.empty((network[1], network[0], 3), np.uint8)
+    yuyv, buffer = np.zeros((720, 1280, 2), np.uint8), np.zeros(1280 * 720 * 3 // 2, np.uint8)
+    packed, planar = Thinner(camera, network), PlanarReducer(camera, network)
+    swapped, half = Thinner(camera, network, swapped=True), PlanarReducer(network, network, full_range=True)
+    whole = PlanarReducer(camera, network, full_range=True)
+    ways = {
+        "YUYV": lambda: packed(yuyv, out),
+        "UYVY": lambda: swapped(yuyv, out),
+        "NV12": lambda: planar(nv12(buffer, camera, 1280), out),
+    }
+    rows("1280x720 to 640x360, by format", {name: median_ms(way, repeats) for name, way in ways.items()}, "YUYV")
+    try:
+        turbo = mjpg.decoder()
+    except Problem as problem:
+        print(f"MJPG left out: {problem}", file=sys.stderr)
+        return
+    jpeg = np.frombuffer(turbo.encode(picture[..., ::-1], quality=90, jpeg_subsample=1), np.uint8)  # 4:2:2, as webcams
+
+    def decoded(reduced: int) -> Planar:
+        found = mjpg.decoded(turbo, jpeg, camera, reduced)
+        assert found
+        return found
+
+    ways = {
+        "to YUV at half the size, ours": lambda: half(decoded(2), out),
+        "to YUV, and averaged": lambda: whole(decoded(1), out),
+        "to RGB at half the size, and converted": lambda: converted(
+            turbo.decode(jpeg, scaling_factor=(1, 2)), "rgb", "yuv"
+        ),
+    }
+    title = f"1280x720 MJPG 4:2:2 to 640x360, {len(jpeg) / 1000:.0f} kB a picture"
+    rows(title, {name: median_ms(way, repeats) for name, way in ways.items()}, next(iter(ways)))
 
 
 def enlarging(repeats: int) -> None:

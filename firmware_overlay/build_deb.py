@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds dist/reconet_VERSION_arm64.deb: this tree, the appliance, the units and the wheels of pythonX.Y.txt.
+"""Builds dist/reconet_VERSION_ARCHITECTURE.deb for a host: this tree, the appliance, the units and wheels.
 
 The same sources give the same bytes at any time and in any place: modes and times are set here, and dpkg-deb does the
 rest. Needs dpkg-deb, Python 3.8 or newer and, the first time, pip and a package index.
@@ -14,9 +14,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 OVERLAY = Path(__file__).resolve().parent
 ROOT = OVERLAY.parent
@@ -26,15 +28,49 @@ FIRST_STYLE = "starry_night.reconet"
 # Older than anything that a user adds, even when the clock of a board that has just booted is wrong.
 STYLES_DATE = 946684800  # 2000-01-01
 
-# The board's Python, and the virtual board's: Mendel packages Google's runtimes, Debian 12 does not.
-DEPENDS = {
-    "3.7": "python3 (>= 3.7), python3 (<< 3.8), python3-tflite-runtime, python3-pycoral, "
-    "libedgetpu1-std | libedgetpu1-max, libc6 (>= 2.17), zlib1g",
-    "3.11": "python3 (>= 3.11), python3 (<< 3.12), libc6 (>= 2.34), libstdc++6, zlib1g",
+
+class Host(NamedTuple):
+    """What a package is for. `glibc` is the minor version, `overlay` a folder of hosts/ with more files."""
+
+    python: str
+    depends: str
+    architecture: str = "arm64"
+    glibc: int = 36
+    overlay: str = ""
+
+
+_LIBRARIES = "libstdc++6, zlib1g"
+HOSTS = {
+    # Mendel packages Google's runtimes, Debian does not.
+    "mendel": Host(
+        "3.7",
+        "python3 (>= 3.7), python3 (<< 3.8), python3-tflite-runtime, python3-pycoral, "
+        "libedgetpu1-std | libedgetpu1-max, libc6 (>= 2.17), zlib1g",
+        glibc=28,
+    ),
+    "debian12-arm64": Host(
+        "3.11", f"python3 (>= 3.11), python3 (<< 3.12), libc6 (>= 2.34), {_LIBRARIES}", overlay="arm64"
+    ),
+    "debian12-amd64": Host("3.11", f"python3 (>= 3.11), python3 (<< 3.12), libc6 (>= 2.34), {_LIBRARIES}", "amd64"),
+    "debian13-arm64": Host(
+        "3.13", f"python3 (>= 3.13), python3 (<< 3.14), libc6 (>= 2.34), {_LIBRARIES}", glibc=41, overlay="arm64"
+    ),
 }
-GLIBC = {"3.7": 28, "3.11": 36}
+MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
 # Files that only developers of the wheels need.
-PRUNED = re.compile(r"(^|/)(tests|include)/|\.(pyi|pxd|a|h|c)$|\.dist-info/(RECORD|entry_points\.txt|top_level\.txt)$")
+PRUNED = re.compile(
+    r"(^|/)(tests|include|__pycache__)/|^numpy/(distutils|f2py)/|\.(pyi|pxd|a|h|c)$"
+    r"|\.dist-info/(RECORD|entry_points\.txt|top_level\.txt)$"
+)
+# Of ai_edge_litert, what its interpreter consists of: the rest is three times as large.
+LITERT = re.compile(
+    r"ai_edge_litert/(__init__|interpreter|metrics_\w+|_pywrap_litert_interpreter_wrapper|libpywrap_litert_common)\.\w+$"
+)
+# Licences that others quote in full, which Debian has once for all.
+QUOTED = {
+    "Apache-2.0": r"^[ \t]*Apache License\s+Version 2\.0, January 2004.*?END OF TERMS AND CONDITIONS",
+    "GPL-3": r"^[ \t]*GNU GENERAL PUBLIC LICENSE\s+Version 3, 29 June 2007.*?END OF TERMS AND CONDITIONS",
+}
 COMMON_LICENSES = {"Apache-2.0": "Apache-2.0", "GPL-2.0-only": "GPL-2"}
 
 
@@ -44,7 +80,9 @@ class Failure(Exception):
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--python", choices=DEPENDS, default="3.7", help="the target's (default: the board's, 3.7)")
+    parser.add_argument(
+        "--host", choices=HOSTS, default="mendel", help="what it is for (default: mendel, the Dev Board)"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="default: dist")
     parser.add_argument(
         "--wheels",
@@ -55,36 +93,45 @@ def main(argv=None) -> int:
     )
     arguments = parser.parse_args(argv)
     try:
-        print(build(arguments.python, arguments.out, arguments.wheels / arguments.python))
+        print(build(arguments.host, arguments.out, arguments.wheels / arguments.host))
     except (Failure, OSError) as failure:
         print(f"build_deb: {failure}", file=sys.stderr)
         return 1
     return 0
 
 
-def build(python: str, out: Path, cache: Path) -> Path:
-    """Write the package, completely or not at all, and return its path."""
-    listed = requirements(OVERLAY / f"python{python}.txt")
-    files = tree(wheels(python, listed, cache))
-    version = package_version(python)
-    control = (
-        (OVERLAY / "DEBIAN/control")
-        .read_text()
-        .format(version=version, depends=DEPENDS[python], size=sum(len(data) for data, _, _ in files.values()) // 1024)
-    )
-    path = out / f"reconet_{version}_arm64.deb"
+def build(name: str, out: Path, cache: Path) -> Path:
+    """Write the package for the host `name`, completely or not at all, and return its path."""
+    host, version = HOSTS[name], package_version(name)
+    files = tree(wheels(name, cache), name)
+    path = out / f"reconet_{version}_{host.architecture}.deb"
     out.mkdir(parents=True, exist_ok=True)
-    write_deb(path, control, files)
+    write_deb(path, control(name, version, sum(len(data) for data, _, _ in files.values()) // 1024), files)
     return path
 
 
-def package_version(python: str) -> str:
+def control(name: str, version: str, size: int) -> str:
+    """The package's control file; `size` in KiB."""
+    host = HOSTS[name]
+    more = "" if name == "mendel" else "\nSuggests: libedgetpu1-std | libedgetpu1-max"
+    more += ", python3-picamera2" if host.overlay == "arm64" else ""
+    fields = {
+        "version": version,
+        "architecture": host.architecture,
+        "depends": host.depends,
+        "more": more,
+        "size": size,
+    }
+    return (OVERLAY / "DEBIAN/control").read_text().format(**fields)
+
+
+def package_version(name: str) -> str:
     """The version, in which the appliance and the changelog have to agree."""
     version = re.search(r'__version__ = "(.+)"', (ROOT / "appliance/__init__.py").read_text()).group(1)
     noted = re.match(r"reconet \((.+?)\)", changelog()).group(1)
     if noted != version:
         raise Failure(f"DEBIAN/changelog begins with {noted}, but the appliance is {version}: add an entry")
-    return version if python == "3.7" else f"{version}+python{python}"
+    return version if name == "mendel" else f"{version}+{name.split('-')[0]}"
 
 
 def changelog() -> str:
@@ -102,56 +149,61 @@ def requirements(path: Path) -> dict:
     return dict(re.findall(r"^[^#\n]+ --hash=sha256:([0-9a-f]{64})  # (\S+)$", path.read_text(), re.MULTILINE))
 
 
-def wheels(python: str, listed: dict, cache: Path) -> list:
-    """[(path, licence)] of the listed wheels, downloaded into `cache` unless they are there."""
+def wheels(name: str, cache: Path) -> list:
+    """[(path, licence)] of what the host `name` needs, downloaded into `cache` unless it is there."""
+    host, lists = HOSTS[name], [OVERLAY / f"hosts/{name}.txt", OVERLAY / "hosts/sources.txt"]
+    listed = {digest: licence for path in lists for digest, licence in requirements(path).items()}
 
     def found():
-        digests = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in cache.glob("*.whl")}
+        archives = [path for pattern in ("*.whl", "*.tar.gz") for path in cache.glob(pattern)]
+        digests = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in archives}
         return [(digests[digest], licence) for digest, licence in listed.items() if digest in digests]
 
-    if len(found()) < len(listed):
-        tag = "cp" + python.replace(".", "")
-        platforms = [f"manylinux{of}_aarch64" for of in [2014] + [f"_2_{n}" for n in range(17, GLIBC[python] + 1)]]
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--require-hashes",
-            "--only-binary=:all:",
-            "--implementation=cp",
-            "--python-version",
-            python,
-            "--abi",
-            tag,
-            "--abi",
-            tag + "m",
-            "--abi",
-            "none",
-            "--dest",
-            str(cache),
-            "--requirement",
-            str(OVERLAY / f"python{python}.txt"),
-        ]
-        command += [argument for platform in platforms for argument in ("--platform", platform)]
-        if subprocess.run(command).returncode or len(found()) < len(listed):
-            raise Failure(f"cannot download the wheels of python{python}.txt (see above): check the network")
+    if len(found()) == len(listed):
+        return found()
+    of = [
+        f"manylinux{of}_{MACHINES[host.architecture]}" for of in [2014] + [f"_2_{n}" for n in range(17, host.glibc + 1)]
+    ]
+    tag = "cp" + host.python.replace(".", "")
+    binary = ["--only-binary=:all:", "--implementation=cp", "--python-version", host.python]
+    binary += [word for abi in (tag, tag + "m", "none") for word in ("--abi", abi)]
+    binary += [word for platform in of for word in ("--platform", platform)]
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pip += ["--require-hashes", "--dest", str(cache), "--requirement"]
+    commands = [pip + [str(lists[0])] + binary, pip + [str(lists[1]), "--no-binary=:all:"]]
+    if any(subprocess.run(command).returncode for command in commands) or len(found()) < len(listed):
+        raise Failure(f"cannot download what hosts/{name}.txt lists (see above): check the network")
     return found()
 
 
-def tree(wheels: list) -> dict:
-    """{path on the board: (content, mode, time)}, sorted."""
+def members(archive: Path) -> dict:
+    """{path: content} of a wheel, or of the modules and the licence in a source archive."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            return {name: wheel.read(name) for name in wheel.namelist() if not name.endswith("/")}
+    stem = archive.name[: -len(".tar.gz")]
+    with tarfile.open(archive) as source:
+        files = {one.name[len(stem) + 1 :]: source.extractfile(one).read() for one in source if one.isfile()}
+    modules = {name: data for name, data in files.items() if re.fullmatch(r"\w+\.py", name) and name != "setup.py"}
+    return {**modules, f"{stem}.dist-info/LICENSE": files["LICENSE"]}
+
+
+def tree(archives: list, name: str = "mendel") -> dict:
+    """{path on the host: (content, mode, time)}, sorted."""
     files = {}
+    merged = "usr/" if name.startswith("debian13") else ""  # where /lib is a link, packages put files behind it
 
     def add(path, data, mode=0o644, time=None):
+        path = merged + path if path.startswith("lib/") else path
         files[path] = (data, mode, epoch() if time is None else time)
 
-    for source in sorted(path for folder in ("etc", "lib", "usr") for path in (OVERLAY / folder).rglob("*")):
+    roots = [OVERLAY] + [OVERLAY / "hosts" / HOSTS[name].overlay] * bool(HOSTS[name].overlay)
+    sources = [
+        (root, path) for root in roots for folder in ("etc", "lib", "usr") for path in (root / folder).rglob("*")
+    ]
+    for root, source in sorted(sources):
         if source.is_file():
-            path = source.relative_to(OVERLAY).as_posix()
+            path = source.relative_to(root).as_posix()
             page = path.startswith("usr/share/man/")
             add(
                 path + ".gz" * page,
@@ -169,12 +221,11 @@ def tree(wheels: list) -> dict:
     for source in (ROOT / "appliance").rglob("*"):
         if source.suffix in (".py", ".jpg"):
             add(LIBRARY + source.relative_to(ROOT).as_posix(), source.read_bytes())
-    for wheel, _ in wheels:
-        with zipfile.ZipFile(wheel) as archive:
-            for name in archive.namelist():
-                if not name.endswith("/") and not PRUNED.search(name):
-                    add(LIBRARY + name, archive.read(name))
-    add("usr/share/doc/reconet/copyright", copyright_file(wheels).encode())
+    for archive, _ in archives:
+        for path, data in members(archive).items():
+            if not PRUNED.search(path) and (not path.startswith("ai_edge_litert/") or LITERT.match(path)):
+                add(LIBRARY + path, data)
+    add("usr/share/doc/reconet/copyright", copyright_file(archives).encode())
     add("usr/share/doc/reconet/changelog.gz", compressed(OVERLAY / "DEBIAN/changelog"))
     return dict(sorted(files.items()))
 
@@ -183,8 +234,8 @@ def compressed(path: Path) -> bytes:
     return gzip.compress(path.read_bytes(), 9, mtime=0)
 
 
-def copyright_file(wheels: list) -> str:
-    """Our licence and those of all wheels, in Debian's machine-readable format."""
+def copyright_file(archives: list) -> str:
+    """Our licence and those of all that is brought along, in Debian's machine-readable format."""
     own = (ROOT / "LICENSE").read_text()
     stanzas = [
         "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
@@ -193,15 +244,14 @@ def copyright_file(wheels: list) -> str:
         " v4l2-python3, is under the GPL-2.0, and so is this package as a whole.",
         stanza("*", own, "MIT"),
     ]
-    for wheel, licence in wheels:
-        with zipfile.ZipFile(wheel) as archive:
-            names = archive.namelist()
-            texts = [
-                archive.read(name).decode() for name in sorted(names) if re.search(r"\.dist-info/.*LICENSE[^/]*$", name)
-            ]
-        tops = sorted({name.split("/")[0] for name in names})
+    for archive, licence in archives:
+        files = members(archive)
+        texts = [
+            data.decode() for path, data in sorted(files.items()) if re.search(r"\.dist-info/.*LICENSE[^/]*$", path)
+        ]
+        tops = sorted({path.split("/")[0] for path in files})
         stanzas.append(
-            stanza(" ".join(LIBRARY + top + "*" for top in tops), "\n".join(texts), licence, wheel.name.split("-")[0])
+            stanza(" ".join(LIBRARY + top + "*" for top in tops), "\n".join(texts), licence, archive.name.split("-")[0])
         )
     return "\n\n".join(stanzas) + "\n"
 
@@ -210,6 +260,9 @@ def stanza(files: str, text: str, licence: str, name: str = "") -> str:
     holders = re.findall(r"^\W*(?:Copyright|©)\s.*\d{4}.*$", text, re.MULTILINE | re.IGNORECASE)
     if licence in COMMON_LICENSES:
         text = f"On Debian systems, the text is in /usr/share/common-licenses/{COMMON_LICENSES[licence]}."
+    for name_of, pattern in QUOTED.items():
+        words = f"(the text is in /usr/share/common-licenses/{name_of})"
+        text = re.sub(pattern, words, text, flags=re.MULTILINE | re.DOTALL)
     body = "\n".join(" " + (line.rstrip() or ".") for line in text.strip().splitlines())
     # Texts of one licence differ in their copyright lines, so each gets its own name.
     return (

@@ -149,6 +149,7 @@ def parser() -> argparse.ArgumentParser:
         "deploy", help="copy a style to a board, or install the package", description=_deploy.__doc__
     )
     sub.add_argument("path", type=Path, metavar="BUNDLE|DEB", help="NAME.reconet, or the package that make deb wrote")
+    sub.add_argument("host", nargs="?", metavar="USER@HOST", help="a host to reach by ssh (default: a board, by mdt)")
     sub.add_argument("--device", metavar="NAME", help="the board's name or address (default: the one mdt finds)")
     sub.add_argument(
         "--timeout",
@@ -338,12 +339,14 @@ def _report(arguments):
 
 
 def _deploy(arguments):
-    """Copy a style to a board with Google's mdt and wait until it is shown; remove it again if the board refuses it.
-    Or install the package.
+    """Copy a style to a board with Google's mdt, or to another host with ssh, and wait until it is shown; remove it
+    again if the board refuses it. Or install the package.
     """
     from trainer.deploy import deploy
 
-    deploy(arguments.path, arguments.device, arguments.timeout)
+    if arguments.host and (arguments.device or "@" not in arguments.host):
+        raise Problem("deploy: name either a host, as USER@HOST, or a board with --device")
+    deploy(arguments.path, arguments.host or arguments.device, arguments.timeout)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from ..parts import Camera
 
 
 def open_camera(spec: str, every_frame: bool = False, skip: Optional[Callable[[Problem], None]] = None) -> Camera:
-    """The camera that `spec` names: "virtual", a folder of pictures, a picture, a video file, or a device in /dev.
+    """The camera that `spec` names: "virtual", a folder of pictures, a picture, a video file, a device in /dev,
+    or "csi", a Raspberry Pi's ribbon cable.
 
     `every_frame` keeps a live source from being paced: no frame is dropped. `skip`, see PictureCamera, gets what is
     wrong with a picture among others. A device has to be there now; later it may come and go.
@@ -21,6 +22,10 @@ def open_camera(spec: str, every_frame: bool = False, skip: Optional[Callable[[P
         from .virtual import VirtualCamera
 
         return VirtualCamera(paced=not every_frame)
+    if spec == "csi":
+        from .picamera2 import Picamera
+
+        return Picamera()
     if _is_device(spec):
         from .stream import Stream, explained
         from .v4l2 import V4l2Camera, Wanted

@@ -5,6 +5,8 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from ..frames import Size
 
+FORMATS = ("YUYV", "UYVY", "NV12", "YU12", "MJPG")  # by preference: decoding costs the most
+
 WHOLE = 0.98  # share of the view that counts as all of it
 _FAST = 0.8  # share of the wanted rate that is fast enough: 24 and 25 fps count as 30
 _MOST = 16  # the largest factor: more pixels would overflow the sums
@@ -16,10 +18,12 @@ LADDER = ((320, 180), (424, 240), (512, 288), (640, 360), (848, 480), (960, 540)
 
 
 class Offer(NamedTuple):
-    """A size that a camera offers, and its frames per second there; None where the camera does not report it."""
+    """A size that a camera offers, its frames per second there, None where the camera does not report it, and the
+    format of its pixels, one of FORMATS."""
 
     size: Size
     fps: Optional[float] = None
+    format: str = FORMATS[0]
 
 
 class Way(NamedTuple):
@@ -78,10 +82,15 @@ def described(camera: Size, network: Size) -> str:
 
 
 def choose_size(offered: Sequence[Offer], network: Size, fps: float = 30) -> Size:
-    """The offered size that suits the network's input best. `offered` is not empty.
+    """The size of the offer that `choose` takes."""
+    return choose(offered, network, fps).size
+
+
+def choose(offered: Sequence[Offer], network: Size, fps: float = 30) -> Offer:
+    """The offer that suits the network's input best. `offered` is not empty.
 
     Criteria in order: fast enough; a whole step without a crop; more of the view; no smaller than the input; a whole
-    step; the cheapest step; the rate.
+    step; the cheapest step; the rate; the cheapest format.
     """
 
     def merit(offer: Offer) -> Tuple[float, ...]:
@@ -99,9 +108,10 @@ def choose_size(offered: Sequence[Offer], network: Size, fps: float = 30) -> Siz
             -preference,
             min(rate, fps),
             -offer.size[0] * offer.size[1],
+            -FORMATS.index(offer.format),
         )
 
-    return max(offered, key=merit).size
+    return max(offered, key=merit)
 
 
 def steps(least: Size, most: Size, step: Size, network: Size) -> List[Size]:

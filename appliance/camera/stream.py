@@ -1,4 +1,4 @@
-"""One V4L2 capture device that streams YUYV.
+"""One V4L2 capture device that streams pictures in one of FORMATS.
 
 Needs the package v4l2-python3, which has the kernel's structures and constants.
 """
@@ -12,24 +12,28 @@ import os
 import select
 import threading
 import time
-from typing import Any, Callable, Iterator, List, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from ..errors import Problem
 from ..frames import Size
-from .sizes import LADDER, Offer, choose_size, steps, way
+from .mjpg import decoder
+from .offers import formats, fourcc, number, offers
+from .planar import bytes_of, nv12, yu12
+from .sizes import FORMATS, LADDER, Offer, choose, way
 from .yuyv import BT601, BT709, Colour
 
 NETWORK = (640, 360)  # the input that a camera's size is chosen for while there is no network
 FPS = 30
-_MANY = 64  # sizes or rates at most, in case a driver's list never ends
 _LOOK_MS = 100  # between checks of the stop event
 _BUFFERS = 4
 # From videodev2.h; the package is older. The first three index the 32-bit words of struct v4l2_pix_format.
 _PRIV, _YCBCR_ENC, _QUANTIZATION = 7, 9, 10
 _PRIV_MAGIC, _YCBCR_ENC_709, _FULL_RANGE = 0xFEEDCAFE, 2, 1
 _BUF_FLAG_ERROR, _TIMESTAMP_MASK, _TIMESTAMP_MONOTONIC = 0x40, 0xE000, 0x2000
+# Drivers of a Raspberry Pi whose nodes give nothing without libcamera, although they say that they capture.
+_RASPBERRY = (b"unicam", b"rp1-cfe", b"pispbe", b"bcm2835-isp", b"bcm2835-codec")
 _WHY = {
     errno.EACCES: "not allowed: add the user to the group video",
     errno.EBUSY: "another program uses it: end that program",
@@ -45,41 +49,52 @@ _WHY = {
 class Stream:
     """The camera at `path`, streaming.
 
-    It is asked for `size` (width, height) and `fps`; the attributes have what it actually gives. Without a `size` it is
-    asked for the one that suits `network` best, the size of a network's input. `colour` says how its YUV is encoded.
-    `pictures` are its buffers, uint8 YUYV (H, W, 2) each.
+    It is asked for `size` (width, height), `fps` and `pixels`, one of FORMATS; the attributes have what it actually
+    gives. Without `size` or `pixels` it is asked for those that suit `network` best, the size of a network's input.
+    `colour` says how its YUV is encoded. `pictures` are its buffers: YUYV or UYVY, uint8 (H, W, 2) each; Planar; or
+    bytes, in which a JPEG picture begins.
 
     Raises Problem for a camera that cannot be used, and OSError.
     """
 
-    def __init__(self, path: str, size: Optional[Size] = None, fps: int = FPS, network: Size = NETWORK):
+    def __init__(
+        self,
+        path: str,
+        size: Optional[Size] = None,
+        fps: int = FPS,
+        network: Size = NETWORK,
+        pixels: Optional[str] = None,
+    ):
         self._api = import_v4l2()
         self.path, self.fps, self.colour = path, float(fps), BT601
         self._given, self._wanted_fps = size, fps
-        self.pictures: List[np.ndarray] = []
+        self.pictures: List[Any] = []
         self._maps: List[mmap.mmap] = []
         self._running = False
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         try:
-            self._check()
-            self.size = self.asked = self.choice(network)
+            self._usable = self._check(pixels)
+            self.asked = self.choice(network)
+            self.size, self.pixels = self.asked.size, self.asked.format
             self._map(self._configure())
             self._start()
         except BaseException:
             self.close()
             raise
 
-    def choice(self, network: Size) -> Size:
-        """The size to ask this camera for, given a network's input of size `network`. `asked` is the one in use."""
-        offered = [] if self._given else self._offers(network)
+    def choice(self, network: Size) -> Offer:
+        """What to ask this camera for, given a network's input of size `network`. `asked` is what is in use."""
+        offered = offers(self._ioctl, self._api, self._usable, network)
+        if self._given:
+            offered = [offer for offer in offered if offer.size == self._given]
         if offered:
-            return choose_size(offered, network, self._wanted_fps)
-        return self._given or (2 * NETWORK[0], 2 * NETWORK[1])
+            return choose(offered, network, self._wanted_fps)
+        return Offer(self._given or (2 * NETWORK[0], 2 * NETWORK[1]), None, self._usable[0])
 
     def fits(self) -> Tuple[Size, ...]:
         """The sizes of LADDER to which a whole step leads, without a crop, from a size that this camera gives."""
-        asked = {size: self.choice(size) for size in LADDER}
-        given = {size: self.size if camera == self.asked else camera for size, camera in asked.items()}
+        asked = {size: self.choice(size).size for size in LADDER}
+        given = {size: self.size if camera == self.asked.size else camera for size, camera in asked.items()}
         return tuple(size for size, camera in given.items() if not way(camera, size).resampled)
 
     def newest(self, stop: threading.Event, seconds: float) -> Any:
@@ -118,76 +133,36 @@ class Stream:
         finally:
             os.close(self._fd)
 
-    def _check(self) -> None:
+    def _check(self, wanted: Optional[str]) -> List[str]:
+        """The formats that it offers and that can be read here, those of FORMATS or the one `wanted`."""
         api, about = self._api, self._ioctl("QUERYCAP", self._api.v4l2_capability())
         # device_caps, which is about this node alone, is the first of the package's reserved words.
         can = about.reserved[0] if about.capabilities & api.V4L2_CAP_DEVICE_CAPS else about.capabilities
         if not (can & api.V4L2_CAP_VIDEO_CAPTURE and can & api.V4L2_CAP_STREAMING):
             raise NotACamera(f"{self.path} is not a camera: name another device")
-        offered = self._formats()
-        if api.V4L2_PIX_FMT_YUYV not in offered:
-            raise Problem(
-                "{} ({}) offers {}, not YUYV: use a camera that offers YUYV".format(
-                    self.path, about.card.decode(errors="replace"), ", ".join(map(fourcc, offered)) or "no format"
-                )
-            )
-
-    def _formats(self) -> List[int]:
-        kind = self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE
-        entries = self._listed("ENUM_FMT", lambda index: self._api.v4l2_fmtdesc(index=index, type=kind))
-        return [entry.pixelformat for entry in entries]
-
-    def _offers(self, network: Size) -> List[Offer]:
-        """The sizes at which the camera offers YUYV; [] where it does not report them. Where it has any size, those
-        that suit `network`."""
-        api, yuyv = self._api, self._api.V4L2_PIX_FMT_YUYV
-        found: List[Size] = []
-        with contextlib.suppress(OSError):  # an older driver
-            for entry in self._listed(
-                "ENUM_FRAMESIZES", lambda index: api.v4l2_frmsizeenum(index=index, pixel_format=yuyv)
-            ):
-                if entry.type == api.V4L2_FRMSIZE_TYPE_DISCRETE:
-                    found.append((entry.discrete.width, entry.discrete.height))
-                else:  # the package has these fields in another order than the kernel
-                    across, down = np.array((ctypes.c_uint32 * 9).from_buffer(entry)[3:]).reshape(2, 3).tolist()
-                    least, most, step = zip(across, down)
-                    found += steps(least, most, step, network)
-        return [Offer(size, self._rate(size)) for size in found if min(size) > 1]
-
-    def _rate(self, size: Size) -> Optional[float]:
-        """The highest rate at `size`, in frames per second; None where the camera does not report it."""
-        api, yuyv = self._api, self._api.V4L2_PIX_FMT_YUYV
-
-        def entry(index: int) -> Any:
-            return api.v4l2_frmivalenum(index=index, pixel_format=yuyv, width=size[0], height=size[1])
-
-        rates = []
-        with contextlib.suppress(OSError):
-            for found in self._listed("ENUM_FRAMEINTERVALS", entry):
-                discrete = found.type == api.V4L2_FRMIVAL_TYPE_DISCRETE
-                interval = found.discrete if discrete else found.stepwise.min
-                if interval.numerator:
-                    rates.append(interval.denominator / interval.numerator)
-                if not discrete:
-                    break
-        return max(rates, default=None)
-
-    def _listed(self, name: str, entry: Callable[[int], Any]) -> Iterator[Any]:
-        """The driver's answers to entry(0), entry(1), ... until EINVAL ends the list."""
-        for index in range(_MANY):
+        if about.driver.startswith(_RASPBERRY):
+            raise NotACamera(f"{self.path} is a part of the Raspberry Pi's camera: set camera.device to csi")
+        offered, name = formats(self._ioctl, api), about.card.decode(errors="replace")
+        usable = [one for one in FORMATS if one in offered and wanted in (None, one)]
+        if not usable:
+            listed = ", ".join(offered) or "no format"
+            why = "set camera.format to auto" if wanted in FORMATS else "use another camera"
+            raise Problem(f"{self.path} ({name}) offers {listed}, not {wanted or ', '.join(FORMATS)}: {why}")
+        if "MJPG" in usable:
             try:
-                yield self._ioctl(name, entry(index))
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
-                return
+                decoder()
+            except Problem as problem:
+                if usable == ["MJPG"]:
+                    raise Problem(f"{self.path} ({name}): {problem}") from None
+                usable.remove("MJPG")
+        return usable
 
     def _configure(self) -> int:
-        """Ask for YUYV, the size and the rate, and accept what the driver sets. Returns the bytes per row."""
+        """Ask for the format, the size and the rate, and accept what the driver sets. Returns the bytes per row."""
         api, capture = self._api, self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE
         wanted = api.v4l2_format(type=capture)
         pix = wanted.fmt.pix
-        (pix.width, pix.height), pix.pixelformat, pix.field = self.size, api.V4L2_PIX_FMT_YUYV, api.V4L2_FIELD_NONE
+        (pix.width, pix.height), pix.pixelformat, pix.field = self.size, number(self.pixels), api.V4L2_FIELD_NONE
         self._ioctl("S_FMT", wanted)
         rate = api.v4l2_streamparm(type=capture)
         interval = rate.parm.capture.timeperframe
@@ -198,22 +173,40 @@ class Stream:
             self.fps = interval.denominator / interval.numerator
         given = self._ioctl("G_FMT", api.v4l2_format(type=capture))
         pix = given.fmt.pix
-        if pix.pixelformat != api.V4L2_PIX_FMT_YUYV:
-            raise Problem(f"{self.path} gives {fourcc(pix.pixelformat)} when asked for YUYV: use another camera")
-        self.size, self.colour = (pix.width // 2 * 2, pix.height), colour_of(given, api)
-        return int(pix.bytesperline or 2 * pix.width)
+        if pix.pixelformat != number(self.pixels):
+            raise Problem(
+                f"{self.path} gives {fourcc(pix.pixelformat)} when asked for {self.pixels}: use another camera"
+            )
+        self.colour = BT601._replace(full_range=True) if self.pixels == "MJPG" else colour_of(given, api)  # as in JFIF
+        planar = self.pixels in ("NV12", "YU12")
+        self.size = pix.width // 2 * 2, pix.height // 2 * 2 if planar else pix.height
+        return int(pix.bytesperline or pix.width * (1 if planar else 2))
 
     def _map(self, row: int) -> None:
-        api, (width, height) = self._api, self.size
-        self._needed = row * (height - 1) + 2 * width
+        api = self._api
+        self._needed = self._least(row)
         kind = {"type": api.V4L2_BUF_TYPE_VIDEO_CAPTURE, "memory": api.V4L2_MEMORY_MMAP}
         for index in range(self._ioctl("REQBUFS", api.v4l2_requestbuffers(count=_BUFFERS, **kind)).count):
             buffer = self._ioctl("QUERYBUF", api.v4l2_buffer(index=index, **kind))
             if buffer.length < self._needed:
                 raise Problem(f"{self.path} has buffers smaller than its pictures: use another camera")
             self._maps.append(mmap.mmap(self._fd, buffer.length, offset=buffer.m.offset))
-            self.pictures.append(np.ndarray((height, width, 2), np.uint8, self._maps[-1], strides=(row, 2, 1)))
+            self.pictures.append(self._picture(self._maps[-1], row))
             self.queue(buffer)
+
+    def _least(self, row: int) -> int:
+        """The bytes of a picture, at least."""
+        width, height = self.size
+        if self.pixels == "MJPG":
+            return 1
+        return bytes_of(self.size, row) if self.pixels in ("NV12", "YU12") else row * (height - 1) + 2 * width
+
+    def _picture(self, memory: Any, row: int) -> Any:
+        width, height = self.size
+        if self.pixels in ("YUYV", "UYVY"):
+            return np.ndarray((height, width, 2), np.uint8, memory, strides=(row, 2, 1))
+        data = np.frombuffer(memory, np.uint8)
+        return {"NV12": nv12, "YU12": yu12}[self.pixels](data, self.size, row) if self.pixels != "MJPG" else data
 
     def _start(self) -> None:
         self._poll = select.poll()
@@ -270,11 +263,6 @@ def colour_of(given: Any, api: Any) -> Colour:
     hd = encoding == _YCBCR_ENC_709 or not encoding and colorspace == api.V4L2_COLORSPACE_REC709
     full = quantization == _FULL_RANGE or not quantization and colorspace == api.V4L2_COLORSPACE_JPEG
     return (BT709 if hd else BT601)._replace(full_range=full)
-
-
-def fourcc(pixelformat: int) -> str:
-    """The four characters of a V4L2_PIX_FMT_ constant."""
-    return pixelformat.to_bytes(4, "little").decode("ascii", "replace").strip()
 
 
 def import_v4l2() -> Any:

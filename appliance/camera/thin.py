@@ -1,11 +1,11 @@
-"""YUYV pictures averaged down to a network's input, four or eight bytes and a few rows at a time.
+"""Pictures averaged down to a network's input; YUYV four or eight bytes and a few rows at a time.
 
 A driver's buffer is probably uncached (vb2-dma-contig), and reading single bytes from it is very slow. So whole rows
 are copied out of it once, and everything else works on the copy.
 """
 
 from functools import partial
-from typing import Callable, Iterator, Tuple
+from typing import Any, Callable, Iterator, Tuple
 
 import numpy as np
 
@@ -21,15 +21,15 @@ _Y = np.uint32(0x00FF00FF)  # Y0 and Y1 of Y0 U Y1 V
 _LANES = np.uint64(0x00FF00FF00FF00FF)  # every second byte
 
 Planes = Tuple[np.ndarray, np.ndarray, np.ndarray]
-# A band is uint8 (factor, rows, bytes of a camera's row): band[i, j] is row factor * j + i.
+# A band of YUYV is uint8 (factor, rows, bytes of a camera's row): band[i, j] is row factor * j + i.
 
 
-class Thinner:
+class Reducer:
     """Reduces a camera's pictures of size `camera` to a network's input, YUV of size `network`, both (width, height).
 
     The middle is taken, as large as possible (sizes.way). `factor` x `factor` pixels become their mean, rounded to
-    nearest (U and V up, for factor 2). Where no whole step fits, the result is scaled. `mirror` swaps left and right.
-    The result has limited range; pictures of a `full_range` camera go through a table.
+    nearest. Where no whole step fits, the result is scaled. `mirror` swaps left and right. The result has limited
+    range; pictures of a `full_range` camera go through a table. How pictures are stored is a subclass's: see `bands`.
     """
 
     def __init__(self, camera: Size, network: Size, mirror: bool = False, full_range: bool = False):
@@ -37,21 +37,15 @@ class Thinner:
         self.way = way(camera, network)
         self._mirror, self._full_range = mirror, full_range
         factor, (width, height), resampled = self.way
-        self._left, self._top = (camera[0] - width) // 4 * 2, (camera[1] - height) // 2
-        rows = max(1, min(_ROWS, height) // factor)
-        self._band = np.empty((factor, rows, 2 * width), np.uint8)
+        self.left, self.top = (camera[0] - width) // 4 * 2, (camera[1] - height) // 2
+        self.rows = max(1, min(_ROWS, height) // factor)
         self._whole = np.empty((height // factor, width // factor, 3), np.uint8) if resampled else None
-        self._planes: Callable[[np.ndarray], Planes] = partial(_sums, factor)
-        if factor == 1:
-            self._planes = _each
-        if factor == 2 and width % 4 == 0:
-            self._planes = _Pairs(rows, width)
 
-    def __call__(self, yuyv: np.ndarray, out: np.ndarray) -> None:
-        """Reduce `yuyv`, uint8 (H, W, 2), into `out`, uint8 (h, w, 3). Each row of `yuyv` is contiguous."""
+    def __call__(self, picture: Any, out: np.ndarray) -> None:
+        """Reduce `picture` into `out`, uint8 (h, w, 3)."""
         made = out if self._whole is None else self._whole
         made = made[:, ::-1] if self._mirror else made
-        for first, planes in self._bands(yuyv):
+        for first, planes in self.bands(picture):
             rows = made[first : first + len(planes[0])]
             for channel, plane in enumerate(planes):
                 if self._full_range:
@@ -60,13 +54,39 @@ class Thinner:
         if self._whole is not None:
             out[:] = cover(self._whole, self.network)
 
-    def _bands(self, yuyv: np.ndarray) -> Iterator[Tuple[int, Planes]]:
+    def bands(self, picture: Any) -> Iterator[Tuple[int, Planes]]:
+        """(number of the first row, means of Y, U and V), from the top down, in at most `rows` rows at a time."""
+        raise NotImplementedError
+
+
+class Thinner(Reducer):
+    """A Reducer of pictures in YUYV, uint8 (H, W, 2), or with `swapped` in UYVY. Each row of them is contiguous.
+
+    U and V are rounded up, for factor 2.
+    """
+
+    def __init__(
+        self, camera: Size, network: Size, mirror: bool = False, full_range: bool = False, swapped: bool = False
+    ):
+        super().__init__(camera, network, mirror, full_range)
+        factor, (width, _), _ = self.way
+        self._band = np.empty((factor, self.rows, 2 * width), np.uint8)
+        self._swapped = swapped
+        self._planes: Callable[[np.ndarray], Planes] = partial(_sums, factor)
+        if factor == 1:
+            self._planes = _each
+        if factor == 2 and width % 4 == 0:
+            self._planes = _Pairs(self.rows, width)
+
+    def bands(self, picture: np.ndarray) -> Iterator[Tuple[int, Planes]]:
         factor, (width, height), _ = self.way
-        rows = yuyv.reshape(len(yuyv), -1)[self._top :, 2 * self._left : 2 * (self._left + width)]
-        for top in range(0, height, factor * self._band.shape[1]):
+        rows = picture.reshape(len(picture), -1)[self.top :, 2 * self.left : 2 * (self.left + width)]
+        for top in range(0, height, factor * self.rows):
             band = self._band[:, : (height - top) // factor]
             for row, copies in enumerate(band):
                 np.copyto(copies, rows[top + row : top + factor * len(copies) : factor])
+                if self._swapped:
+                    copies.view(np.uint16).byteswap(inplace=True)
             yield top // factor, self._planes(band)
 
 
@@ -111,7 +131,7 @@ def _sums(factor: int, band: np.ndarray) -> Planes:
     for column in range(1, factor):
         sums += luma[:, column::factor]
     u, v = _chroma(chroma[:, 0::2], factor), _chroma(chroma[:, 1::2], factor)
-    return _mean(sums, factor * factor), u, v
+    return mean(sums, factor * factor), u, v
 
 
 def _words(rows: np.ndarray) -> np.ndarray:
@@ -127,16 +147,16 @@ def _chroma(sums: np.ndarray, factor: int) -> np.ndarray:
         total = sums[:, 0::half].copy()
         for pair in range(1, half):
             total += sums[:, pair::half]
-        return _mean(total, factor * half)
+        return mean(total, factor * half)
     total = np.repeat(sums[:, half::factor], 2, axis=1)
     for pair in range(half):
         total[:, 0::2] += 2 * sums[:, pair::factor]
         total[:, 1::2] += 2 * sums[:, half + 1 + pair :: factor]
-    return _mean(total, factor * factor)
+    return mean(total, factor * factor)
 
 
-def _mean(sums: np.ndarray, count: int) -> np.ndarray:
-    """`sums`, at most 255 * count <= 65280, over `count`, rounded to the nearest."""
+def mean(sums: np.ndarray, count: int) -> np.ndarray:
+    """uint16 `sums`, at most 255 * count <= 65280, over `count`, rounded to the nearest, as uint8. Changes `sums`."""
     if count > 1:
         sums += np.uint16(count // 2)
         sums //= np.uint16(count)

@@ -1,4 +1,4 @@
-"""A Video4Linux2 camera that gives YUYV. Absent, unplugged or stalled, it is retried indefinitely."""
+"""A Video4Linux2 camera. Absent, unplugged or stalled, it is retried indefinitely."""
 
 import contextlib
 import glob
@@ -12,10 +12,9 @@ from ..errors import Problem
 from ..frames import Frame, Size
 from ..memory import Memory
 from .pictures import natural_key
+from .reading import Reader
 from .sizes import described
 from .stream import FPS, NETWORK, NotACamera, Stream, explained, import_v4l2
-from .thin import Thinner
-from .yuyv import yuyv_to_rgb
 
 ALIAS = "/dev/reconet-camera"
 STALLED = 2.0  # seconds without a picture after which a camera counts as stalled
@@ -35,12 +34,13 @@ class State(NamedTuple):
 
 class Wanted(NamedTuple):
     """What to ask for: a device, None for the first; a size (width, height), None for the one that suits the network;
-    frames per second; and whether to swap left and right."""
+    frames per second; whether to swap left and right; and a format of sizes.FORMATS, None for the one that suits."""
 
     device: Optional[str] = None
     size: Optional[Size] = None
     fps: int = FPS
     mirror: bool = False
+    pixels: Optional[str] = None
 
 
 class V4l2Camera:
@@ -59,7 +59,6 @@ class V4l2Camera:
         self.yuv_size = yuv_size
         self.state = State()
         self._memory = Memory()
-        self._thinner: Optional[Thinner] = None
         self.configure(wanted or Wanted())
 
     def configure(self, wanted: Wanted) -> None:
@@ -83,10 +82,10 @@ class V4l2Camera:
             network = asked if asked and all(asked) else NETWORK
             try:
                 with contextlib.closing(open_first(wanted, network)) as stream, explained(stream.path):
-                    self.fps, self._thinner = stream.fps, None
-                    fits = stream.fits()
+                    self.fps, reader, fits = stream.fps, Reader(stream, wanted.mirror), stream.fits()
                     # The fault stays until a picture comes.
                     self.state = State(self.state.fault, stream.path, given(stream), fits)
+                    good = time.monotonic()  # when there was a picture last
                     while wanted == self._wanted:
                         asked = self.yuv_size
                         if asked and all(asked) and asked != network:
@@ -98,8 +97,13 @@ class V4l2Camera:
                             wait = min(2 * wait, BACKOFF[1])
                             break
                         last = max(stream.timestamp(buffer), last + 1e-6)
-                        frame = self._frame(stream, buffer.index, last, index)
+                        frame = self._frame(stream.size, reader, buffer, last, index)
                         stream.queue(buffer)
+                        if frame is None:
+                            if time.monotonic() > good + STALLED:
+                                raise Problem(f"{stream.path} gives damaged {stream.pixels} pictures: check its cable")
+                            continue
+                        good = time.monotonic()
                         self.state = State(None, stream.path, given(stream, frame.made_for), fits)
                         wait = BACKOFF[0]
                         yield frame
@@ -124,35 +128,34 @@ class V4l2Camera:
                 buffer = stream.newest(stop, min(BACKOFF[0], end - time.monotonic()))
         return buffer
 
-    def _frame(self, stream: Stream, buffer: int, timestamp: float, index: int) -> Frame:
-        size, mirror = self.yuv_size, self._wanted.mirror
+    def _frame(self, camera: Size, reader: Reader, buffer: Any, timestamp: float, index: int) -> Optional[Frame]:
+        """The frame in `buffer`; None when it is damaged."""
+        size = self.yuv_size
+        width, height = camera if size is None else size
+        pixels = self._memory.array((height, width, 3))
         if size is None:
-            pixels = self._memory.array((stream.size[1], stream.size[0], 3))
-            yuyv_to_rgb(stream.pictures[buffer], pixels, stream.colour)
-            if mirror:
-                pixels[:] = pixels[:, ::-1].copy()
-            return Frame(pixels, timestamp, index)
-        pixels = self._memory.array((size[1], size[0], 3))
-        if pixels.size:
-            if self._thinner is None or self._thinner.network != size:
-                self._thinner = Thinner(stream.size, size, mirror, stream.colour.full_range)
-            self._thinner(stream.pictures[buffer], pixels)
+            return Frame(pixels, timestamp, index) if reader.rgb(buffer, pixels) else None
+        if pixels.size and not reader.yuv(buffer, pixels):
+            return None
         return Frame(pixels, timestamp, index, "yuv", made_for=size)
 
 
 def as_configured(settings: config.Camera) -> Wanted:
     """What the section [camera] of the configuration asks for."""
     return Wanted(
-        None if settings.device == "auto" else settings.device,
+        None if settings.device in ("auto", "csi") else settings.device,
         (settings.width, settings.height) if settings.width and settings.height else None,
         settings.fps,
         settings.mirror,
+        None if settings.format == "auto" else settings.format,
     )
 
 
 def given(stream: Stream, network: Optional[Size] = None) -> str:
     """The camera's size and rate, in words, and how much of its view `network` sees."""
-    text = "{}x{} at {:g} fps".format(*stream.size, stream.fps)
+    text = "{}x{} {}at {:g} fps".format(
+        *stream.size, "" if stream.pixels == "YUYV" else stream.pixels + " ", stream.fps
+    )
     return f"{text}, {described(stream.size, network)}" if network and network[0] else text
 
 
@@ -180,7 +183,7 @@ def open_first(wanted: Wanted, network: Size = NETWORK) -> Stream:
     for path in once.values():
         try:
             with explained(path):
-                return Stream(path, wanted.size, wanted.fps, network)
+                return Stream(path, wanted.size, wanted.fps, network, wanted.pixels)
         except NotACamera as problem:
             problems += [problem] if path == device else []
         except Problem as problem:

@@ -1,17 +1,13 @@
-"""Kernel mode setting: connectors, modes, dumb buffers, planes, page flips. Constants are from drm.h and drm_mode.h."""
+"""Kernel mode setting: connectors, modes, planes, page flips. Constants are from drm.h and drm_mode.h."""
 
-import contextlib
 import ctypes
 import errno
-import mmap
 import os
 import select
 import struct
 import time
 from ctypes import c_uint32, c_uint64
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
-
-import numpy as np
 
 from . import libdrm
 from .libdrm import Mode
@@ -30,8 +26,6 @@ _CONNECTED = 1
 _OBJECT_PLANE = 0xEEEEEEEE
 _CAP_DUMB_BUFFER, _CLIENT_CAP_ATOMIC = 1, 3
 _PAGE_FLIP_EVENT, _TEST_ONLY, _NONBLOCK = 0x1, 0x100, 0x200
-# libdrm has functions for these only since 2.4.114.
-_CREATE_DUMB, _MAP_DUMB, _DESTROY_DUMB = 0xC02064B2, 0xC01064B3, 0xC00464B4
 _EVENT = struct.Struct("=IIQIIII")  # struct drm_event_vblank: type, length, user_data, tv_sec, tv_usec, ...
 _FLIP_COMPLETE = 2
 
@@ -66,6 +60,7 @@ class Card:
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self._flips = 0
+        self.deep = True  # whether it takes buffers of XRGB8888: found out with the first one
 
     def close(self) -> None:
         self._lib.drmDropMaster(self._fd)
@@ -227,41 +222,3 @@ class Card:
         if result < 0:
             number = ctypes.get_errno() if result == -1 else -result
             raise OSError(number, os.strerror(number))
-
-
-class Buffer:
-    """A dumb buffer: memory that a card can scan out. Raises OSError.
-
-    `pixels`: uint32 (height, width) of 0x00RRGGBB, black at first; the CPU may be slow to read them. `id`: its
-    framebuffer's. `size` is (width, height).
-    """
-
-    def __init__(self, card: Card, size: Tuple[int, int]):
-        self._card, self._lib, self.id = card, card._lib, 0
-        self._map: Optional[mmap.mmap] = None
-        self.pixels = np.empty((0, 0), np.uint32)
-        dumb = libdrm.CreateDumb(width=size[0], height=size[1], bpp=32)
-        card._check(self._lib.drmIoctl(card._fd, _CREATE_DUMB, ctypes.byref(dumb)))
-        self._handle = dumb.handle
-        try:
-            framebuffer = c_uint32()
-            card._check(self._lib.drmModeAddFB(card._fd, *size, 24, 32, dumb.pitch, dumb.handle, framebuffer))
-            self.id = framebuffer.value
-            place = libdrm.MapDumb(handle=dumb.handle)
-            card._check(self._lib.drmIoctl(card._fd, _MAP_DUMB, ctypes.byref(place)))
-            self._map = mmap.mmap(card._fd, dumb.size, offset=place.offset)
-            self.pixels = np.ndarray(size[::-1], np.uint32, self._map, strides=(dumb.pitch, 4))
-            self.pixels[:] = 0
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Free it. A plane that shows it goes dark."""
-        if self.id:
-            self._lib.drmModeRmFB(self._card._fd, self.id)
-        self.pixels = np.empty((0, 0), np.uint32)
-        if self._map is not None:
-            with contextlib.suppress(BufferError):  # a view of it is alive: it is unmapped with the last one
-                self._map.close()
-        self._lib.drmIoctl(self._card._fd, _DESTROY_DUMB, ctypes.byref(c_uint32(self._handle)))

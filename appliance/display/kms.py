@@ -150,7 +150,7 @@ class NoMonitor(Problem):
 
 
 class NotADisplay(Problem):
-    """A card that drives no monitor."""
+    """A card that drives no monitor, or not the wanted one."""
 
 
 class Hotplug:
@@ -226,7 +226,7 @@ def choose_connector(connectors: List[Connector], name: str, path: str) -> Conne
     """The connector `name`, or with "auto" the first that has a monitor. Raises Problem when there is none."""
     named = [connector for connector in connectors if name in ("auto", connector.name)]
     if not named:
-        raise Problem(
+        raise NotADisplay(
             f"{path} has no connector {name}: set display.connector to "
             f"{', '.join(connector.name for connector in connectors) or 'auto'}"
         )

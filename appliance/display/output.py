@@ -7,7 +7,8 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..frames import Size
-from .drm import OVERLAY, PRIMARY, Buffer, Card, Connector, Plane
+from .buffer import Buffer
+from .drm import OVERLAY, PRIMARY, Card, Connector, Plane
 from .enlarge import Enlarger
 from .libdrm import Crtc, Mode
 from .placing import UPRIGHT, Place, Placing, Showing, centred, enlargement, reduced
@@ -35,14 +36,14 @@ class Layout(NamedTuple):
     def render(self, picture: np.ndarray) -> None:
         """Write `picture`, uint32 (H, W), into the buffer that is shown next."""
         picture, pixels, place = self.placing.prepared(picture), self.pair[0].pixels, self.place
+        out = pixels[place.top : place.top + place.height, place.left : place.left + place.width]
         if self.plane:
             pixels[:] = picture
-            return
-        out = pixels[place.top : place.top + place.height, place.left : place.left + place.width]
-        if self.enlarger:
+        elif self.enlarger:
             self.enlarger(picture, out)
         else:
             out[:] = reduced(picture, (place.width, place.height))
+        self.pair[0].finish()
 
     @property
     def scaling(self) -> str:

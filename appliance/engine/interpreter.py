@@ -2,22 +2,22 @@
 
 import importlib
 import os
-import re
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ..errors import Problem
 from ..parts import Interpreter, Load
+from . import delegate, devices
 
-TPU_DEVICE = "/dev/apex_0"
+_PACKAGES = ("ai_edge_litert", "tflite_runtime")  # the faster one first
 
 
 @dataclass(frozen=True)
 class Runtime:
     """A way to run models: `load(data)` returns an interpreter with its tensors allocated.
 
-    `name` and `version` are the package's, `device` is "TPU" or "CPU". A runtime that `unrolls` needs, for a
-    convolution, twice the memory of its input times the size of its kernel. `load(data, height)` then returns an
+    `name` and `version` are the package's or libedgetpu's, `device` is "TPU" or "CPU". A runtime that `unrolls` needs,
+    for a convolution, twice the memory of its input times the size of its kernel. `load(data, height)` then returns an
     interpreter whose input has `height` rows, if the model allows it.
     """
 
@@ -32,16 +32,16 @@ class Runtime:
 
 
 def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
-    """The runtimes that work here, fastest first: pycoral on an Edge TPU, ai_edge_litert, tflite_runtime.
+    """The runtimes that work here, fastest first: one for the Edge TPU, ai_edge_litert, tflite_runtime.
 
     `threads` is how many CPU threads an interpreter may use (0: one per CPU). `reference` selects the CPU's reference
     kernels, which give the same bits everywhere. Raises Problem when there is none.
     """
     threads = threads or os.cpu_count() or 1
     found = []
-    if not reference and os.path.exists(TPU_DEVICE):
-        found += _attempt(_pycoral)
-    for package in ("ai_edge_litert", "tflite_runtime"):
+    if not reference:
+        found += [runtime for runtime in edge_tpu()[:1] if runtime]
+    for package in _PACKAGES:
         found += _attempt(_on_cpu, package, threads, reference)
     if not found:
         raise Problem(
@@ -51,14 +51,29 @@ def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
     return found
 
 
-def edge_tpu_runtime() -> Optional[int]:
-    """The version of the Edge TPU runtime, of which compiled segments need a minimum; None without pycoral."""
-    try:
-        text = importlib.import_module("pycoral.utils.edgetpu").get_runtime_version()
-        found = re.search(r"RuntimeVersion\((\d+)\)", text)
-        return int(found.group(1)) if found else None
-    except Exception:  # not installed, or another version of it
-        return None
+def edge_tpu() -> Tuple[Optional[Runtime], Optional[str]]:
+    """The runtime for the Edge TPU that is here: pycoral, else libedgetpu as a delegate. Without one, a line that says
+    why; None where there is no Edge TPU.
+
+    The Edge TPU is not opened: that may fail at the first `load`, with a line of the same kind.
+    """
+    found = devices.found()
+    if not found:
+        return None, None
+    for runtime in _attempt(_pycoral):
+        return runtime, None
+    reasons = []
+    for tpu in found:
+        try:
+            number = delegate.check(tpu)
+        except Problem as problem:
+            reasons.append(str(problem))
+            continue
+        for package in _PACKAGES:
+            for runtime in _attempt(_on_edge_tpu, package, tpu, number):
+                return runtime, None
+        reasons.append("libedgetpu needs a TensorFlow Lite runtime: pip install ai-edge-litert")
+    return None, reasons[0]
 
 
 def _attempt(make: Callable[..., Runtime], *arguments: Any) -> List[Runtime]:
@@ -73,8 +88,19 @@ def _pycoral() -> Runtime:
     edgetpu = importlib.import_module("pycoral.utils.edgetpu")
     if not edgetpu.list_edge_tpus():
         raise ImportError("no Edge TPU")
-    version = getattr(importlib.import_module("pycoral"), "__version__", "")
-    return Runtime("pycoral", version, "TPU", lambda data, height=0: _allocated(edgetpu.make_interpreter(data), height))
+    return Runtime(
+        "pycoral",
+        _version("pycoral"),
+        "TPU",
+        lambda data, height=0: _allocated(edgetpu.make_interpreter(data), height),
+    )
+
+
+def _on_edge_tpu(package: str, tpu: devices.EdgeTpu, number: int) -> Runtime:
+    importlib.import_module(package + ".interpreter")
+    # What is measured holds for this link: a stick on USB 2 is slower.
+    version = f"{number} with {package} {_version(package)} on {tpu.link}"
+    return Runtime("libedgetpu", version, "TPU", lambda data, height=0: delegate.load(package, tpu, data))
 
 
 def _on_cpu(package: str, threads: int, reference: bool) -> Runtime:
@@ -82,14 +108,17 @@ def _on_cpu(package: str, threads: int, reference: bool) -> Runtime:
     options: Dict[str, Any] = {"num_threads": threads}
     if reference:
         options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_REF
-    version = getattr(importlib.import_module(package), "__version__", "")
     return Runtime(
         package,
-        version,
+        _version(package),
         "CPU",
         lambda data, height=0: _allocated(module.Interpreter(model_content=data, **options), height),
         unrolls=package == "tflite_runtime",
     )
+
+
+def _version(package: str) -> str:
+    return str(getattr(importlib.import_module(package), "__version__", ""))
 
 
 def _allocated(interpreter: Any, height: int = 0) -> Interpreter:

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from ..errors import Problem
+from ..errors import DeviceError, Problem
 from ..frames import BLACK, converted, cover
 from ..memory import Memory
 from ..parts import Interpreter, Style
@@ -96,6 +96,11 @@ class Stylizer:
                     # Kept, because no view of the tensor may exist while the network runs.
                     self._input = _end_of(self._steps[0].input())
                     self._trial_run()
+                except DeviceError as error:  # no other plan would do better there
+                    if len(here) == 1:
+                        raise
+                    failures.append(str(error))
+                    break
                 except Exception as error:  # runtimes raise many kinds on a model that they cannot run
                     failures.append(f"plan {plan.name} on {runtime}: {str(error) or repr(error)}")
                     continue

@@ -44,11 +44,13 @@ class _Document(BaseModel):
 
 
 class Attempt(_Document):
-    """A bundle that is being loaded: its digest, the signature of its file, and the boot in which that began."""
+    """A bundle that is being loaded: its digest, the signature of its file, the boot in which that began, and the Edge
+    TPUs that were there."""
 
     bundle: str
     signature: str
     boot: str
+    tpu: Optional[str] = None
 
 
 class State(_Document):
@@ -183,12 +185,16 @@ class Memory:
         self.now = State()
         self._folder, self._warn = folder, warn
 
-    def start(self) -> None:
-        """Read it at the start of a process. A load that was under way, in this boot, is fatal: it ended the daemon."""
+    def start(self, tpu: str = "") -> None:
+        """Read it at the start of a process. A load that was under way, in this boot, is fatal: it ended the daemon.
+
+        Unless the Edge TPUs were others than `tpu`, those that are there now: a stick that is pulled ends it too.
+        """
         self.recall()
         attempt = self.now.attempt
         if attempt:
-            ended = (f"{attempt.bundle} {attempt.signature}",) if attempt.boot == boot_id() else ()
+            same = attempt.boot == boot_id() and attempt.tpu in (None, tpu)
+            ended = (f"{attempt.bundle} {attempt.signature}",) if same else ()
             self.remember(fatal=self.now.fatal + ended, attempt=None)
         if legacy.there(self._folder):
             self._change(lambda state: state)

@@ -9,6 +9,7 @@ from appliance.cli import main
 from appliance.style import bundle
 
 from . import fake_drm, fake_v4l2
+from .edgetpu import built, bus, compiled, library  # noqa: F401
 from .running import appliance  # noqa: F401
 from .switching import start, style, style_folder, tpu  # noqa: F401
 

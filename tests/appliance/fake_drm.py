@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from appliance.display import drm, holders, kms, libdrm
+from appliance.display import buffer, drm, holders, kms, libdrm
 from appliance.display.enlarge import Enlarger
 from appliance.display.kms import KmsDisplay
 from appliance.frames import Frame
@@ -59,6 +59,7 @@ class FakeDrm:
         self.connectors = {"HDMI-A-1": [mode(64, 36, preferred=True), mode(32, 20)]}
         self.atomic, self.scales, self.primary_floats, self.zpos = False, False, False, {PRIMARY: 0, OVERLAY: 1}
         self.dead = self.late = False
+        self.bits, self.bare, self.paths = {32}, {}, {}  # of pixels; other connectors of a card; of what is open
         self.others = 0  # masters
         self.faults, self.calls, self.tries, self.now = {}, [], [], 1000.0
         self.uevents = []
@@ -76,7 +77,7 @@ class FakeDrm:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         self._fault("open")
         reading, self.events = os.pipe()
-        self.opened[reading] = self.events
+        self.opened[reading], self.paths[reading] = self.events, path
         return reading
 
     def close(self, fd):
@@ -104,6 +105,9 @@ class FakeDrm:
         for plane in self.planes.values():
             if plane.get("FB_ID"):
                 pixels = self.framebuffers[plane["FB_ID"]]
+                if pixels.dtype == np.uint16:
+                    wide = pixels.astype(np.uint32)
+                    pixels = (wide & 0xF800) << 8 | (wide & 0x07E0) << 5 | (wide & 0x001F) << 3
                 assert pixels.shape == (plane["SRC_H"] >> 16, plane["SRC_W"] >> 16)
                 rows = np.arange(plane["CRTC_H"]) * pixels.shape[0] // plane["CRTC_H"]
                 columns = np.arange(plane["CRTC_W"]) * pixels.shape[1] // plane["CRTC_W"]
@@ -196,13 +200,16 @@ class FakeDrm:
         found = libdrm.Resources(
             count_crtcs=1,
             crtcs=words(CRTC),
-            count_connectors=len(self.connectors),
-            connectors=words(*range(len(self.connectors))),
+            count_connectors=len(self._connectors(fd)),
+            connectors=words(*range(len(self._connectors(fd)))),
         )
         return ctypes.pointer(found)
 
+    def _connectors(self, fd):
+        return self.bare.get(self.paths[fd], self.connectors)
+
     def ModeGetConnector(self, fd, number):
-        name, modes = list(self.connectors.items())[number]
+        name, modes = list(self._connectors(fd).items())[number]
         kind, _, count = name.rpartition("-")
         found = libdrm.ConnectorInfo(
             connector_id=number,
@@ -236,7 +243,7 @@ class FakeDrm:
     def Ioctl(self, fd, request, argument):
         argument, kind = argument._obj, request & 0xFF
         if kind == 0xB2:
-            pitch = 4 * argument.width + 64
+            pitch = argument.bpp // 8 * argument.width + 64
             number = argument.handle = self._new()
             argument.pitch, argument.size = pitch, pitch * argument.height
             self.buffers[number] = argument.width, pitch, Memory(b"\x55" * argument.size)
@@ -246,10 +253,11 @@ class FakeDrm:
             del self.buffers[argument.value]
 
     def ModeAddFB(self, fd, width, height, depth, bits, pitch, handle, out):
-        assert (depth, bits) == (24, 32)
+        assert (depth, bits) in ((24, 32), (16, 16))
+        self._need(bits in self.bits)
         out.value = self._new()
         self.framebuffers[out.value] = np.ndarray(
-            (height, width), np.uint32, self.buffers[handle][2], strides=(pitch, 4)
+            (height, width), np.uint32 if bits == 32 else np.uint16, self.buffers[handle][2], strides=(pitch, bits // 8)
         )
 
     def ModeRmFB(self, fd, framebuffer):
@@ -272,7 +280,7 @@ class FakeDrm:
                 crtc_id=self.planes[number].get("CRTC_ID", 0),
                 possible_crtcs=1,
                 count_formats=1,
-                formats=words(drm.XRGB8888),
+                formats=words(drm.XRGB8888 if 32 in self.bits else 0x36314752),
             )
         )
 
@@ -328,7 +336,7 @@ def installed(folder, monkeypatch):
     system.open, system.close = fake.open, fake.close
     monkeypatch.setattr(libdrm, "load", lambda: fake)
     monkeypatch.setattr(drm, "os", system)
-    monkeypatch.setattr(drm, "mmap", SimpleNamespace(mmap=fake.mmap))
+    monkeypatch.setattr(buffer, "mmap", SimpleNamespace(mmap=fake.mmap))
     monkeypatch.setattr(kms, "glob", SimpleNamespace(glob=fake.glob))
     monkeypatch.setattr(kms, "time", SimpleNamespace(monotonic=lambda: fake.now))
     monkeypatch.setattr(kms, "Hotplug", lambda: SimpleNamespace(happened=fake.happened, close=lambda: None))

@@ -19,16 +19,24 @@ def random_yuyv(height, width, seed=0):
     return np.random.RandomState(seed).randint(0, 256, (height, width, 2), np.uint8)
 
 
+def random_planes(height, width, seed=0):
+    """Y (H, W), U and V (H / 2, W / 2) each."""
+    noise = np.random.RandomState(seed)
+    shapes = (height, width), (height // 2, width // 2), (height // 2, width // 2)
+    return [noise.randint(0, 256, shape, np.uint8) for shape in shapes]
+
+
 class Device:
     """A camera that is plugged in. `faults` maps an ioctl's name (or "open", "poll", "mmap") to the errors of its next
     calls. `script` has, for each wait for the camera, the buffers that are filled by then."""
 
     def __init__(self, formats=("YUYV",), size=(8, 4), padding=0, card=b"A camera"):
-        self.formats, self.size, self.row, self.card = formats, size, 2 * size[0] + padding, card
-        self.sizes, self.stepwise = {}, None  # {(width, height): fps} to choose from; or least, most and step of them
+        self.formats, self.size, self.padding, self.card = formats, size, padding, card
+        self.sizes, self.stepwise = {}, None  # {(width, height): fps}, or one for each format; or least, most and step
         self.capture = self.device_caps = 0x04000001
-        self.fields = {}
-        self.gives = "YUYV"
+        self.driver, self.fields = b"uvcvideo", {}
+        self.format, self.gives = "YUYV", None  # what it was asked for, and what it gives instead
+        self.jpegs = []  # the pictures of a camera that gives MJPG
         self.faults = {}
         self.script = [[{}]] * 100
         self.rate = 30
@@ -36,8 +44,43 @@ class Device:
         self.events = 0
         self.queue, self.ready, self.filled = [], [], 0
 
+    @property
+    def row(self):
+        return self.size[0] * {"YUYV": 2, "UYVY": 2, "MJPG": 0}.get(self.format, 1) + self.padding
+
+    @property
+    def bytes(self):
+        """The size of a picture, or of the buffer for one that is compressed."""
+        halves = {"YUYV": 2, "UYVY": 2}.get(self.format, 3)
+        return 1 << 19 if self.format == "MJPG" else halves * self.row * self.size[1] // 2
+
     def pixels(self, number):
         return random_yuyv(self.size[1], self.size[0], number)
+
+    def planes(self, number):
+        return random_planes(self.size[1], self.size[0], number)
+
+    def write(self, memory, number):
+        """Put a picture into a buffer. Returns how many bytes it takes."""
+        (width, height), row = self.size, self.row
+        if self.format == "MJPG":
+            data = self.jpegs[min(number, len(self.jpegs) - 1)]
+            memory[: len(data)] = data
+            return len(data)
+        if self.format in ("YUYV", "UYVY"):
+            packed = self.pixels(number)[..., :: 1 if self.format == "YUYV" else -1]
+            np.ndarray((height, 2 * width), np.uint8, memory, strides=(row, 1))[:] = packed.reshape(height, -1)
+            return row * height
+        y, u, v = self.planes(number)
+        np.ndarray((height, width), np.uint8, memory, strides=(row, 1))[:] = y
+        if self.format == "NV12":
+            pairs = np.ndarray((height // 2, width), np.uint8, memory, row * height, (row, 1))
+            pairs[:] = np.stack([u, v], -1).reshape(pairs.shape)
+        else:
+            for start, plane in enumerate((u, v)):
+                offset = row * height + start * (row // 2) * (height // 2)
+                np.ndarray((height // 2, width // 2), np.uint8, memory, offset, (row // 2, 1))[:] = plane
+        return row * height * 3 // 2
 
 
 class Kernel:
@@ -111,11 +154,8 @@ class Kernel:
             return [(fd, device.events)]
         for buffer in device.script.pop(0) if device.script else []:
             index = device.queue.pop(0)
-            view = np.ndarray(
-                (device.size[1], 2 * device.size[0]), np.uint8, device.memory[index], strides=(device.row, 1)
-            )
-            view[:] = device.pixels(device.filled).reshape(view.shape)
-            device.ready.append((index, device.filled, buffer))
+            used = device.write(device.memory[index], device.filled)
+            device.ready.append((index, device.filled, {"bytesused": used, **buffer}))
             device.filled += 1
         self.now += 0.033 if device.ready else milliseconds / 1000
         return [(fd, select.POLLIN)] if device.ready else []
@@ -153,7 +193,7 @@ class Kernel:
             raise OSError(number, os.strerror(number))
 
     def querycap(self, device, about):
-        about.card, about.capabilities = device.card, device.capture | 0x80000000
+        about.card, about.driver, about.capabilities = device.card, device.driver, device.capture | 0x80000000
         about.reserved[0] = device.device_caps
 
     def enum_fmt(self, device, entry):
@@ -162,29 +202,32 @@ class Kernel:
         entry.pixelformat = int.from_bytes(device.formats[entry.index].encode(), "little")
 
     def enum_framesizes(self, device, entry):
+        sizes = device.sizes.get(entry.pixel_format.to_bytes(4, "little").decode(), device.sizes)
         words = (ctypes.c_uint32 * 9).from_buffer(entry)
         if device.stepwise and entry.index == 0:
             words[2:] = [3] + [each[axis] for axis in (0, 1) for each in device.stepwise]
-        elif entry.index < len(device.sizes):
-            words[2:5] = [1, *list(device.sizes)[entry.index]]
+        elif entry.index < len(sizes):
+            words[2:5] = [1, *list(sizes)[entry.index]]
         else:
             raise OSError(errno.EINVAL, "no more")
 
     def enum_frameintervals(self, device, entry):
-        fps = device.sizes.get((entry.width, entry.height))
+        sizes = device.sizes.get(entry.pixel_format.to_bytes(4, "little").decode(), device.sizes)
+        fps = sizes.get((entry.width, entry.height))
         if entry.index or not fps:
             raise OSError(errno.EINVAL, "no more")
         entry.type, entry.discrete.numerator, entry.discrete.denominator = 1, 1, fps
 
     def s_fmt(self, device, given):
         device.asked = given.fmt.pix.width, given.fmt.pix.height
-        if device.asked in device.sizes or device.stepwise:
-            device.size, device.row = device.asked, 2 * device.asked[0]
+        device.format = given.fmt.pix.pixelformat.to_bytes(4, "little").decode()
+        if device.asked in device.sizes.get(device.format, device.sizes) or device.stepwise:
+            device.size = device.asked
 
     def g_fmt(self, device, given):
         pix = given.fmt.pix
         (pix.width, pix.height), pix.bytesperline = device.size, device.row
-        pix.pixelformat = int.from_bytes(device.gives.encode(), "little")
+        pix.pixelformat = int.from_bytes((device.gives or device.format).encode(), "little")
         words = (ctypes.c_uint32 * 12).from_buffer(given.fmt)
         for word, value in device.fields.items():
             words[word] = value
@@ -198,7 +241,7 @@ class Kernel:
         device.memory = {}
 
     def querybuf(self, device, buffer):
-        buffer.length, buffer.m.offset = device.row * device.size[1], 4096 * buffer.index
+        buffer.length, buffer.m.offset = device.bytes, 4096 * buffer.index
 
     def qbuf(self, device, buffer):
         assert buffer.index not in device.queue
@@ -208,7 +251,7 @@ class Kernel:
         if not device.ready:
             raise BlockingIOError(errno.EAGAIN, "nothing yet")
         buffer.index, number, fields = device.ready.pop(0)
-        buffer.bytesused = fields.get("bytesused", device.row * device.size[1])
+        buffer.bytesused = fields["bytesused"]
         buffer.flags = fields.get("flags", 0x2000)
         buffer.timestamp.secs, buffer.timestamp.usecs = fields.get("time", (50, 1000 * number))
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from appliance import config
-from appliance.engine import interpreter
+from appliance.engine import devices, interpreter
 from appliance.loader import Surroundings
 from appliance.style import bundle
 from appliance.switcher import Switcher
@@ -146,7 +146,7 @@ class Tpu:
 def tpu(tmp_path, monkeypatch):
     device = tmp_path / "apex_0"
     one = Tpu(device)
-    monkeypatch.setattr(interpreter, "TPU_DEVICE", str(device))
+    monkeypatch.setattr(devices, "APEX", device)
     one.cpu = interpreter.runtimes()[0]
     monkeypatch.setattr(interpreter, "_pycoral", lambda: interpreter.Runtime("pycoral", "2.0.0", "TPU", one.load))
     return one

@@ -24,7 +24,7 @@ def refusal(tmp_path, text):
 def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatch):
     monkeypatch.setattr(config, "PATH", tmp_path / "config.toml")
     settings = config.load(tmp_path / "config.toml")
-    camera = {"device": "auto", "width": 0, "height": 0, "fps": 30, "mirror": False}
+    camera = {"device": "auto", "width": 0, "height": 0, "fps": 30, "mirror": False, "format": "auto"}
     assert settings.camera.model_dump() == camera
     display = {"connector": "auto", "mode": "preferred", "rotate": 0, "fit": "contain"}
     assert settings.display.model_dump() == display
@@ -72,7 +72,7 @@ def test_the_default_file_explains_every_key():
                 comment, number = lines[number][1:] + comment, number - 1
             assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
             keys += 1
-    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 20
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 21
 
 
 def test_a_key_changes_and_the_others_stay(tmp_path):
@@ -120,7 +120,7 @@ def test_a_mode_has_a_size(tmp_path):
 @pytest.mark.parametrize(
     "key, value, allowed",
     [
-        ("camera.device", '"video0"', '"auto" or a device, such as "/dev/video1"'),
+        ("camera.device", '"video0"', '"auto", "csi" or a device, such as "/dev/video1"'),
         ("camera.device", '"/dev/vid\\neo0"', "a device"),
         ("camera.device", "0", "a device"),
         ("camera.width", "1281", "an even number from 160 to 4096"),
@@ -144,7 +144,7 @@ def test_a_mode_has_a_size(tmp_path):
         ("engine.plan", '""', '"auto" or the name of a plan: lower-case letters, digits and _'),
         ("engine.size", '"640"', '"auto" or a size, such as "640x360"'),
         ("engine.target_fps", "-1", "a whole number from 0 to 120"),
-        ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "tflite_runtime" or "ai_edge_litert"'),
+        ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "libedgetpu", "tflite_runtime" or "ai_edge_litert"'),
         ("engine.threads", "65", "a whole number from 0 to 64"),
         ("engine.tpu_missing", '"wait"', '"cpu" or "slate"'),
         ("engine.stillness", "1.5", "a number from 0 to 1"),
@@ -165,17 +165,17 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(tmp_path, key, value, all
     [
         (
             "[camera]\nwidht = 640\n",
-            "camera.widht = 640: unknown key: allowed in [camera] are device, width, height, fps, mirror",
+            "camera.widht = 640: unknown key: allowed in [camera] are device, width, height, fps, mirror, format",
         ),
         ("fps = 30\n", "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [host]"),
         (
             "[camra]\nfps = 30\n",
             'camra = {"fps": 30}: unknown section: allowed are [camera], [display], [style], [engine], [host]',
         ),
-        ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps, mirror"),
+        ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps, mirror, format"),
         (
             "[[camera]]\nfps = 30\n",
-            'camera = [{"fps": 30}]: allowed is a section [camera] with device, width, height, fps, mirror',
+            'camera = [{"fps": 30}]: allowed is a section [camera] with device, width, height, fps, mirror, format',
         ),
     ],
 )

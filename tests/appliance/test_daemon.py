@@ -98,7 +98,7 @@ def test_the_configuration_is_read_again(appliance):
     )
     one.reload()
     now = state_of(appliance, lambda now: now.plan == "lowres")
-    assert one.camera.wanted == ("/dev/video3", None, 15, False) and before.finished and now.config is None
+    assert one.camera.wanted == ("/dev/video3", None, 15, False, None) and before.finished and now.config is None
     one.monitor = one.screen._monitor
     assert one.monitor.showing == (90, False)
     one.settings.write_text("[camera]\nfps = 0\n")

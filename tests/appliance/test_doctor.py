@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance import doctor, findings
+from appliance import doctor, findings, machine
 from appliance.camera import v4l2
 from appliance.choice import Measured
-from appliance.engine import interpreter
+from appliance.engine import devices, interpreter
 from appliance.errors import Problem
 from appliance.host import status, tpu
 from appliance.style import bundle, state
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Stream:
-    path, size, fps = "/dev/video0", (1280, 720), 30.0
+    path, size, fps, pixels = "/dev/video0", (1280, 720), 30.0, "YUYV"
 
     def close(self):
         pass
@@ -119,13 +119,15 @@ def test_an_old_edge_tpu_runtime(board, styles, tiny, monkeypatch):
     fields = json.loads(tiny.manifest.model_dump_json(exclude_none=True))
     fields["provenance"]["compiled"] = {"fused.tflite": {"compiler": "16.0.384591198"}}
     bundle.write(styles / "tiny.reconet", fields, tiny.files)
-    monkeypatch.setattr(interpreter, "edge_tpu_runtime", lambda: 13)
+    monkeypatch.setattr(machine, "edge_tpu_runtime", lambda: 13)
     assert "tiny needs Edge TPU runtime 14, here is 13" in said(board[0])[1]
-    monkeypatch.setattr(interpreter, "edge_tpu_runtime", lambda: 14)
+    monkeypatch.setattr(machine, "edge_tpu_runtime", lambda: 14)
     assert "needs Edge TPU runtime" not in said(board[0])[1]
 
 
-def test_a_hot_edge_tpu(board, monkeypatch):
+def test_a_hot_edge_tpu(board, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "APEX", tmp_path / "apex_0")
+    (tmp_path / "apex_0").write_text("")
     monkeypatch.setattr(tpu, "read", lambda: tpu.Tpu(91.0, (85.0, 90.0, 95.0), owner=7, owner_name="frigate"))
     fine, text = said(board[0])
     assert fine and "problem  Edge TPU at 91 degC" in text and "used by frigate (process 7)" in text

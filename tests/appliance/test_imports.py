@@ -35,6 +35,7 @@ JOINING = {
     "film",
     "findings",
     "loader",
+    "machine",
     "progress",
     "shapes",
     "news",

@@ -71,6 +71,19 @@ def test_a_card_that_only_computes_is_skipped(card, display):
     assert display.show(frame())
 
 
+def test_the_card_with_a_monitor_is_not_always_the_first(card):
+    """As on a Raspberry Pi 5, where the monitor is on card1."""
+    card.cards = ["/dev/dri/card0", "/dev/dri/card1"]
+    card.bare["/dev/dri/card0"] = {"DSI-1": []}
+    for connector in ("auto", "HDMI-A-1"):
+        with opened(connector) as display:
+            assert display.show(frame()) and display.mode.startswith("HDMI-A-1 64x36")
+    card.connectors["HDMI-A-1"] = []
+    with opened("HDMI-A-1") as display:
+        assert not display.show(frame())
+        assert display.fault == "no monitor on HDMI-A-1 of /dev/dri/card1: plug one in and turn it on"
+
+
 def test_without_libdrm(monkeypatch):
     def missing(*_, **__):
         raise OSError("libdrm.so.2: cannot open shared object file")
@@ -105,6 +118,16 @@ def test_it_is_enlarged_and_in_the_middle(card, display, width, height, zoom, pi
         shown = frame(width, height, seed)
         assert display.show(as_bgrx(shown) if pixels == "bgrx" else shown)
         assert np.array_equal(card.picture(), framed(enlarged(shown, zoom)))
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_card_that_takes_only_rgb565(card, display, atomic):
+    card.bits, card.atomic, card.scales = {16}, atomic, atomic
+    for seed in range(3):
+        shown = frame(32, 18, seed)
+        assert display.show(shown), display.fault
+        assert np.array_equal(card.picture(), framed(enlarged(shown, 2)) & 0xF8FCF8)
+    assert display.mode == "HDMI-A-1 64x36 60 Hz, enlarged 2x"
 
 
 def test_frames_are_left_as_they_are(card, display):

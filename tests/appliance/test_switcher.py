@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from appliance import trial
-from appliance.engine import interpreter
+from appliance.engine import devices
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import BundleError, Problem
 from appliance.style import bundle, state, store
@@ -208,7 +208,7 @@ def test_settings_may_change_at_any_time(folder, style, start):
 
 def test_without_an_edge_tpu_a_compiled_style_runs_on_the_cpu_or_waits(folder, style, start, monkeypatch, tmp_path):
     style(folder / "a.reconet", compiled=True)
-    monkeypatch.setattr(interpreter, "TPU_DEVICE", str(tmp_path / "apex_0"))
+    monkeypatch.setattr(devices, "APEX", tmp_path / "apex_0")
     assert start(folder).runs() == "a"
     waiting = start(folder, tpu_missing="slate")
     assert waiting.runs() is None and waiting.now.slate.title == "No Edge TPU"
@@ -223,7 +223,7 @@ def test_without_an_edge_tpu_a_compiled_style_runs_on_the_cpu_or_waits(folder, s
 
 def test_a_style_that_stops_before_it_has_settled_is_not_copied(folder, style, start, monkeypatch, tmp_path):
     style(folder / "a.reconet", compiled=True)
-    monkeypatch.setattr(interpreter, "TPU_DEVICE", str(tmp_path / "apex_0"))
+    monkeypatch.setattr(devices, "APEX", tmp_path / "apex_0")
     one = start(folder, tpu_missing="cpu")
     assert one.runs() == "a"
     one.switcher.configure(one.settings(folder, tpu_missing="slate"))

@@ -239,7 +239,7 @@ def test_the_configured_one_comes_first_and_then_the_alias(kernel):
 
 
 def test_another_one_when_the_configured_one_does_not_work(kernel):
-    kernel.devices["/dev/video0"], kernel.devices["/dev/video1"] = Device(), Device(formats=("MJPG",))
+    kernel.devices["/dev/video0"], kernel.devices["/dev/video1"] = Device(), Device(formats=("H264",))
     for configured in ("/dev/video1", "/dev/video7"):
         camera = V4l2Camera(Wanted(configured))
         take(camera, Stop(kernel), 1)
@@ -247,7 +247,7 @@ def test_another_one_when_the_configured_one_does_not_work(kernel):
 
 
 def test_a_device_is_tried_once_under_all_its_names(kernel):
-    kernel.devices["/dev/video0"], kernel.links[ALIAS] = Device(formats=("NV12",)), "/dev/video0"
+    kernel.devices["/dev/video0"], kernel.links[ALIAS] = Device(formats=("H264",)), "/dev/video0"
     assert fault_of(kernel, "/dev/video0").startswith("/dev/video0 ")
     assert [path for name, path in kernel.calls if name == "open"] == ["/dev/video0"]
 
@@ -257,12 +257,12 @@ def test_a_device_is_tried_once_under_all_its_names(kernel):
 
 @pytest.mark.parametrize(
     "formats, words",
-    [(("MJPG",), "offers MJPG, not YUYV"), (("NV12", "MJPG"), "offers NV12, MJPG, not YUYV"), ((), "offers no format")],
+    [(("H264",), "offers H264, not YUYV, UYVY, NV12, YU12, MJPG"), ((), "offers no format")],
 )
 def test_other_formats_are_refused_with_what_there_is(kernel, formats, words):
     kernel.devices["/dev/video0"] = Device(formats=formats, card=b"Cam\x1b\n 2")
     fault = fault_of(kernel)
-    assert words in fault and "/dev/video0 (Cam   2)" in fault and "use a camera" in fault
+    assert words in fault and "/dev/video0 (Cam   2)" in fault and "use another camera" in fault
 
 
 def test_no_camera_at_all(kernel):
@@ -318,3 +318,18 @@ def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "v4l2", None)
     with pytest.raises(Problem, match="pip install v4l2-python3"):
         V4l2Camera()
+
+
+@pytest.mark.parametrize("driver", [b"unicam", b"rp1-cfe", b"bcm2835-isp"])
+def test_nodes_of_a_raspberry_pis_camera_are_left_to_libcamera(kernel, driver):
+    kernel.devices["/dev/video0"], kernel.devices["/dev/video1"] = Device(), Device()
+    kernel.devices["/dev/video0"].driver = driver
+    camera = V4l2Camera()
+    take(camera, Stop(kernel), 1)
+    assert camera.path == "/dev/video1"
+    assert "set camera.device to csi" in fault_of_only(kernel, "/dev/video0")
+
+
+def fault_of_only(kernel, path):
+    kernel.devices = {path: kernel.devices[path]}
+    return fault_of(kernel, path)

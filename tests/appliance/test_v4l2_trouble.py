@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.camera import v4l2
+from appliance.camera import reading
 from appliance.camera.stream import Stream
 from appliance.camera.v4l2 import V4l2Camera, Wanted
 
@@ -193,7 +193,7 @@ def test_an_exception_in_a_call_stops_the_camera(kernel, monkeypatch):
     def broken(*_):
         raise MemoryError
 
-    monkeypatch.setattr(v4l2, "yuyv_to_rgb", broken)
+    monkeypatch.setattr(reading, "yuyv_to_rgb", broken)
     with pytest.raises(MemoryError):
         take(V4l2Camera(), Stop(kernel), 1)
     assert not device.streaming

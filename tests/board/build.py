@@ -96,7 +96,7 @@ def missing_packages() -> str:
 def package() -> Path:
     """The project's Debian package, for the guest's Python."""
     script = ROOT / "firmware_overlay/build_deb.py"
-    return Path(_run(sys.executable, script, "--python", "3.11", "--out", cache() / "package").splitlines()[-1])
+    return Path(_run(sys.executable, script, "--host", "debian12-arm64", "--out", cache() / "package").splitlines()[-1])
 
 
 def build(deb: Optional[Path] = None, styles: Sequence[Path] = ()) -> Image:

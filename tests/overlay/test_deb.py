@@ -2,6 +2,7 @@
 
 import io
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from firmware_overlay import build_deb
 
 ROOT = Path(__file__).parents[2]
+OTHER = "debian12-amd64"  # besides Mendel: the one whose package runs on most machines that test
 CACHE = ROOT / "build/wheels"
 STYLES = "usr/share/reconet/styles/"
 COMMANDS = ("dpkg", "setpriv", "systemd-sysusers", "systemd-tmpfiles", "deb-systemd-helper", "usermod", "userdel")
@@ -26,12 +28,14 @@ needs_dpkg = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
-    """The package, built twice in parallel: here, and in a copy elsewhere, with another time zone, umask and locale."""
+    """The board's package, built twice in parallel: here, and in a copy elsewhere, with another time zone, umask and
+    locale. Then that of another host."""
     if not shutil.which("dpkg-deb"):
         pytest.skip("dpkg-deb is not on this machine")
     folder = tmp_path_factory.mktemp("deb")
     try:
-        build_deb.wheels("3.7", build_deb.requirements(build_deb.OVERLAY / "python3.7.txt"), CACHE / "3.7")
+        for host in ("mendel", OTHER):
+            build_deb.wheels(host, CACHE / host)
     except build_deb.Failure as failure:
         pytest.skip(str(failure))
     copy = folder / "copy"
@@ -41,13 +45,25 @@ def packages(tmp_path_factory):
     habits = {**os.environ, "TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
     builds = [
         subprocess.Popen(
-            [sys.executable, root / "firmware_overlay/build_deb.py", "--out", folder / name, "--wheels", CACHE],
+            [
+                sys.executable,
+                root / "firmware_overlay/build_deb.py",
+                "--out",
+                folder / name,
+                "--wheels",
+                CACHE,
+                *options,
+            ],
             env=env,
             stdout=subprocess.PIPE,
             text=True,
             preexec_fn=lambda mask=mask: os.umask(mask) and None,
         )
-        for name, root, env, mask in (("one", ROOT, os.environ, 0o022), ("two", copy, habits, 0o077))
+        for name, root, env, mask, *options in (
+            ("one", ROOT, os.environ, 0o022),
+            ("two", copy, habits, 0o077),
+            ("other", ROOT, os.environ, 0o022, "--host", OTHER),
+        )
     ]
     paths = [Path(build.communicate()[0].strip()) for build in builds]
     assert all(path.is_file() for path in paths)
@@ -62,7 +78,7 @@ def files(packages):
 
 
 def test_it_is_the_same_bytes_wherever_and_whenever_it_is_built(packages):
-    one, two = packages
+    one, two, _ = packages
     assert one.name == two.name
     assert one.read_bytes() == two.read_bytes()
 
@@ -74,7 +90,7 @@ def test_every_wheel_is_for_the_board(files):
         for path in members
         if path.endswith(".dist-info/WHEEL")
     }
-    assert len(tags) == len(build_deb.requirements(build_deb.OVERLAY / "python3.7.txt"))
+    assert len(tags) == len(build_deb.requirements(build_deb.OVERLAY / "hosts/mendel.txt"))
     for path, found in tags.items():
         pure = rb"(py2\.py3|py3)-none-any"
         assert any(re.fullmatch(rb"cp37-cp37m-manylinux\S+_aarch64|" + pure, tag) for tag in found), (path, found)
@@ -103,7 +119,8 @@ def test_everything_is_there_and_belongs_to_root(files):
 
 def test_every_licence_is_named(files):
     text = files[1]("usr/share/doc/reconet/copyright").decode()
-    for line in (build_deb.OVERLAY / "python3.7.txt").read_text().splitlines():
+    lists = [(build_deb.OVERLAY / "hosts" / name).read_text() for name in ("mendel.txt", "sources.txt")]
+    for line in "".join(lists).splitlines():
         if not line.startswith("#"):
             name, licence = re.match(r"([\w-]+)==.*# (\S+)$", line).groups()
             line = f"\nLicense: {licence}-{name.replace('-', '_')}\n"
@@ -119,13 +136,65 @@ def test_without_dpkg_deb_the_builder_says_so_in_one_line(tmp_path, monkeypatch)
 
 @pytest.mark.skipif(not shutil.which("lintian"), reason="lintian is not on this machine")
 def test_lintian_finds_no_error(packages):
-    done = subprocess.run(
-        ["lintian", "--allow-root", "--fail-on", "error", packages[0]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
+    runs = [
+        subprocess.Popen(
+            ["lintian", "--allow-root", "--fail-on", "error", package],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for package in packages[1:]
+    ]
+    for run in runs:
+        assert "E:" not in run.communicate()[0] and run.returncode == 0
+
+
+def test_the_package_of_another_host_runs_where_it_is_for(packages, tmp_path, tiny_path):
+    subprocess.run(["dpkg-deb", "-x", packages[2], tmp_path], check=True)
+    head = subprocess.check_output(["dpkg-deb", "-f", packages[2], "Version", "Architecture", "Depends"], text=True)
+    version = build_deb.package_version(OTHER)
+    assert f"Version: {version}\nArchitecture: amd64\n" in head and "python3-pycoral" not in head
+    library = tmp_path / "usr/lib/reconet"
+    found = {path.read_bytes()[18] for path in library.rglob("*.so*") if path.read_bytes()[:4] == b"\x7fELF"}
+    assert found == {62}  # EM_X86_64
+    assert not (tmp_path / "lib/systemd/system/reconet.service.d").exists()
+    if sys.version_info[:2] != (3, 11) or platform.machine() != "x86_64":
+        pytest.skip("only Python 3.11 on x86-64 can run it")
+    said = subprocess.check_output([sys.executable, "-ISc", RUN, library, tiny_path], text=True)
+    assert said.split() == ["ai_edge_litert", "CPU", "turbojpeg", "numpy", "1.26.4"]
+
+
+RUN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy, turbojpeg
+from appliance.engine.stylizer import Stylizer
+from appliance.style import bundle
+runtime = Stylizer(bundle.read(sys.argv[2])).runtime
+print(runtime.name, runtime.device, turbojpeg.__name__, numpy.__name__, numpy.__version__)
+"""
+
+
+@pytest.fixture
+def tiny_path():
+    return ROOT / "tests/data/tiny.reconet"
+
+
+@pytest.mark.parametrize("host", build_deb.HOSTS)
+def test_every_host(host):
+    """What can be seen without its wheels."""
+    files = build_deb.tree([], host)
+    units = [path for path in files if path.endswith("/reconet.service")]
+    assert units == [("usr/" if host == "debian13-arm64" else "") + "lib/systemd/system/reconet.service"]
+    drop_ins = [path for path in files if path.endswith("reconet.service.d/raspberry.conf")]
+    assert bool(drop_ins) == (host in ("debian12-arm64", "debian13-arm64"))
+    listed = (build_deb.OVERLAY / f"hosts/{host}.txt").read_text()
+    assert ("ai-edge-litert==" in listed) == (host != "mendel") and len(
+        build_deb.requirements(build_deb.OVERLAY / f"hosts/{host}.txt")
+    ) == listed.count("==")
+    control = build_deb.control(host, build_deb.package_version(host), 1)
+    assert f"Architecture: {host.split('-')[1] if '-' in host else 'arm64'}\n" in control and "{" not in control
+    assert ("python3-picamera2" in control) == bool(drop_ins)
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not on this machine")
@@ -183,7 +252,7 @@ def package(path, version, **styles):
     files = {name: file for name, file in files if not name.startswith((STYLES, build_deb.LIBRARY))}
     for age, (name, content) in enumerate(styles.items()):
         files[f"{STYLES}{name}.reconet"] = (content.encode(), 0o644, build_deb.STYLES_DATE + age)
-    control = (build_deb.OVERLAY / "DEBIAN/control").read_text().format(version=version, depends="python3", size=1)
+    control = build_deb.control("mendel", version, 1)
     build_deb.write_deb(path, control, dict(sorted(files.items())))
     return path
 
@@ -209,9 +278,19 @@ def test_installing(board, tmp_path):
     assert all(path.stat().st_gid == gid and path.stat().st_mode & 0o060 == 0o060 for path in folder.iterdir())
     assert max(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime).stem == "starry_night"
     members = groups(root)
-    assert all("reconet" in members[name] for name in ("video", "render", "apex"))
+    assert all("reconet" in members[name] for name in ("video", "render", "apex", "plugdev"))
     assert members["reconet"] == {"mendel"}
     assert (root / "etc/systemd/system/multi-user.target.wants/reconet.service").is_symlink()
+
+
+@needs_dpkg
+def test_who_installs_it_with_sudo_may_put_styles_there(board, tmp_path, monkeypatch):
+    made, passwd = package(tmp_path / "a.deb", "1.0", udnie="u1"), tmp_path / "root/etc/passwd"
+    passwd.write_text(passwd.read_text().replace("mendel", "ada"))
+    shadow = tmp_path / "root/etc/shadow"
+    shadow.write_text(shadow.read_text().replace("mendel", "ada"))
+    monkeypatch.setenv("SUDO_USER", "ada")
+    assert groups(board("--install", made))["reconet"] == {"ada"}
 
 
 @needs_dpkg

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config import defaults_as_toml
+from appliance.engine import devices
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "systemd").iterdir())
@@ -74,6 +75,15 @@ def test_the_service_is_exposed_little():
     level = re.search(r"exposure level for reconet.service: ([0-9.]+)", done.stdout)
     assert level, done.stderr
     assert float(level.group(1)) <= 2.0
+
+
+def test_an_edge_tpu_on_usb_may_be_opened_under_both_of_its_names():
+    rules = (ROOT / "firmware_overlay/lib/udev/rules.d/70-reconet.rules").read_text()
+    found = re.findall(r'ATTR{idVendor}=="(\w+)", ATTR{idProduct}=="(\w+)", GROUP="plugdev", MODE="0660"', rules)
+    assert found == [devices.NEW, devices.STARTED]
+    service = [(name, value) for _, name, value in options(ROOT / "systemd/reconet.service")]
+    assert ("DeviceAllow", "char-usb_device rw") in service
+    assert "m reconet plugdev" in (ROOT / "firmware_overlay/usr/lib/sysusers.d/reconet.conf").read_text()
 
 
 def test_the_configuration_file_has_every_key_at_its_default():

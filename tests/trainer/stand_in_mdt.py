@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""NOT mdt: a stand-in that keeps a board in the folder $STAND_IN_BOARD, for tests of those who call mdt.
+"""NOT mdt: a stand-in that keeps a board in the folder $STAND_IN_BOARD, for tests of those who call mdt. With the
+argument "ssh" it is that board as a host behind a real sshd: it runs $SSH_ORIGINAL_COMMAND there.
 
 It talks like mdt 1.5: its own words among those of the board, lines that end in CR LF; it wants a terminal, hangs up
 when its standard input ends and loses exit codes. Files in that folder set the board's state: absent, full,
@@ -10,6 +11,7 @@ is newest).
 import hashlib
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -29,6 +31,8 @@ def main(arguments):
         log.write(json.dumps(arguments) + "\n")
     if command == "daemon":
         return daemon()
+    if command == "ssh":
+        return in_board(os.environ["SSH_ORIGINAL_COMMAND"]).returncode
     if command == "get":
         print(f"preferred-device is {PREFERRED.read_text()}" if PREFERRED.exists() else "preferred-device is unset")
     elif command == "set":
@@ -72,25 +76,28 @@ def push(source, *target):
     (HOME / source.name).write_bytes(data[:-1] if (BOARD / "full").exists() else data)
 
 
-def execute(script):
+def in_board(script, **options):
+    """Run a shell script as if the folder were the root, with the board's own commands."""
     tools = BOARD / "bin"
     tools.mkdir(exist_ok=True)
-    for name in ("reconet", "dpkg-query"):
-        (tools / name).write_text(
-            DAEMON.format(python=sys.executable, me=Path(__file__))
-            if name == "reconet"
-            else f"#!/bin/sh\ntest -e {SUMS} && printf 'install ok installed '\n"
-        )
+    commands = {
+        "reconet": DAEMON.format(python=sys.executable, me=Path(__file__)),
+        "dpkg-query": f"#!/bin/sh\ntest -e {SUMS} && printf 'install ok installed '\n",
+        "dpkg": "#!/bin/sh\necho arm64\n",
+        "sudo": '#!/bin/sh\ntest "$1" = -n && shift 2 && exec "$@"\n',
+        "apt-get": f"#!/bin/sh\nfor it; do :; done\ndpkg-deb --info $it md5sums > {SUMS}\n",  # the last argument
+    }
+    for name, text in commands.items():
+        (tools / name).write_text(text)
         (tools / name).chmod(0o755)
+    script = re.sub(r"(?<![\w./])(/var/lib/|/home/mendel|/tmp/|/etc/os-release)", rf"{BOARD}\1", script)
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    return subprocess.run(["sh", "-c", script], text=True, env=environment, **options)
+
+
+def execute(script):
     os.get_terminal_size()
-    for path in ("/var/lib/", "/home/mendel"):
-        script = script.replace(path, f"{BOARD}{path}")
-    done = subprocess.run(
-        ["sh", "-c", script],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
-    )
+    done = in_board(script, capture_output=True)
     print(done.stdout.replace("\n", "\r\n"), end="\r\n")
     say("Connection to tidy-zebra at 192.168.100.2 closed")
 

@@ -1,0 +1,72 @@
+"""The Edge TPUs of this machine, as the kernel shows them: cards by their driver, sticks by the USB bus.
+
+A stick is another USB device until its firmware is loaded, at the first open. It then leaves the bus for a moment.
+"""
+
+import os
+from pathlib import Path
+from typing import List, NamedTuple, Optional
+
+APEX = Path("/dev/apex_0")
+USB = Path("/sys/bus/usb/devices")
+NODES = Path("/dev/bus/usb")
+
+NEW, STARTED = ("1a6e", "089a"), ("18d1", "9302")
+_USB_3 = 5000
+
+
+class EdgeTpu(NamedTuple):
+    """An Edge TPU. `kind`: "pci" or "usb", as libedgetpu calls them. `node`: its file in /dev.
+
+    `identity` changes whenever it is plugged in again. `mbits`: the speed of its USB link, None for a card.
+    `started`: whether a stick's firmware is loaded.
+    """
+
+    kind: str
+    node: Path
+    identity: str
+    mbits: Optional[int] = None
+    started: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.link} ({self.node})"
+
+    @property
+    def link(self) -> str:
+        if self.kind == "pci":
+            return "PCIe"
+        return "USB" if self.mbits is None else "USB 3" if self.mbits >= _USB_3 else "USB 2"
+
+    @property
+    def usable(self) -> bool:
+        """Whether this user may read and write its node."""
+        return os.access(str(self.node), os.R_OK | os.W_OK)
+
+
+def found() -> List[EdgeTpu]:
+    """All Edge TPUs, cards first."""
+    cards = [EdgeTpu("pci", APEX, str(APEX))] if APEX.exists() else []
+    return cards + [stick for stick in map(_stick, sorted(USB.glob("*-*"))) if stick]
+
+
+def _stick(folder: Path) -> Optional[EdgeTpu]:
+    """The Edge TPU at `folder` of sysfs; None when it is another device, or on its way."""
+    kind = _text(folder / "idVendor"), _text(folder / "idProduct")
+    bus, number = _text(folder / "busnum"), _text(folder / "devnum")
+    if kind not in (NEW, STARTED) or not (bus.isdigit() and number.isdigit()):
+        return None
+    speed = _text(folder / "speed")
+    return EdgeTpu(
+        "usb",
+        NODES / f"{int(bus):03}" / f"{int(number):03}",
+        f"{folder.name} {number}",
+        int(speed) if speed.isdigit() else None,
+        kind == STARTED,
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("ascii", "replace").strip()
+    except OSError:
+        return ""
