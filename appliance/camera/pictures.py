@@ -36,7 +36,7 @@ def read_picture(path: FilePath, most: int = _MOST) -> np.ndarray:
     """The picture as uint8 RGB (H, W, 3), turned as its EXIF says, and halved until it has `most` pixels or fewer: a
     JPEG while it is decoded. Raises Problem."""
     try:
-        with _without_limit(), Image.open(str(path)) as file:
+        with without_limit(), Image.open(str(path)) as file:
             pixels = file.width * file.height
             if pixels > _REFUSED:
                 raise Problem(f"cannot read the picture {path}: it has {pixels // 1_000_000} megapixels: reduce it")
@@ -62,8 +62,8 @@ def read_picture(path: FilePath, most: int = _MOST) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _without_limit() -> Iterator[None]:
-    """Pillow warns of pictures of 89 megapixels and more, and takes none of twice as many."""
+def without_limit() -> Iterator[None]:
+    """Lets Pillow open pictures of any size: it warns of 89 megapixels and more, and takes none of twice as many."""
     with _reading:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
