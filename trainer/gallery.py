@@ -114,6 +114,8 @@ def run(tasks: Sequence[Task], executors: Sequence[Any], work: Work, console: Co
                         free.append(entry.slot)
                         _finish(entry)
             live.update(table(entries))
+    if not console.is_terminal:
+        console.print()  # Live leaves the line open there
     return entries
 
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import filelock
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -79,6 +80,16 @@ def test_a_job_that_always_dies_is_given_up(tmp_path, monkeypatch):
 
     (entry,) = gallery.run([task("udnie", tmp_path)], [Cluster()], gallery.Work(take), Console(quiet=True))
     assert (entry.state, entry.tries, entry.why) == ("failed", gallery.TRIES, "node failed; see jobs/1.err")
+
+
+def test_a_job_keeps_others_from_its_folder_and_says_what_is_wrong(tmp_path):
+    def make(one):
+        with pytest.raises(filelock.Timeout):
+            filelock.FileLock(one.out / ".lock").acquire(timeout=0)
+        raise Problem("no such painting")
+
+    assert gallery.Work(make)(task("udnie", tmp_path)) == "no such painting"
+    filelock.FileLock(tmp_path / "udnie/.lock").acquire(timeout=0)  # free again
 
 
 def test_a_preempted_job_is_queued_again_with_the_same_task(tmp_path):
