@@ -1,14 +1,14 @@
 """reconet-train: turns a painting into a style bundle."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from appliance.errors import Problem
 from appliance.files import replacing
 from appliance.style.manifest import parse_size
-from trainer import caches
+from trainer import cli_style
+from trainer.quiet import choose_backend
 
 HOSTS = ("dev-board", "usb3-max", "usb3-std", "usb2")
 PIXELS = ("rgb:rgb", "rgb:bgrx", "yuv:rgb", "yuv:bgrx")
@@ -20,9 +20,7 @@ def main(argv=None) -> int:
     compiler on this machine, 130 interrupted.
     """
     arguments = parser().parse_args(argv)
-    os.environ.setdefault("KERAS_BACKEND", "jax")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    caches.keep_compiled()
+    choose_backend()
     try:
         arguments.command(arguments)
     except Problem as problem:
@@ -53,6 +51,7 @@ def main(argv=None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="reconet-train", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
+    cli_style.add(commands)
     for name, command, about in (
         ("train", _train, "train the teacher, with normalisation"),
         ("distill", _distill, "distil the teacher into a student without normalisation"),
@@ -107,7 +106,9 @@ def parser() -> argparse.ArgumentParser:
     sub.set_defaults(command=_predict)
     sub = commands.add_parser("compile", help="compile a bundle for the Edge TPU", description=_compile.__doc__)
     sub.add_argument("path", type=Path, metavar="BUNDLE")
-    sub.add_argument("--timeout", type=_positive, default=180, metavar="S", help="seconds per plan (default: 180)")
+    sub.add_argument(
+        "--timeout", type=cli_style.positive, default=180, metavar="S", help="seconds per plan (default: 180)"
+    )
     sizes = sub.add_mutually_exclusive_group()
     sizes.add_argument(
         "--sizes", type=_sizes, default=(), metavar="WxH,...", help="picture sizes (default: the stored size)"
@@ -123,7 +124,11 @@ def parser() -> argparse.ArgumentParser:
         "--run", type=Path, metavar="DIR", help="folder of its teacher and student (default: searched for)"
     )
     sub.add_argument(
-        "--most", type=_positive, default=24, metavar="N", help="most photos, and pairs per scene (default: 24)"
+        "--most",
+        type=cli_style.positive,
+        default=24,
+        metavar="N",
+        help="most photos, and pairs per scene (default: 24)",
     )
     sub.add_argument(
         "--pass", dest="rendering", choices=("clean", "final"), default="clean", help="Sintel's (default: clean)"
@@ -153,20 +158,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--device", metavar="NAME", help="the board's name or address (default: the one mdt finds)")
     sub.add_argument(
         "--timeout",
-        type=_positive,
+        type=cli_style.positive,
         default=120,
         metavar="S",
         help="seconds to wait for the board, and for the style to be shown (default: 120)",
     )
     sub.set_defaults(command=_deploy)
     return top
-
-
-def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def _plans(text):

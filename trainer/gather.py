@@ -12,7 +12,7 @@ from appliance.style import bundle
 from trainer import perceptual
 from trainer.data import pictures
 from trainer.recipe import Recipe
-from trainer.runs import load_model, made_here, network_run, read_note
+from trainer.runs import Note, load_model, made_here, network_run, read_note
 
 KEPT = Path(__file__).with_name("weights")
 
@@ -63,6 +63,15 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
         shape = work.style.manifest.input
         work.recipe = work.recipe.sized(shape.height, shape.width)
     return work
+
+
+def shipped(name: str) -> tuple[Note, Path]:
+    """The note of a shipped style's student, and the folder in which it is. Raises Problem."""
+    names = sorted(path.parent.name for path in KEPT.glob("*/student.npz"))
+    if name not in names:
+        there = f"there are {', '.join(names)}" if names else "it has none: run from a checkout of the project"
+        raise Problem(f"no style {name} in {KEPT} to start from; {there}")
+    return read_note(KEPT / name / "student.json"), KEPT / name
 
 
 def places(path: Path, recipe: Recipe, run: Path | None) -> list[Path]:

@@ -1,7 +1,8 @@
 """The loop that all trainings share: jitted steps in a scan, checkpoints, history, samples and a progress display."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,10 @@ SAMPLES = 2000  # steps
 DIVERGED = 100.0  # loss over the lowest so far
 
 
+class OutOfMemory(Problem):
+    """The device's memory is too small for a batch."""
+
+
 def optimise(
     model: keras.Model,
     objective: Callable,
@@ -42,20 +47,14 @@ def optimise(
     interrupted run continues from its last checkpoint and ends with the same weights, wherever it was interrupted.
     Raises Problem when a term stops being finite, when the loss runs away, and as runs.resume() does.
     """
-    compute = compute or model
-    optimizer = keras.optimizers.Adam(_schedule(phase), global_clipnorm=10.0)
-    optimizer.build(model.trainable_variables)
-    state = ([v.value for v in model.trainable_variables], [v.value for v in optimizer.variables])
+    scan, state = _compiled(compute or model, model, objective, phase)
     done, state, history = runs.resume(run, state)
     run.folder.mkdir(parents=True, exist_ok=True)
     constants, state = devices.replicate(constants), devices.replicate(state)
-    scan = jax.jit(steps(compute, optimizer, objective, phase.seed))
-    chunk = 1 if jax.default_backend() == "cpu" else SCAN
+    chunk = _chunk()
 
     def drawn(first):
-        numbers = range(first, min(first + chunk, phase.steps))
-        draws = [random_draws(np.random.default_rng([phase.seed, number])) for number in numbers]
-        return devices.scatter(jax.tree.map(lambda *arrays: np.stack(arrays), *draws)) if draws else None
+        return _drawn(random_draws, phase.seed, range(first, min(first + chunk, phase.steps)))
 
     saved = time.monotonic()
     columns = [
@@ -68,6 +67,7 @@ def optimise(
     with (
         EventLog(run.folder / "tensorboard" / run.name, done) as log,
         Progress(*columns, console=Console(stderr=True)) as progress,
+        _in_memory(run.name, phase),
     ):
         task = progress.add_task(run.name, total=phase.steps, completed=done, report="compiling")
         ahead = drawn(done)
@@ -96,6 +96,54 @@ def optimise(
     if runs.steps_saved(run) != done:  # killed between the last checkpoint and the model
         runs.save_model(run, model, done)
     return model
+
+
+def seconds_per_step(
+    compute: keras.Model, model: keras.Model, objective: Callable, constants, random_draws: Callable, phase: Phase
+) -> float:
+    """Seconds of one step on this device, compilation left out; the arguments are those of optimise(). The model is
+    not changed. Raises OutOfMemory.
+    """
+    scan, state = _compiled(compute, model, objective, phase)
+    count, times = min(_chunk(), phase.steps), []
+    with _in_memory("student", phase):
+        constants, state = devices.replicate(constants), devices.replicate(state)
+        for _ in range(3):  # the first compiles
+            draws = _drawn(random_draws, phase.seed, range(count))
+            began = time.monotonic()
+            state, report = scan(constants, state, draws, jnp.arange(count))
+            jax.block_until_ready(report)
+            times.append((time.monotonic() - began) / count)
+    return min(times[1:])
+
+
+def _chunk():
+    return 1 if jax.default_backend() == "cpu" else SCAN
+
+
+def _compiled(compute, model, objective, phase):
+    """(the jitted function that takes the steps, its state before the first one)."""
+    optimizer = keras.optimizers.Adam(_schedule(phase), global_clipnorm=10.0)
+    optimizer.build(model.trainable_variables)
+    state = ([v.value for v in model.trainable_variables], [v.value for v in optimizer.variables])
+    return jax.jit(steps(compute, optimizer, objective, phase.seed)), state
+
+
+def _drawn(random_draws, seed, numbers):
+    draws = [random_draws(np.random.default_rng([seed, number])) for number in numbers]
+    return devices.scatter(jax.tree.map(lambda *arrays: np.stack(arrays), *draws)) if draws else None
+
+
+@contextlib.contextmanager
+def _in_memory(name: str, phase: Phase) -> Iterator[None]:
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise OutOfMemory(
+            f"{name}: the GPU's memory is too small for a batch of {phase.batch}; lower batch, or [frame]"
+        ) from error
 
 
 def contact_sheet(model: keras.Model, frames: np.ndarray) -> Image.Image:

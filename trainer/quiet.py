@@ -5,6 +5,15 @@ import os
 import sys
 import warnings
 
+from trainer import caches
+
+
+def choose_backend() -> None:
+    """Settings for Keras, TensorFlow and JAX, which have to be there before they are imported."""
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    caches.keep_compiled()
+
 
 @contextlib.contextmanager
 def quiet():

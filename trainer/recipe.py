@@ -201,6 +201,11 @@ class Student(Phase):
         default="rgb", description="input format on the board, which decides what exposure clips"
     )
     augment: Augment = Augment()
+    start: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9_]{1,64}$",
+        description="a shipped style whose student to start from; if unset, from nothing",
+    )
 
 
 class Recipe(_Section):
@@ -218,6 +223,12 @@ class Recipe(_Section):
     style: Style = Style()
     teacher: Teacher | None = Field(default=None, description="without it the student is trained directly")
     student: Student
+
+    @model_validator(mode="after")
+    def _one_start(self):
+        if self.teacher and self.student.start:
+            raise ValueError("student.start is for recipes without [teacher], whose student starts from the teacher")
+        return self
 
     @property
     def size(self) -> tuple[int, int]:
@@ -245,17 +256,23 @@ def _flat(fields: dict, prefix: str) -> Iterator[tuple[str, object]]:
 def load(path: Path) -> Recipe:
     """Reads and checks a recipe. Raises Problem, or Faults that names all that is wrong with it."""
     try:
-        return Recipe.model_validate(tomllib.loads(Path(path).read_text("utf-8")))
+        return checked(tomllib.loads(Path(path).read_text("utf-8")), f"recipe {path}")
     except OSError as error:
         raise Problem(f"recipe {path}: {error.strerror}; name a .toml file such as those in trainer/recipes") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Problem(f"recipe {path}: not valid TOML: {error}") from error
+
+
+def checked(fields: dict, where: str) -> Recipe:
+    """The recipe of these fields. Raises Problem, or Faults that names all that is wrong, each line after `where`."""
+    try:
+        return Recipe.model_validate(fields)
     except ValidationError as error:
         faults = Collector()
         for fault in error.errors():
             key = ".".join(str(part) for part in fault["loc"]) or "recipe"
             with faults:
-                raise Problem(f"recipe {path}: {key}: {_reason(fault)}") from error
+                raise Problem(f"{where}: {key}: {_reason(fault)}") from error
         faults.check()
         raise
 

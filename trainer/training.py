@@ -1,5 +1,7 @@
 """Trains a style's networks from scratch: a teacher with normalisation, or directly a student without."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -7,22 +9,34 @@ import keras
 from appliance.errors import Problem
 from trainer import devices, network, perceptual, runs
 from trainer.batches import Ground
+from trainer.gather import shipped
 from trainer.objectives import student_objective, teacher_objective
-from trainer.optimise import optimise
-from trainer.recipe import Recipe
-from trainer.runs import student_run, teacher_run, with_norm
+from trainer.optimise import optimise, seconds_per_step
+from trainer.recipe import Phase, Recipe
+from trainer.runs import Run, load_model, student_run, teacher_run, with_norm
 
 
-def train(recipe: Recipe, data: Path, out: Path, norm: str | None = None, restart: bool = False) -> keras.Model:
-    """Trains the recipe's teacher and saves it to out/teacher.keras; of a recipe without one, its student, to
-    out/student.keras. With norm, a teacher that differs only in its normalisation, for comparison, to out/NORM.keras.
-    An interrupted run is continued; with restart, it is discarded. Raises Problem.
-    """
+@dataclass(frozen=True)
+class Prepared:
+    """All that optimise() takes."""
+
+    model: keras.Model
+    objective: Callable
+    ground: Ground
+    random_draws: Callable
+    phase: Phase
+    run: Run
+    compute: keras.Model
+
+
+def prepare(recipe: Recipe, data: Path, out: Path, norm: str | None = None) -> Prepared:
+    """Reads the recipe's data and builds its network with the weights that it starts from. Raises Problem."""
     if recipe.teacher is None and norm:
         raise Problem(f"{recipe.name}: --norm compares teachers, and this recipe has no [teacher]")
     recipe = with_norm(recipe, norm) if norm else recipe
     check_border(recipe)
     phase = recipe.teacher or recipe.student
+    start = _start(recipe) if recipe.student.start else None
     devices.spread(phase.batch)
     ground = Ground(recipe, data)
     if recipe.teacher:
@@ -34,12 +48,48 @@ def train(recipe: Recipe, data: Path, out: Path, norm: str | None = None, restar
         draw = ground.random_draws(phase.batch, recipe.student.augment)
     keras.utils.set_random_seed(phase.seed)
     model = network.build(recipe.network, run.norm)
+    if start:
+        model.set_weights(start)
     compute = network.build(recipe.network, run.norm, phase.precision)
+    return Prepared(model, objective, ground, draw, phase, run, compute)
+
+
+def train(recipe: Recipe, data: Path, out: Path, norm: str | None = None, restart: bool = False) -> keras.Model:
+    """Trains the recipe's teacher and saves it to out/teacher.keras; of a recipe without one, its student, to
+    out/student.keras. With norm, a teacher that differs only in its normalisation, for comparison, to out/NORM.keras.
+    An interrupted run is continued; with restart, it is discarded. Raises Problem.
+    """
+    made = prepare(recipe, data, out, norm)
     if restart:
-        runs.forget(run)
-    trained = optimise(model, objective, ground.constants, draw, phase, run, ground.samples, compute)
-    perceptual.save_style(out / "style.npz", ground.targets, recipe.style)
+        runs.forget(made.run)
+    return fit(made)
+
+
+def fit(made: Prepared) -> keras.Model:
+    """Trains what prepare() made, as train() does."""
+    constants, samples = made.ground.constants, made.ground.samples
+    trained = optimise(
+        made.model, made.objective, constants, made.random_draws, made.phase, made.run, samples, made.compute
+    )
+    perceptual.save_style(made.run.folder / "style.npz", made.ground.targets, made.run.recipe.style)
     return trained
+
+
+def measure(made: Prepared) -> float:
+    """Seconds that a step of fit() takes on this machine, compilation left out. Changes nothing. Raises OutOfMemory."""
+    return seconds_per_step(
+        made.compute, made.model, made.objective, made.ground.constants, made.random_draws, made.phase
+    )
+
+
+def _start(recipe):
+    """The weights of the student from which the recipe's student starts."""
+    note, folder = shipped(recipe.student.start)
+    if note.recipe.network != recipe.network:
+        raise Problem(
+            f"{recipe.name}: student.start {recipe.student.start} has another [network]; take its section over"
+        )
+    return load_model(student_run(note.recipe, folder), 0)[0].get_weights()
 
 
 def check_border(recipe: Recipe) -> None:

@@ -51,7 +51,7 @@ def read_picture(path: FilePath, most: int = _MOST) -> np.ndarray:
     """The picture as uint8 RGB (H, W, 3), rotated according to its EXIF, and halved until it has at most `most` pixels.
     A JPEG is halved by its decoder. Raises Problem."""
     try:
-        with _without_limit(), Image.open(str(path)) as file:
+        with without_limit(), Image.open(str(path)) as file:
             pixels = file.width * file.height
             if pixels > _REFUSED:
                 raise Problem(f"cannot read the picture {path}: it has {pixels // 1_000_000} megapixels: reduce it")
@@ -77,8 +77,8 @@ def read_picture(path: FilePath, most: int = _MOST) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _without_limit() -> Iterator[None]:
-    """Pillow warns from 89 megapixels on, and refuses twice as many."""
+def without_limit() -> Iterator[None]:
+    """Lets Pillow open pictures of any size: it warns from 89 megapixels on, and refuses twice as many."""
     with _reading:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

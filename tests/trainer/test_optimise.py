@@ -14,8 +14,8 @@ from keras import ops
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from appliance.errors import Problem
+from trainer import eventlog, runs
 from trainer import optimise as loop
-from trainer import runs
 from trainer.optimise import optimise
 from trainer.recipe import Recipe
 from trainer.runs import Run, load_model
@@ -74,6 +74,20 @@ def test_tensorboard_shows_scalars_and_pictures(tmp_path):
     assert [event.step for event in events.Scalars("grey")] == list(range(1, 21))
     np.testing.assert_allclose([event.value for event in events.Scalars("loss")], losses(tmp_path), rtol=1e-5)
     assert events.Images("tiny")[-1].encoded_image_string.startswith(b"\x89PNG")
+
+
+def test_a_training_goes_on_without_events_when_the_disk_is_full(tmp_path, monkeypatch, capfd):
+    class Full:
+        def __init__(self, folder):
+            pass
+
+        def add_event(self, event):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(eventlog, "EventFileWriter", Full)
+    train(tmp_path, 2)
+    assert len(losses(tmp_path)) == 2
+    assert capfd.readouterr().err.count("no more TensorBoard events: [Errno 28] No space left") == 1
 
 
 def test_an_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):

