@@ -11,6 +11,7 @@ from trainer.data.contents import contents
 from trainer.distillation import distill
 from trainer.edgetpu.check import check_model
 from trainer.edgetpu.export import export
+from trainer.polishing import polish
 from trainer.prepare import say
 from trainer.recipe import Recipe
 from trainer.report import write
@@ -19,7 +20,7 @@ PIXELS = ("yuv", "bgrx")  # what cameras give and screens take
 
 
 def make(recipe: Recipe, data: Path, out: Path, made: training.Prepared | None = None) -> Path:
-    """Trains, exports, checks and reports a recipe, as far as that is not done yet; returns the bundle's path.
+    """Trains, polishes, exports, checks and reports a recipe, as far as not done yet; returns the bundle's path.
 
     made is what training.prepare() gave for this recipe, if it was called. Beside the bundle are NAME.jpg, the style on
     a picture of its own, and report.html. Raises Problem.
@@ -29,6 +30,7 @@ def make(recipe: Recipe, data: Path, out: Path, made: training.Prepared | None =
         training.fit(made or training.prepare(recipe, data, out))
         if recipe.teacher:
             distill(recipe, data, out)
+        polish(recipe, data, out)
         export(recipe, data, out, pixels=PIXELS)
     page = out / "report.html"
     if not page.exists() or page.stat().st_mtime < path.stat().st_mtime:
