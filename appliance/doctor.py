@@ -44,6 +44,8 @@ def examine(path: Optional[str] = None) -> List[Finding]:
     """
     board = path is not None or CONFIG.exists()
     findings = [
+        machine.describe(),
+        *machine.power(),
         _python(),
         _package("numpy", "numpy", board),
         _package("pydantic", "pydantic", board),

@@ -1,11 +1,59 @@
-"""What `reconet doctor` finds out about the machine: its Edge TPU."""
+"""What `reconet doctor` finds out about the machine: what it is, its power, its Edge TPU."""
 
-import glob
-from typing import List, Optional
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import List, Optional, Union
 
 from .findings import Finding, missing, ok, problem
 
-_PACKAGES = "/var/lib/dpkg/info/libedgetpu1-"
+_PACKAGES = "/var/lib/dpkg/info"
+_MODELS = "/proc/device-tree/model", "/sys/class/dmi/id/product_name"
+_RELEASE = "/etc/os-release"
+_PCI, _HWMON = "/sys/bus/pci/devices", "/sys/class/hwmon"
+_EDGE_TPU = "0x1ac1 0x089a"  # on PCI
+# The bits of vcgencmd's get_throttled (raspberrypi.com/documentation/computers/os.html): now, and since it booted.
+_THROTTLED = {0: "its power is too low", 1: "its clock is capped", 2: "it is throttled", 3: "it is at its soft limit"}
+_POWER = "use the power supply made for it and a short cable; a stick draws the most while it computes"
+_COOLING = "cool it: a fan or a heat sink"
+
+
+def describe() -> Finding:
+    """The model, the operating system and the size of the kernel's pages."""
+    model = next(filter(None, map(_text, _MODELS)), platform.machine())
+    found = re.search(r'^PRETTY_NAME="?([^"\n]*)', _text(_RELEASE), re.MULTILINE)
+    system = found.group(1) if found else platform.system()
+    pages = os.sysconf("SC_PAGE_SIZE") >> 10
+    return ok(f"{model}, {system}, Linux {platform.release()} {platform.machine()}, pages of {pages} KiB")
+
+
+def power() -> List[Finding]:
+    """Whether a Raspberry Pi slows down, or did since it booted, for lack of power or of cooling."""
+    bits = _throttled()
+    findings = []
+    for bit, words in _THROTTLED.items():
+        now, since = bits >> bit & 1, bits >> bit + 16 & 1
+        if now or since:
+            when = "" if now else ", at times since it booted"
+            findings.append(
+                problem(f"the machine slows down: {words}{when}", _COOLING if bit else _POWER, needed=False)
+            )
+    return findings
+
+
+def _throttled() -> int:
+    """The bits that vcgencmd reports; without it, what the kernel's voltage monitor does."""
+    tool = shutil.which("vcgencmd")
+    if tool:
+        done = subprocess.run([tool, "get_throttled"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        found = re.search(rb"throttled=0x([0-9a-fA-F]+)", done.stdout)
+        if found:
+            return int(found.group(1), 16)
+    folders = [folder for folder in Path(_HWMON).glob("*") if _text(folder / "name") == "rpi_volt"]
+    return int(any(_text(folder / "in0_lcrit_alarm") == "1" for folder in folders))
 
 
 def edge_tpu() -> List[Finding]:
@@ -14,6 +62,12 @@ def edge_tpu() -> List[Finding]:
     from .host import tpu as driver
 
     found, (runtime, why) = devices.found(), interpreter.edge_tpu()
+    cards = [f for f in Path(_PCI).glob("*") if f"{_text(f / 'vendor')} {_text(f / 'device')}" == _EDGE_TPU]
+    if cards and not devices.APEX.exists():
+        large = os.sysconf("SC_PAGE_SIZE") > 4096
+        advice = "install its driver, gasket: docs/hosts.md says which"
+        advice += "; it needs pages of 4 KiB: kernel=kernel8.img in /boot/firmware/config.txt" if large else ""
+        return [problem(f"Edge TPU on PCIe without {devices.APEX}", advice, needed=False)]
     if not found:
         return [missing("Edge TPU", f"no {devices.APEX} and no stick on USB: styles run on the CPU", needed=False)]
     findings = []
@@ -51,6 +105,13 @@ def edge_tpu_runtime() -> Optional[int]:
 def _speed() -> str:
     """The clock of a stick, which the installed build of libedgetpu sets."""
     for name, words in (("max", ", sticks at 500 MHz (max)"), ("std", ", sticks at 250 MHz (std)")):
-        if glob.glob(f"{_PACKAGES}{name}*.list"):
+        if any(Path(_PACKAGES).glob(f"libedgetpu1-{name}*.list")):
             return words
     return ""
+
+
+def _text(path: Union[str, Path]) -> str:
+    try:
+        return Path(path).read_text("utf-8", "replace").strip("\0\n ")
+    except OSError:
+        return ""

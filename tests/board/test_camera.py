@@ -1,5 +1,7 @@
 """What may happen to a camera while it is in use."""
 
+import pytest
+
 from .guest import wait_for
 
 CONTROL = "v4l2-ctl -d /dev/video0 -c "
@@ -73,4 +75,21 @@ def test_of_the_wrong_kind(board, number):
         board.run("modprobe vivid")
     _picture_again(board, number, "replaced", moment)
     board.shows(style)
+    assert board.pid() == pid
+
+
+@pytest.mark.parametrize("pixels", ["NV12", "UYVY", "YU12"])
+def test_in_another_format(board, pixels):
+    """The same pictures as in YUYV, which the expected ones are computed from."""
+    style, pid, config = board.status()["style"], board.pid(), "/etc/reconet/config.toml"
+    board.run(f"cp {config} /run/config.toml && sed -i 's/^format = .*/format = \"{pixels}\"/' {config}")
+    try:
+        board.run("systemctl reload reconet")
+        wait_for(
+            lambda: f" {pixels} at " in ((board.status() or {}).get("camera") or ""), f"a camera that gives {pixels}"
+        )
+        board.shows(style)
+    finally:
+        board.run(f"cp /run/config.toml {config} && systemctl reload reconet")
+    wait_for(lambda: " at " in board.status()["camera"] and pixels not in board.status()["camera"], "YUYV again")
     assert board.pid() == pid
