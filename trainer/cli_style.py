@@ -22,7 +22,7 @@ def add(commands) -> None:
         "--quality",
         choices=("draft", "gallery"),
         help="draft: 3,200 steps, to judge a painting by; gallery: 10,000 steps, as the shipped styles (default: "
-        "gallery). Without a GPU, draft is 160x88",
+        "gallery). Without a GPU, draft is 1,000 steps at 160x88",
     )
     sub.add_argument("--steps", type=positive, metavar="N", help="training steps, for a trial")
     sub.add_argument(

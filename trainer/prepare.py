@@ -34,7 +34,7 @@ class Quality:
     size: tuple[int, int] = (360, 640)
 
 
-GALLERY, DRAFT, DRAFT_ON_CPU = Quality(10000), Quality(3200), Quality(3200, (88, 160))
+GALLERY, DRAFT, DRAFT_ON_CPU = Quality(10000), Quality(3200), Quality(1000, (88, 160))
 
 
 def say(line: str) -> None:
