@@ -55,9 +55,9 @@ class Camera(_Section):
 
     device: str = _key(
         "auto",
-        "The capture device; auto takes the first one that works.",
-        '"auto" or a device, such as "/dev/video1"',
-        pattern=rf"^(auto|/dev{_FILE})$",
+        "The capture device; auto takes the first one that works; virtual shows photographs.",
+        '"auto", "virtual" or a device, such as "/dev/video1"',
+        pattern=rf"^(auto|virtual|/dev{_FILE})$",
     )
     # Even, because YUYV pairs the pixels of a row, and pairs of rows are usually averaged.
     width: Annotated[int, _no_less(160)] = _length(
@@ -75,9 +75,9 @@ class Display(_Section):
 
     connector: str = _key(
         "auto",
-        "The DRM connector; auto takes the first one with a monitor.",
-        '"auto" or a connector, such as "HDMI-A-1"',
-        pattern=r"^(auto|[A-Za-z]{1,16}(-[A-Za-z]{1,2})?-[0-9]{1,3})$",
+        "The DRM connector; auto takes the first one with a monitor; none needs no monitor.",
+        '"auto", "none" or a connector, such as "HDMI-A-1"',
+        pattern=r"^(auto|none|[A-Za-z]{1,16}(-[A-Za-z]{1,2})?-[0-9]{1,3})$",
     )
     mode: str = _key(
         "preferred",

@@ -86,6 +86,7 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
     "section, key, value",
     [
         ("camera", "device", "/dev/v4l/by-id/usb-046d_C920-video-index0"),
+        ("camera", "device", "virtual"),
         ("camera", "width", 160),
         ("camera", "width", 0),
         ("camera", "height", 4096),
@@ -93,6 +94,7 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
         ("camera", "fps", 120),
         ("display", "connector", "HDMI-A-1"),
         ("display", "connector", "eDP-1"),
+        ("display", "connector", "none"),
         ("display", "connector", "Virtual-12"),
         ("display", "mode", "1920x1080"),
         ("display", "rotate", 270),
@@ -120,7 +122,7 @@ def test_a_mode_has_a_size(tmp_path):
 @pytest.mark.parametrize(
     "key, value, allowed",
     [
-        ("camera.device", '"video0"', '"auto" or a device, such as "/dev/video1"'),
+        ("camera.device", '"video0"', '"auto", "virtual" or a device, such as "/dev/video1"'),
         ("camera.device", '"/dev/vid\\neo0"', "a device"),
         ("camera.device", "0", "a device"),
         ("camera.width", "1281", "an even number from 160 to 4096"),
@@ -136,7 +138,7 @@ def test_a_mode_has_a_size(tmp_path):
         ("camera.fps", "true", "a whole number from 1 to 120"),
         ("camera.fps", "nan", "a whole number from 1 to 120"),
         ("camera.fps", "2026-11-23", "a whole number from 1 to 120"),
-        ("display.connector", '"HDMI"', '"auto" or a connector, such as "HDMI-A-1"'),
+        ("display.connector", '"HDMI"', '"auto", "none" or a connector, such as "HDMI-A-1"'),
         ("display.mode", '"1080p"', '"preferred" or a size, such as "1920x1080"'),
         ("display.mode", '"1920x0"', '"preferred" or a size'),
         ("style.name", '"Starry Night"', '"newest" or the name of a style: lower-case letters, digits and _'),

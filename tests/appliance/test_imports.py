@@ -22,6 +22,7 @@ SHARED = {
     "parts",
     "places",
     "snapshot",
+    "wire",
 }
 JOINING = {
     "__init__",
@@ -39,11 +40,15 @@ JOINING = {
     "shapes",
     "news",
     "options",
+    "orders",
     "overhead",
     "pipeline",
+    "report",
     "switcher",
     "trial",
     "tuner",
+    "web",
+    "window",
 }
 APART = {"camera", "display", "engine", "host", "style"}
 
