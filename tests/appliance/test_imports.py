@@ -29,6 +29,7 @@ JOINING = {
     "__main__",
     "api",
     "bench",
+    "byhand",
     "cli",
     "cost",
     "daemon",

@@ -61,7 +61,8 @@ def crashing(monkeypatch):
 
 
 def names(folder):
-    return sorted(name for name in os.listdir(str(folder)) if name not in (state.NAME, state.LAST_GOOD))
+    """The styles in the folder, those that are being written too."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix == ".reconet" and path.name != state.LAST_GOOD)
 
 
 def test_the_next_picture_on_the_screen(daemon):
