@@ -127,7 +127,7 @@ class Window:
         try:
             connection.settimeout(_SILENT_S)
             with connection, connection.makefile("rwb") as file:
-                while True:
+                while not self._closed.is_set():
                     answer, payload = self._answer(wire.receive(file), file)
                     wire.send(file, answer, payload)
         except (OSError, Broken):  # they left

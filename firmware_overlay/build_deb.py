@@ -167,7 +167,7 @@ def tree(wheels: list) -> dict:
             time=STYLES_DATE + 86400 * (source.name == FIRST_STYLE),
         )
     for source in (ROOT / "appliance").rglob("*"):
-        if source.suffix in (".py", ".jpg"):
+        if source.suffix in (".py", ".jpg", ".html", ".css", ".js", ".svg"):
             add(LIBRARY + source.relative_to(ROOT).as_posix(), source.read_bytes())
     for wheel, _ in wheels:
         with zipfile.ZipFile(wheel) as archive:

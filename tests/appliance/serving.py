@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from appliance import config, trial
+from appliance import config, switcher, trial
 from appliance import daemon as daemon_module
 from appliance.web import guard, run
 
@@ -73,6 +73,7 @@ def web(appliance, styles, style, tmp_path, monkeypatch):
     pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
     monkeypatch.setattr(trial, "measure", lambda *_: 1.0)
     monkeypatch.setattr(daemon_module, "_SECOND", 0.05)
+    monkeypatch.setattr(switcher, "_LOOK_S", 0.05)
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     monkeypatch.setenv("CACHE_DIRECTORY", str(inbox))

@@ -121,7 +121,8 @@ def test_brightness_and_restart(web, monkeypatch):
     assert status == 409 and "does not run under systemd" in answer["problem"]
 
 
-def test_without_the_daemon_it_says_so(web):
+def test_without_the_daemon_it_says_so(web, monkeypatch):
+    monkeypatch.setattr("appliance.web.site._STILL_S", 0.1)
     web.daemon.stop()
     web.daemon.thread.join(10)
     status, answer, _ = web.get("/api/status")
@@ -252,7 +253,7 @@ def test_viewers_cost_no_frames(web):
     for one in streams:
         one.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         one.recv(100)
-    readers = [threading.Thread(target=lambda one=one: [one.recv(1 << 16) for _ in range(20)]) for one in streams[:10]]
+    readers = [threading.Thread(target=lambda one=one: [one.recv(1 << 16) for _ in range(5)]) for one in streams[:10]]
     for reader in readers:
         reader.start()
     before = web.daemon.pipeline.counters.shown

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from appliance import daemon as daemon_module
-from appliance import trial, wire
+from appliance import switcher, trial, wire
 from appliance.errors import BundleError, Problem
 from appliance.style import state
 from appliance.window import Latest
@@ -26,6 +26,7 @@ def daemon(appliance, styles, style, monkeypatch):
     """A daemon that shows the style tiny; other is there too. No trial really runs. `ask` sends one request."""
     monkeypatch.setattr(trial, "measure", lambda *_: 1.0)
     monkeypatch.setattr(daemon_module, "_SECOND", 0.05)
+    monkeypatch.setattr(switcher, "_LOOK_S", 0.05)
     style(styles / "other.reconet")
     os.utime(str(styles / "other.reconet"), (1, 1))
     one = appliance()
