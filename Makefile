@@ -65,6 +65,7 @@ bench: .venv-test/installed ## time each part of a frame on this machine, beside
 	.venv-test/bin/python -m benchmarks.appliance
 	.venv-test/bin/python -m benchmarks.daemon
 	.venv-test/bin/python -m benchmarks.film --memory 20
+	.venv-test/bin/python -m benchmarks.web
 
 .PHONY: lint
 lint: .venv-test/installed ## ruff format, ruff check, and mypy, --strict over the appliance

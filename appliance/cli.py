@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 an error that the user can fix, reported in one line, or a
 import argparse
 import contextlib
 import errno
+import json
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
 from . import __version__
-from .arguments import CONFIG_HELP, CPU_THREADS, Parser, add_run_options, frames, named, threads
+from .arguments import CONFIG_HELP, CPU_THREADS, Parser, add_run_options, add_web_options, frames, named, threads
 from .errors import Problem
 from .places import CONFIG
 
@@ -32,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
 
     state = commands.add_parser("status", help="show what the appliance is doing", description=_status.__doc__)
     state.add_argument("--json", action="store_true", help="print the whole status as JSON")
+    state.add_argument("--schema", action="store_true", help="print the JSON schema of what --json prints")
     state.add_argument("--watch", action="store_true", help="repeat once a second")
     state.add_argument("--config", type=named, metavar="FILE", help=CONFIG_HELP)
     state.set_defaults(function=_status)
@@ -54,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--threads", type=threads, default=0, metavar="N", help=CPU_THREADS)
     bench.add_argument("--choose", action="store_true", help="save that plan and size as the ones that run uses")
     bench.set_defaults(function=_bench)
+    web = commands.add_parser("web", help="serve a page with the picture and the styles", description=_web.__doc__)
+    add_web_options(web)
+    web.set_defaults(function=_web)
     doctor = commands.add_parser("doctor", help="check this machine", description=_doctor.__doc__)
     doctor.add_argument(
         "--config", type=named, metavar="FILE", help=f"check for the appliance (default: {CONFIG}, if it exists)"
@@ -109,6 +114,11 @@ def _run(arguments: argparse.Namespace) -> int:
         from .daemon import serve
 
         return serve(arguments.config)
+    if given == {"camera", "display"} and (arguments.camera, arguments.display) == ("virtual", "none"):
+        from . import byhand
+        from .daemon import serve
+
+        return serve(read=byhand.settings)
     if "config" in given:
         raise Problem("--config runs the appliance, which takes no other options: remove it or the others")
     from .film import stylise
@@ -118,10 +128,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     """Show what the appliance is doing. Exits 1 when it is not running or has no status."""
-    from . import config
+    from . import byhand
     from .host import status
 
-    path = config.load(arguments.config or config.PATH).host.status
+    if arguments.schema:
+        print(json.dumps(status.Status.model_json_schema(), indent=1))
+        return 0
+    path = byhand.found(arguments.config).host.status
     while True:
         try:
             now = status.read(path)
@@ -143,10 +156,10 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _use(arguments: argparse.Namespace) -> int:
     """Choose the style that the appliance shows. It changes at once and is kept across restarts."""
-    from . import config
+    from . import byhand
     from .style import state
 
-    folder = Path(config.load(arguments.config or config.PATH).style.folder)
+    folder = Path(byhand.found(arguments.config).style.folder)
     name = state.NEWEST if arguments.newest else _style_in(folder, arguments.style)
     state.pin(folder, name, lambda text: print(f"reconet: {text}", file=sys.stderr))
     print(
@@ -155,6 +168,15 @@ def _use(arguments: argparse.Namespace) -> int:
         else f"from now on {name} is shown; to undo: reconet use --newest"
     )
     return 0
+
+
+def _web(arguments: argparse.Namespace) -> int:
+    """Serve a page with the picture, the styles and the status, until stopped. `reconet web token` makes the token that
+    it asks for; beyond this machine it needs one.
+    """
+    from .web.run import command
+
+    return command(arguments)
 
 
 def _style_in(folder: Path, wanted: str) -> str:

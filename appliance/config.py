@@ -55,9 +55,10 @@ class Camera(_Section):
 
     device: str = _key(
         "auto",
-        "The capture device; auto takes the first one that works. csi: a Raspberry Pi's ribbon cable.",
-        '"auto", "csi" or a device, such as "/dev/video1"',
-        pattern=rf"^(auto|csi|/dev{_FILE})$",
+        "The capture device; auto takes the first one that works. csi: a Raspberry Pi's ribbon cable. virtual: "
+        "photographs.",
+        '"auto", "csi", "virtual" or a device, such as "/dev/video1"',
+        pattern=rf"^(auto|csi|virtual|/dev{_FILE})$",
     )
     # Even, because YUYV pairs the pixels of a row, and pairs of rows are usually averaged.
     width: Annotated[int, _no_less(160)] = _length(
@@ -80,9 +81,9 @@ class Display(_Section):
 
     connector: str = _key(
         "auto",
-        "The DRM connector; auto takes the first one with a monitor.",
-        '"auto" or a connector, such as "HDMI-A-1"',
-        pattern=r"^(auto|[A-Za-z]{1,16}(-[A-Za-z]{1,2})?-[0-9]{1,3})$",
+        "The DRM connector; auto takes the first one with a monitor; none needs no monitor.",
+        '"auto", "none" or a connector, such as "HDMI-A-1"',
+        pattern=r"^(auto|none|[A-Za-z]{1,16}(-[A-Za-z]{1,2})?-[0-9]{1,3})$",
     )
     mode: str = _key(
         "preferred",
@@ -176,6 +177,27 @@ class Host(_Section):
     )
 
 
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
+
+
+class Web(_Section):
+    """The page that reconet-web.service serves, when it is enabled."""
+
+    bind: str = _key(
+        "127.0.0.1:8080",
+        "Address and port to listen at. Beyond this machine, as at 0.0.0.0:8080, a token is needed.",
+        'an address and a port, such as "127.0.0.1:8080" or "[::]:8080"',
+        pattern=r"^([0-9.]{7,15}|\[[0-9A-Fa-f:.]{2,45}\]|localhost):[0-9]{1,5}$",
+    )
+    hosts: List[HostName] = _key(
+        [],
+        "Names by which browsers may call this machine, besides its own, NAME.local and its addresses.",
+        'a list of names, such as ["wall.example.org"]',
+        max_length=16,
+    )
+    fps: int = _number(10, 1, 30, "Frames per second of the picture on the page.")
+
+
 class Settings(_Section):
     """The whole file, one section each."""
 
@@ -184,6 +206,7 @@ class Settings(_Section):
     style: Style = Style()
     engine: Engine = Engine()
     host: Host = Host()
+    web: Web = Web()
 
 
 def load(path: Union[str, Path] = PATH) -> Settings:

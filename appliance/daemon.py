@@ -10,22 +10,26 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Type, Union
 
-from . import config
+from . import config, wire
 from .camera.picamera2 import Picamera, is_csi
 from .camera.v4l2 import V4l2Camera, as_configured
+from .camera.virtual import VirtualDevice
 from .display.announcer import Announcer
 from .display.kms import KmsDisplay
+from .display.none import NoMonitor
 from .display.placing import Showing
 from .errors import Problem
 from .host import signals, status, systemd, tpu
 from .loader import Surroundings
 from .memory import return_large_blocks
-from .parts import Stylizer
+from .orders import Orders
+from .parts import Monitor, Stylizer
 from .pipeline import Pipeline
-from .style.manifest import size_name
+from .report import report
 from .switcher import Switcher
+from .window import Window
 
 _TICK_S = 0.1
 _SECOND = 1.0
@@ -33,6 +37,9 @@ _REPORT_S = 60.0  # between lines in the journal
 _SILENT_S = 1.0  # without a picture until a slate says why
 _PATIENT_S = 30.0  # for a style's first picture: it may want another size of a camera that opens slowly
 _END_S = 1.5  # for the threads to end: the process should end within two
+
+
+Read = Callable[[Union[str, Path]], config.Settings]
 
 
 class Awaited(NamedTuple):
@@ -45,8 +52,8 @@ class Awaited(NamedTuple):
 class Daemon:
     """One run of the daemon. `run` returns after `stop`; it raises what any of its threads raised."""
 
-    def __init__(self, path: Union[str, Path] = config.PATH):
-        self._path = path
+    def __init__(self, path: Union[str, Path] = config.PATH, read: Read = config.load):
+        self._path, self._read = path, read
         self._settings = config.Settings()
         self._config_fault: Optional[str] = None
         self._load()
@@ -61,8 +68,7 @@ class Daemon:
         self._tpu = tpu.read()
         settings = self._settings
         self.screen = Announcer(_monitor(settings), self._shown)
-        self._csi = is_csi(settings.camera.device)
-        self.camera = (Picamera if self._csi else V4l2Camera)(as_configured(settings.camera))
+        self.camera = _kind(settings)(as_configured(settings.camera))
         self.pipeline = Pipeline(self.camera, None, self.screen)
         around = Surroundings(
             rate=lambda: self.pipeline.counters.possible_fps,
@@ -71,6 +77,8 @@ class Daemon:
             quiet=self.pipeline.quiet,
         )
         self.switcher = Switcher(settings, self._swap, self.screen.caption, around)
+        orders = Orders(lambda: self._settings, lambda: self.switcher.snapshot, self._stop)
+        self._window = Window(wire.path(settings.host.status), self.screen, orders.by_name())
 
     def stop(self) -> None:
         """Make `run` return soon. Safe from any thread, not from a signal handler (see host/signals.py)."""
@@ -88,6 +96,7 @@ class Daemon:
             for name, work in (("pipeline", self.pipeline.run), ("styles", lambda: self.switcher.run(self._stop)))
         ]
         try:
+            self._window.open()
             self._explain()
             for thread in threads:
                 thread.start()
@@ -117,6 +126,7 @@ class Daemon:
             stack.callback(self.pipeline.stop)
             stack.callback(self.screen.close, "Starting again" if self._error else "Shutting down")
             stack.callback(self._stop.set)
+            stack.callback(self._window.close)
             stack.callback(systemd.stopping)
 
     def _join(self, threads: List[threading.Thread]) -> None:
@@ -163,7 +173,7 @@ class Daemon:
     def _load(self) -> None:
         """Read the configuration. A bad one is reported, and the settings stay as they are."""
         try:
-            self._settings, self._config_fault = config.load(self._path), None
+            self._settings, self._config_fault = self._read(self._path), None
         except Problem as problem:
             self._config_fault = str(problem)
             systemd.log(self._config_fault, systemd.ERROR)
@@ -179,7 +189,7 @@ class Daemon:
         if self._settings.display != before.display:
             self.screen.swap(_monitor(self._settings))
         self.camera.configure(as_configured(self._settings.camera))
-        if self._csi != is_csi(self._settings.camera.device):
+        if not isinstance(self.camera, _kind(self._settings)):
             systemd.log("for the other kind of camera: systemctl restart reconet", systemd.WARNING)
         if self._settings != before:
             self.switcher.configure(self._settings)
@@ -211,6 +221,7 @@ class Daemon:
         self._tpu = tpu.read()
         self._report_changes()
         self.screen.notice = self._tpu.warning if self._tpu else None
+        self.screen.brightness = self.switcher.snapshot.brightness
         now = self._state()
         try:
             status.write(self._settings.host.status, now)
@@ -244,53 +255,44 @@ class Daemon:
                 systemd.log(f"{name}: {use}", systemd.NOTICE)
 
     def _state(self) -> status.Status:
-        counters, styles = self.pipeline.counters, self.switcher.snapshot
-        style = styles.style
-        heat, slate, camera = self._tpu, self.screen.slate, self.camera.state
-        return status.Status(
-            style=style.name if style else None,
-            digest=style.digest if style else None,
-            plan=style.plan if style else None,
-            size=size_name(style.size) if style else None,
-            measured_fps=style.fps if style else None,
-            target_fps=style.target if style else None,
-            why=style.why if style else None,
-            runtime=f"{style.runtime} ({style.device})" if style else None,
-            pinned=styles.pinned,
-            slate=": ".join(filter(None, slate)) if slate else self.screen.notice,
-            camera=camera.fault or camera.path and f"{camera.path}, {camera.given}",
-            display=self.screen.fault or self.screen.mode,
-            config=self._config_fault,
-            fps=counters.recent_fps,
-            ms=counters.median_ms,
-            dropped=counters.dropped,
-            longest_gap_ms=1000 * counters.longest_gap,
-            temperature=heat.temperature if heat else None,
-            clock_mhz=heat.clock_mhz if heat else None,
-            hot=bool(heat and heat.hot),
-            refused=list(styles.reasons.values()),
-            uptime=time.monotonic() - self._started,
+        camera = self.camera.state
+        return report(
+            self.switcher.snapshot,
+            self.pipeline.counters,
+            self.screen,
+            camera.fault or camera.path and f"{camera.path}, {camera.given}",
+            self._tpu,
+            self._config_fault,
+            time.monotonic() - self._started,
         )
 
     def _summary(self) -> str:
         return status.summary(self._state())
 
 
-def _monitor(settings: config.Settings) -> KmsDisplay:
+def _monitor(settings: config.Settings) -> Monitor:
     wanted = settings.display
+    if wanted.connector == "none":
+        return NoMonitor(wanted.size)
     return KmsDisplay(wanted.connector, wanted.size, showing=Showing(wanted.rotate, wanted.fit == "cover"))
 
 
-def serve(path: Optional[Union[str, Path]] = None) -> int:
+def _kind(settings: config.Settings) -> "Union[Type[V4l2Camera], Type[Picamera], Type[VirtualDevice]]":
+    if settings.camera.device == "virtual":
+        return VirtualDevice
+    return Picamera if is_csi(settings.camera.device) else V4l2Camera
+
+
+def serve(path: Optional[Union[str, Path]] = None, read: Read = config.load) -> int:
     """Run the daemon in this process until SIGTERM or SIGINT. SIGHUP reads the configuration again.
 
     Raises Problem. A bad configuration is one when run by hand; under systemd the screen has to show something, so the
-    daemon continues with the defaults and reports what is wrong.
+    daemon continues with the defaults and reports what is wrong. `read` gives the settings.
     """
     path = path or config.PATH
-    if "NOTIFY_SOCKET" not in os.environ:
-        config.load(path)
-    daemon = Daemon(path)
+    if not systemd.runs_this():
+        read(path)
+    daemon = Daemon(path, read)
     with signals.handled({signal.SIGTERM: daemon.stop, signal.SIGINT: daemon.stop, signal.SIGHUP: daemon.reload}):
         daemon.run()
     for stream in (sys.stdout, sys.stderr):

@@ -40,7 +40,7 @@ class Style(NamedTuple):
 
 class Snapshot(NamedTuple):
     """`style` is what runs; `slate` says why nothing does. `pinned` is what `reconet use` asked for. `waiting`: for an
-    Edge TPU. `refused` has (file name, reason) of each refused bundle, the latest last.
+    Edge TPU. `refused` has (file name, reason) of each refused bundle, the latest last. `brightness`: of slates.
     """
 
     style: Optional[Style] = None
@@ -48,6 +48,7 @@ class Snapshot(NamedTuple):
     pinned: Optional[str] = None
     waiting: bool = False
     refused: Tuple[Tuple[str, str], ...] = ()
+    brightness: float = 1.0
 
     @property
     def reasons(self) -> Dict[str, str]:

@@ -100,6 +100,7 @@ class Switcher:
         if events.folder or state.NAME in events.names:
             pinned = self._memory.now.pinned
             self._memory.recall()
+            self._news.publish(brightness=self._memory.now.slates)
             if events.folder or self._memory.now.pinned != pinned:
                 self._begin(again=self._memory.now.pinned != pinned)
             elif self._request and self._request.choices != self._choices(self._request.digest):
@@ -120,7 +121,7 @@ class Switcher:
 
     def _begin(self, again: bool = False) -> None:
         """Choose among all that is there; `again`: without regard to what ran before."""
-        self._news.publish(pinned=self._memory.now.pinned)
+        self._news.publish(pinned=self._memory.now.pinned, brightness=self._memory.now.slates)
         wanted = self._wanted()
         paths = store.candidates(self._folder, state.State() if again else self._memory.now, wanted)
         if any(self._try(path, wanted) for path in paths):

@@ -219,7 +219,7 @@ def tree(archives: list, name: str = "mendel") -> dict:
             time=STYLES_DATE + 86400 * (source.name == FIRST_STYLE),
         )
     for source in (ROOT / "appliance").rglob("*"):
-        if source.suffix in (".py", ".jpg"):
+        if source.suffix in (".py", ".jpg", ".html", ".css", ".js", ".svg"):
             add(LIBRARY + source.relative_to(ROOT).as_posix(), source.read_bytes())
     for archive, _ in archives:
         for path, data in members(archive).items():

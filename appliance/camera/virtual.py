@@ -13,6 +13,7 @@ from PIL import Image
 
 from ..frames import Frame, Size
 from .pictures import read_picture
+from .v4l2 import State, Wanted
 
 SIZE = (640, 360)
 FPS = 30.0
@@ -67,6 +68,19 @@ class VirtualCamera:
         x, y, width = (a + (b - a) * progress for a, b in zip(begin, end))
         # Pillow resamples from a box with fractional edges, so the motion is smooth below one pixel.
         return photo.resize(SIZE, Image.Resampling.BICUBIC, box=_box(photo.size, x, y, width))
+
+
+class VirtualDevice(VirtualCamera):
+    """The virtual camera in the place of a device, for the daemon: it has a device's state, and never a fault."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        super().__init__()
+        self.state = State(None, "virtual", "{}x{} at {:g} fps".format(*SIZE, FPS))
+
+    fault: Optional[str] = None
+
+    def configure(self, wanted: Wanted) -> None:
+        """There is nothing to choose."""
 
 
 def _box(size: Tuple[int, int], x: float, y: float, width: float) -> Tuple[float, float, float, float]:

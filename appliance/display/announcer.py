@@ -11,7 +11,7 @@ from ..frames import Frame, Size
 from ..parts import Monitor
 from .slate import caption, slate
 
-_Slate = Tuple[Size, str, str]  # size, title, text
+_Slate = Tuple[Size, str, str, float]  # size, title, text, brightness
 
 _LARGEST = 1280  # pixels across a slate: a larger one looks no better
 
@@ -21,7 +21,8 @@ class Announcer:
 
     `shown(seen)` is called after each picture or slate; `seen` says whether it reached the monitor. It is not called
     for a failure that the monitor's `fault` does not explain. `notice` is a caption for as long as it is not None.
-    `slate` is the one on the screen, (title, text); None while there is a picture.
+    `slate` is the one on the screen, (title, text); None while there is a picture. `brightness` of slates: 0 to 1.
+    `watch` gets each picture and slate that is made, whether or not there is a monitor.
     """
 
     formats = ("rgb", "bgrx")
@@ -29,6 +30,8 @@ class Announcer:
     def __init__(self, monitor: Monitor, shown: Callable[[bool], None] = lambda seen: None):
         self.notice: Optional[str] = None
         self.slate: Optional[Tuple[str, str]] = None
+        self.brightness = 1.0
+        self.watch: Callable[[Frame], None] = lambda frame: None
         self._monitor, self._shown = monitor, shown
         self._caption = "", 0.0  # its text, and until when it is shown
         self._drawn: Optional[Tuple[_Slate, np.ndarray]] = None  # the latest slate, and its pixels
@@ -58,7 +61,9 @@ class Announcer:
                 return False
             caption_text, until = self._caption
             text = caption_text if time.monotonic() < until else self.notice
-            seen = self._monitor.show(replace(frame, pixels=caption(frame.pixels.copy(), text)) if text else frame)
+            frame = replace(frame, pixels=caption(frame.pixels.copy(), text)) if text else frame
+            self.watch(frame)
+            seen = self._monitor.show(frame)
             if seen:
                 self.slate, self._last_picture, self._drawn = None, time.monotonic(), None
         self._report(seen)
@@ -108,10 +113,12 @@ class Announcer:
             return False
         width, height = size
         shrink = -(-width // _LARGEST)
-        wanted = (width // shrink, height // shrink), title, text
+        wanted = (width // shrink, height // shrink), title, text, self.brightness
         if self._drawn is None or wanted != self._drawn[0]:
-            self._drawn = wanted, slate(*wanted)
-        seen = self._monitor.show(Frame(self._drawn[1], time.monotonic(), 0, "bgrx"))
+            self._drawn = wanted, (slate(*wanted[:3]) * self.brightness).astype(np.uint8)
+        frame = Frame(self._drawn[1], time.monotonic(), 0, "bgrx")
+        self.watch(frame)
+        seen = self._monitor.show(frame)
         if seen:
             self.slate = title, text
         self._report(seen)

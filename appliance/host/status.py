@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Union
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import Annotated
+from typing_extensions import Annotated, Literal
 
 from .. import __version__
 from ..errors import Problem
@@ -23,20 +23,24 @@ Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Status(BaseModel):
     """The state of the daemon at `time` (seconds since 1970, UTC).
 
+    `format` is the version of this document. A field may be added without a new one; it goes up when the meaning of a
+    field changes or a field goes away.
     `style`, `digest`, `plan`, `size` and `runtime` are None while no style runs; `digest` is that of its bundle.
     `measured_fps` is the rate that plan and size had when they were measured, `target_fps` the one that was wanted, and
     `why` says why they were chosen.
     `pinned` is what `reconet use` asked for: a style, or "newest". `slate` is what the screen says instead of the
     picture or over it. `camera` and `display` say what is in use, or what is wrong with it. `fps` is frames shown per
-    second during the last five, `ms` the median milliseconds of each stage, in their order, `dropped` the number of
-    frames that a live camera gave in vain, `longest_gap_ms` the longest time between two frames shown in the last
-    minute. `config` says what is wrong with the configuration. `temperature` (degC), `clock_mhz` and `hot` are those
-    of the Edge TPU. `refused` has a line for each refused bundle. `uptime` is in seconds.
+    second during the last five, `ms` the median milliseconds of each stage, in their order, `shown` the number of
+    frames since the start, `dropped` the number of those that a live camera gave in vain, `longest_gap_ms` the longest
+    time between two frames shown in the last minute. `brightness` is that of slates. `config` says what is wrong with
+    the configuration. `temperature` (degC), `clock_mhz` and `hot` are those of the Edge TPU. `refused` has a line for
+    each refused bundle. `uptime` is in seconds.
     """
 
     # A daemon that is newer than the command which reads this may say more.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    format: Literal[1] = 1
     style: Optional[Line] = None
     digest: Optional[Line] = None
     plan: Optional[Line] = None
@@ -47,11 +51,13 @@ class Status(BaseModel):
     runtime: Optional[Line] = None
     pinned: Optional[Line] = None
     slate: Optional[Line] = None
+    brightness: Annotated[float, Field(ge=0, le=1)] = 1.0
     camera: Optional[Line] = None
     display: Optional[Line] = None
     config: Optional[Line] = None
     fps: Positive = 0.0
     ms: Dict[Line, Positive] = {}
+    shown: Count = 0
     dropped: Count = 0
     longest_gap_ms: Positive = 0.0
     temperature: Optional[Annotated[float, Field(allow_inf_nan=False)]] = None

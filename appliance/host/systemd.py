@@ -53,6 +53,11 @@ def stopping() -> bool:
     return _notify("STOPPING=1")
 
 
+def runs_this() -> bool:
+    """Whether this process is a service that reports to systemd."""
+    return "NOTIFY_SOCKET" in os.environ
+
+
 def watchdog_interval() -> Optional[float]:
     """How often `watchdog` is due, in seconds: half of systemd's timeout, as it recommends. None without a watchdog."""
     try:

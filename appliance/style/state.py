@@ -30,6 +30,7 @@ NEWEST = "newest"
 NAME = ".state.json"
 LAST_GOOD = ".last_good" + SUFFIX  # a copy of what ran well, for when its file is overwritten with what does not
 MOST_BYTES = 1 << 20
+DARKEST = 0.05  # of a slate that can still be read
 _MOST_ENTRIES = 64
 _MOST_PROOFS, _MOST_DEVICES = 512, 4
 _PATIENT_S = 5.0  # for another process that changes the state; it takes milliseconds
@@ -61,6 +62,7 @@ class State(_Document):
     daemon while it was loaded, as "digest signature". `choices` maps a bundle's digest and a device, "CPU" or "TPU", to
     what `reconet bench --choose` found best there, a "plan WIDTHxHEIGHT" or, of earlier versions, a "plan". `measured`
     maps a bundle's digest and a device, see `device`, to frames per second by "plan WIDTHxHEIGHT"; 0 does not run.
+    `slates` is the brightness of slates.
     """
 
     version: Literal[1] = 1
@@ -72,6 +74,7 @@ class State(_Document):
     fatal: Tuple[str, ...] = ()
     choices: Dict[str, Dict[str, str]] = {}
     measured: Dict[str, Dict[str, Dict[str, Rate]]] = {}
+    slates: Annotated[float, Field(ge=DARKEST, le=1)] = 1.0
 
     def chosen(self, digest: str, device: str) -> Optional["Chosen"]:
         """What is preferred for a bundle on "CPU" or "TPU"; None when there is nothing."""

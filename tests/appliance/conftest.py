@@ -11,6 +11,7 @@ from appliance.style import bundle
 from . import fake_drm, fake_v4l2
 from .edgetpu import built, bus, compiled, library  # noqa: F401
 from .running import appliance  # noqa: F401
+from .serving import web  # noqa: F401
 from .switching import start, style, style_folder, tpu  # noqa: F401
 
 DATA = Path(__file__).parents[1] / "data"

@@ -39,6 +39,7 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatc
         "stillness": 0.75,
     }
     assert settings.host.model_dump() == {"status": "/run/reconet/status.json", "watchdog": True}
+    assert settings.web.model_dump() == {"bind": "127.0.0.1:8080", "hosts": [], "fps": 10}
 
 
 def test_another_file_must_exist(tmp_path):
@@ -72,7 +73,7 @@ def test_the_default_file_explains_every_key():
                 comment, number = lines[number][1:] + comment, number - 1
             assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
             keys += 1
-    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 21
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 24
 
 
 def test_a_key_changes_and_the_others_stay(tmp_path):
@@ -86,6 +87,7 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
     "section, key, value",
     [
         ("camera", "device", "/dev/v4l/by-id/usb-046d_C920-video-index0"),
+        ("camera", "device", "virtual"),
         ("camera", "width", 160),
         ("camera", "width", 0),
         ("camera", "height", 4096),
@@ -93,6 +95,7 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
         ("camera", "fps", 120),
         ("display", "connector", "HDMI-A-1"),
         ("display", "connector", "eDP-1"),
+        ("display", "connector", "none"),
         ("display", "connector", "Virtual-12"),
         ("display", "mode", "1920x1080"),
         ("display", "rotate", 270),
@@ -105,6 +108,9 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
         ("engine", "tpu_missing", "slate"),
         ("engine", "stillness", 0.0),
         ("host", "status", "/tmp/status.json"),
+        ("web", "bind", "0.0.0.0:80"),
+        ("web", "bind", "[::]:8080"),
+        ("web", "fps", 30),
     ],
 )
 def test_allowed_values(tmp_path, section, key, value):
@@ -120,7 +126,7 @@ def test_a_mode_has_a_size(tmp_path):
 @pytest.mark.parametrize(
     "key, value, allowed",
     [
-        ("camera.device", '"video0"', '"auto", "csi" or a device, such as "/dev/video1"'),
+        ("camera.device", '"video0"', '"auto", "csi", "virtual" or a device, such as "/dev/video1"'),
         ("camera.device", '"/dev/vid\\neo0"', "a device"),
         ("camera.device", "0", "a device"),
         ("camera.width", "1281", "an even number from 160 to 4096"),
@@ -136,7 +142,7 @@ def test_a_mode_has_a_size(tmp_path):
         ("camera.fps", "true", "a whole number from 1 to 120"),
         ("camera.fps", "nan", "a whole number from 1 to 120"),
         ("camera.fps", "2026-11-23", "a whole number from 1 to 120"),
-        ("display.connector", '"HDMI"', '"auto" or a connector, such as "HDMI-A-1"'),
+        ("display.connector", '"HDMI"', '"auto", "none" or a connector, such as "HDMI-A-1"'),
         ("display.mode", '"1080p"', '"preferred" or a size, such as "1920x1080"'),
         ("display.mode", '"1920x0"', '"preferred" or a size'),
         ("style.name", '"Starry Night"', '"newest" or the name of a style: lower-case letters, digits and _'),
@@ -150,6 +156,9 @@ def test_a_mode_has_a_size(tmp_path):
         ("engine.stillness", "1.5", "a number from 0 to 1"),
         ("host.status", '"status.json"', "an absolute path of a file"),
         ("host.watchdog", "1", "true or false"),
+        ("web.bind", '"8080"', 'an address and a port, such as "127.0.0.1:8080"'),
+        ("web.bind", '"wall:8080"', "an address and a port"),
+        ("web.fps", "0", "a whole number from 1 to 30"),
         ("host.watchdog", '"on"', "true or false"),
     ],
 )
@@ -167,10 +176,10 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(tmp_path, key, value, all
             "[camera]\nwidht = 640\n",
             "camera.widht = 640: unknown key: allowed in [camera] are device, width, height, fps, mirror, format",
         ),
-        ("fps = 30\n", "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [host]"),
+        ("fps = 30\n", "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [host], [web]"),
         (
             "[camra]\nfps = 30\n",
-            'camra = {"fps": 30}: unknown section: allowed are [camera], [display], [style], [engine], [host]',
+            'camra = {"fps": 30}: unknown section: allowed are [camera], [display], [style], [engine], [host], [web]',
         ),
         ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps, mirror, format"),
         (
@@ -229,3 +238,9 @@ def test_settings_do_not_change():
 
 def test_a_long_file_is_refused_before_it_is_parsed(tmp_path):
     assert "longer than 8192 bytes" in refusal(tmp_path, "a." * 32000 + "a = 1\n")
+
+
+def test_names_of_hosts(tmp_path):
+    assert load(tmp_path, '[web]\nhosts = ["wall.example", "art"]\n').web.hosts == ["wall.example", "art"]
+    for wrong in ('"wall"', "[1]", '["a b"]', '["-"]', '["http://wall"]'):
+        assert "allowed is a list of names" in refusal(tmp_path, f"[web]\nhosts = {wrong}\n")

@@ -22,12 +22,14 @@ SHARED = {
     "parts",
     "places",
     "snapshot",
+    "wire",
 }
 JOINING = {
     "__init__",
     "__main__",
     "api",
     "bench",
+    "byhand",
     "cli",
     "cost",
     "daemon",
@@ -40,11 +42,15 @@ JOINING = {
     "shapes",
     "news",
     "options",
+    "orders",
     "overhead",
     "pipeline",
+    "report",
     "switcher",
     "trial",
     "tuner",
+    "web",
+    "window",
 }
 APART = {"camera", "display", "engine", "host", "style"}
 

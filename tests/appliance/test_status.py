@@ -12,6 +12,7 @@ from appliance.errors import Problem
 from appliance.host import status
 
 FULL = dict(
+    format=1,
     style="starry_night",
     digest="ab" * 32,
     plan="lowres",
@@ -23,7 +24,9 @@ FULL = dict(
     pinned="starry_night",
     fps=14.84,
     ms={"input": 0.4, "lowres": 61.5},
+    shown=42,
     dropped=3,
+    brightness=0.5,
     longest_gap_ms=95.2,
     camera="/dev/video0, 1280x720 at 30 fps",
     display="HDMI-A-1 1920x1080",

@@ -109,7 +109,7 @@ def test_everything_is_there_and_belongs_to_root(files):
     members, read = files
     assert {(one.uid, one.gid, one.uname, one.gname) for one in members.values()} == {(0, 0, "root", "root")}
     assert not [path for path, one in members.items() if one.mode & 0o022 or one.mode & 0o7000]
-    for source in (ROOT / "appliance").rglob("*.py"):
+    for source in (*(ROOT / "appliance").rglob("*.py"), *(ROOT / "appliance/web/page").iterdir()):
         assert read(build_deb.LIBRARY + source.relative_to(ROOT).as_posix()) == source.read_bytes()
     for unit in (ROOT / "systemd").iterdir():
         assert f"lib/systemd/system/{unit.name}" in members

@@ -1,0 +1,199 @@
+"""What may be asked of the daemon through its socket: choose, add and delete styles, dim the slates, restart.
+
+Everything that is asked for has been asked by somebody whom the other end trusts. Its contents are not trusted.
+"""
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Callable, Dict, Iterator, Tuple
+
+from . import config
+from .errors import BundleError, Problem
+from .files import Pending
+from .host import systemd
+from .snapshot import Snapshot
+from .style import bundle, state, store
+from .style.bundle import SUFFIX, Bundle
+from .window import Order, Payload
+from .wire import Message
+
+_LOOK_S = 0.05
+_PATIENT_S = 75.0  # for a style to be tried and loaded
+_MOST_STYLES = 200
+_ROOM = 32 << 20  # bytes that have to stay free on the disk
+
+_Refusals = Tuple[Tuple[str, str], ...]
+
+
+class Orders:
+    """`settings` and `snapshot` give the latest ones; `stop` ends the daemon."""
+
+    def __init__(
+        self, settings: Callable[[], config.Settings], snapshot: Callable[[], Snapshot], stop: threading.Event
+    ):
+        self._settings, self._snapshot, self._stop = settings, snapshot, stop
+        self._adding = threading.Lock()
+
+    def by_name(self) -> Dict[str, Order]:
+        return {"use": self.use, "add": self.add, "delete": self.delete, "dim": self.dim, "restart": self.restart}
+
+    def use(self, request: Message, _: Payload) -> Message:
+        """Pin the "style", or "newest". Answers when it runs. Raises Problem with the reason when it is refused."""
+        wanted = _text(request, "style")
+        if wanted == state.NEWEST:
+            state.pin(self._folder, wanted)
+            return {"pinned": wanted}
+        found = store.find(_name(wanted), [self._folder])
+        before = self._snapshot()
+        again = before.pinned == found.name
+        state.pin(self._folder, found.name)
+        runs = self._outcome(found, () if again else before.refused)
+        return {"pinned": found.name, "runs": runs}
+
+    def add(self, request: Message, source: Payload) -> Message:
+        """Add the style that follows, under its own name. It runs at once, unless another one is pinned.
+
+        Raises Problem with the reason when it is refused; then everything is as before.
+        """
+        if not self._adding.acquire(blocking=False):
+            raise Problem("another style is being added: wait until it is done")
+        try:
+            return self._add(request["bytes"], source)
+        finally:
+            self._adding.release()
+
+    def delete(self, request: Message, _: Payload) -> Message:
+        """Delete the "file" of a style. The last one stays."""
+        name, files = _text(request, "file"), [path.name for path in store.paths([self._folder])]
+        if name not in files:
+            raise Problem(f"there is no file {name} in {self._folder}")
+        if len(files) == 1:
+            raise Problem(f"{name} is the only style: add another one first")
+        with contextlib.suppress(BundleError):
+            if store.load(self._folder / name).name == self._snapshot().pinned:
+                state.pin(self._folder, state.NEWEST)
+        try:
+            (self._folder / name).unlink()
+        except OSError as error:
+            raise Problem(f"cannot delete {name}: {(error.strerror or str(error)).lower()}") from error
+        return {"deleted": name}
+
+    def dim(self, request: Message, _: Payload) -> Message:
+        """Show slates at this "brightness", 0.05 to 1."""
+        value = request.get("brightness")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not state.DARKEST <= value <= 1:
+            raise Problem(f"brightness is a number from {state.DARKEST} to 1")
+        state.change(self._folder, lambda now: now.changed(slates=float(value)))
+        return {"brightness": value}
+
+    def restart(self, request: Message, _: Payload) -> Message:
+        """End the daemon; systemd starts it again."""
+        if not systemd.runs_this():
+            raise Problem("nothing would start it again, as it does not run under systemd: stop and start it by hand")
+        threading.Timer(0.2, self._stop.set).start()  # after the answer
+        return {}
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self._settings().style.folder)
+
+    def _add(self, size: int, source: Payload) -> Message:
+        if len(store.paths([self._folder])) >= _MOST_STYLES:
+            raise Problem(f"there are {_MOST_STYLES} styles: delete some first")
+        pending = Pending(self._folder / ("new" + SUFFIX))
+        try:
+            _check_room(self._folder, size)
+            _copy(source, pending)
+            found = _checked(pending.path)
+            pending.target = self._folder / (found.name + SUFFIX)
+            before = self._snapshot()
+            with _restored_unless_fine(pending.target):
+                pending.commit()
+                tried = before.pinned in (None, state.NEWEST) and self._settings().style.name == state.NEWEST
+                if not tried and before.pinned != found.name:
+                    return {"style": found.name, "title": found.manifest.title, "runs": False}
+                runs = self._outcome(found, before.refused)
+            return {"style": found.name, "title": found.manifest.title, "runs": runs}
+        finally:
+            pending.discard()
+
+    def _outcome(self, found: Bundle, before: _Refusals) -> bool:
+        """Wait until the style runs. False when it is not known yet. Raises Problem when it is refused; `before` are
+        refusals of which that is not one."""
+        end = time.monotonic() + _PATIENT_S
+        while time.monotonic() < end:
+            now = self._snapshot()
+            if now.style and now.style.digest == found.digest:
+                return True
+            for one in now.refused:
+                if one[0] in (found.path.name, found.name + SUFFIX) and not any(one is old for old in before):
+                    raise Problem(one[1])
+            if now.waiting or self._stop.wait(_LOOK_S):
+                break
+        return False
+
+
+@contextlib.contextmanager
+def _restored_unless_fine(target: Path) -> Iterator[None]:
+    """After a Problem inside, the file `target` is what it was before, or is not there."""
+    backup = Pending(target.with_name("old" + SUFFIX))
+    try:
+        had = target.is_file()
+        if had:
+            shutil.copy2(str(target), str(backup.path))
+        try:
+            yield
+        except Problem:
+            if had:
+                os.replace(str(backup.path), str(target))
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    target.unlink()
+            raise
+    except OSError as error:
+        raise Problem(f"cannot write {target}: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        backup.discard()
+
+
+def _copy(source: Payload, pending: Pending) -> None:
+    try:
+        with open(str(pending.path), "wb") as file:
+            for piece in iter(lambda: source.read(1 << 16), b""):
+                file.write(piece)
+        os.chmod(str(pending.path), 0o664)
+    except OSError as error:
+        raise Problem(f"cannot store the style: {(error.strerror or str(error)).lower()}") from error
+
+
+def _checked(path: Path) -> Bundle:
+    """The bundle at `path`. Raises BundleError without its path, which is a temporary one."""
+    try:
+        return bundle.read(path)
+    except BundleError as error:
+        raise BundleError(str(error).replace(f"{path}: ", "")) from None
+
+
+def _check_room(folder: Path, size: int) -> None:
+    disk = os.statvfs(str(folder))
+    free = disk.f_bavail * disk.f_frsize
+    if free < size + _ROOM:
+        raise Problem(f"there is not enough room: {free / 1e6:.0f} MB are free: delete a style first")
+
+
+def _text(request: Message, key: str) -> str:
+    value = request.get(key)
+    if not isinstance(value, str) or not 0 < len(value) <= 255:
+        raise Problem(f"{key} has to be a name")
+    return value
+
+
+def _name(text: str) -> str:
+    """The name of a style: nothing that could be a path."""
+    if os.sep in text or text.endswith(SUFFIX):
+        raise Problem(f"{text[:64]} is not the name of a style")
+    return text
