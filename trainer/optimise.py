@@ -88,14 +88,20 @@ def optimise(
                 saved = time.monotonic()
             if done // SAMPLES > (done - count) // SAMPLES or done == phase.steps:
                 _assign(model, state)
-                sheet = contact_sheet(model, samples)
-                log.picture(done, run.name, sheet)
-                with replacing(run.path("png")) as path:
-                    sheet.save(path)
+                log.picture(done, run.name, _save_sheet(run, model, samples))
     _assign(model, state)
     if runs.steps_saved(run) != done:  # killed between the last checkpoint and the model
         runs.save_model(run, model, done)
+    if not run.path("png").exists():  # or before the last picture
+        _save_sheet(run, model, samples)
     return model
+
+
+def _save_sheet(run, model, samples):
+    sheet = contact_sheet(model, samples)
+    with replacing(run.path("png")) as path:
+        sheet.save(path)
+    return sheet
 
 
 def seconds_per_step(

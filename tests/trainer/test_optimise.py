@@ -157,6 +157,19 @@ def test_sigkill_between_any_two_files_is_repaired_by_the_same_command(tmp_path)
             np.testing.assert_array_equal(b, c)
 
 
+def test_a_disk_that_is_full_at_the_last_picture_loses_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(loop, "contact_sheet", full)
+    with pytest.raises(OSError):
+        train(tmp_path, 5)
+    monkeypatch.undo()
+    kept = (tmp_path / "tiny.checkpoint.npz").read_bytes()
+    train(tmp_path, 5)
+    assert (tmp_path / "tiny.png").exists() and (tmp_path / "tiny.checkpoint.npz").read_bytes() == kept
+
+
 def test_a_finished_run_is_not_run_again(tmp_path):
     first, again = (train(tmp_path, 10).get_weights() for _ in range(2))
     assert len(losses(tmp_path)) == 10
