@@ -37,8 +37,6 @@ _REPORT_S = 60.0  # between lines in the journal
 _SILENT_S = 1.0  # without a picture until a slate says why
 _PATIENT_S = 30.0  # for a style's first picture: it may want another size of a camera that opens slowly
 _END_S = 1.5  # for the threads to end: the process should end within two
-
-
 Read = Callable[[Union[str, Path]], config.Settings]
 
 

@@ -1,19 +1,17 @@
 """Runs a style: frame in, stylised frame out, in buffers that are allocated once."""
 
-import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import DeviceError, Problem
 from ..frames import BLACK, converted, cover
 from ..memory import Memory
-from ..parts import Interpreter, Style
+from ..parts import Style
 from .exposure import ExposureMeter, expose, grain
 from .interpreter import Runtime, runtimes
-from .stages import NearestUpsampling, PixelShuffle
+from .steps import Laps, load
 from .stillness import Judged, Stillness
-from .strips import Strip, strips_of
 
 _SIGN_BIT = np.uint8(0x80)
 
@@ -92,7 +90,7 @@ class Stylizer:
                     self.input_size, self.output_size = at, self.bundle.manifest.output_size(at)
                     self._exposed = np.empty(at[::-1] + (3,) if self._stillness else 0, np.uint8)
                     segments = (self.bundle.compiled if runtime.device == "TPU" else self.bundle.build)(plan, at)
-                    self._steps, self._shuffle = _load(plan, runtime, segments, self.bundle.reach)
+                    self._steps, self._shuffle = load(plan, runtime, segments, self.bundle.reach)
                     # Kept, because no view of the tensor may exist while the network runs.
                     self._input = _end_of(self._steps[0].input())
                     self._trial_run()
@@ -128,7 +126,7 @@ class Stylizer:
         """Stylise `frame`, uint8 (H, W, 3) of `input_size` and `input_format`, into `out`, uint8 (H, W, channels) of
         `output_size` and `output_format`: `prepare`, `run` and `finish`.
         """
-        clock = _Laps()
+        clock = Laps()
         prepared = self.prepare(frame)
         clock.lap("input")
         drawn = self._run(prepared, clock)
@@ -165,7 +163,7 @@ class Stylizer:
 
     def run(self, prepared: "Prepared") -> "Drawn":
         """Run the network on what `prepare` returned. Returns what `finish` takes; it need not be finished."""
-        clock = _Laps()
+        clock = Laps()
         drawn = self._run(prepared, clock)
         self.stage_ms = list(clock.laps.items())
         return drawn
@@ -182,7 +180,7 @@ class Stylizer:
         else:
             np.copyto(out, pixels)
 
-    def _run(self, prepared: "Prepared", clock: "_Laps") -> "Drawn":
+    def _run(self, prepared: "Prepared", clock: "Laps") -> "Drawn":
         np.copyto(self._steps[0].input().view(np.uint8), prepared.pixels)
         clock.lap("input")
         before = None
@@ -204,77 +202,6 @@ class Stylizer:
         return converted(out, self.output_format, "rgb")
 
 
-class _Step:
-    """A segment, and how the output of the segment before it is upsampled to its input; None for the first segment.
-
-    `input()` and `output()` are views (H, W, C) of the interpreter's tensors. It refuses to run while one is alive.
-    With `strips` the input is a strip, and the output an array of `height` rows that collects the strips' results.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        interpreter: Interpreter,
-        upsample: Optional[NearestUpsampling] = None,
-        strips: Sequence[Strip] = (),
-        height: int = 0,
-    ):
-        self.name, self.interpreter, self._upsample = name, interpreter, upsample
-        self._input = interpreter.tensor(interpreter.get_input_details()[0]["index"])
-        self._output = interpreter.tensor(interpreter.get_output_details()[0]["index"])
-        self._strips = strips or (Strip(0, 0, 0),)
-        self._whole: Optional[np.ndarray] = None
-        if strips:
-            strip = self.output()
-            self._whole = np.empty((height,) + strip.shape[1:], strip.dtype)
-
-    def input(self) -> np.ndarray:
-        tensor: np.ndarray = self._input()[0]
-        return tensor
-
-    def output(self) -> np.ndarray:
-        whole: np.ndarray = self._output()[0] if self._whole is None else self._whole
-        return whole
-
-    def run(self, before: "Optional[_Step]", clock: "_Laps") -> None:
-        """Compute the output from the output of `before`; where that is None, from the input, already filled."""
-        for top, first, end in self._strips:
-            if before is not None and self._upsample:
-                self._upsample(before.output(), self.input(), top)
-                clock.lap(f"x{self._upsample.factor}")
-            self.interpreter.invoke()
-            if self._whole is not None:
-                self._whole[top + first : top + end] = self._output()[0, first:end]
-            clock.lap(self.name)
-
-
-def _load(
-    plan: Any, runtime: Runtime, segments: Sequence[bytes], reach_of: Callable[[str], Optional[int]]
-) -> "Tuple[List[_Step], Optional[PixelShuffle]]":
-    """The plan's steps, and the shuffle with which it ends, if any."""
-    steps: List[_Step] = []
-    shuffle: Optional[PixelShuffle] = None
-    factor, networks = 1, iter(segments)
-    for stage in plan.stages:
-        if hasattr(stage, "shuffle"):
-            height, width = steps[-1].output().shape[:2]
-            shuffle = PixelShuffle(height, width, stage.factor)
-            continue
-        if hasattr(stage, "factor"):
-            factor *= stage.factor
-            continue
-        network = next(networks)
-        reach = reach_of(stage.segment) if steps and runtime.unrolls else None
-        height, width = steps[-1].output().shape[:2] if steps else (0, 0)
-        upsample = NearestUpsampling(height, width, factor) if steps else None
-        height *= factor
-        rows, strips = (0, ()) if reach is None else strips_of(height, reach)
-        interpreter = runtime.load(network, rows) if strips else runtime.load(network)
-        steps.append(_Step(stage.segment, interpreter, upsample, strips, height))
-        factor = 1
-    return steps, shuffle
-
-
 def _end_of(tensor: np.ndarray) -> Tuple[Tuple[int, ...], np.uint8]:
     """The shape of the network's first or last tensor, and what XORed with its bytes gives those of pixels."""
     return tensor.shape, _SIGN_BIT if tensor.dtype == np.int8 else np.uint8(0)
@@ -293,16 +220,3 @@ def _copy_pixels(tensor: np.ndarray, out: np.ndarray) -> None:
         np.bitwise_xor(tensor.view(np.uint8), _SIGN_BIT, out=out)
     else:
         np.copyto(out, tensor)
-
-
-class _Laps:
-    """A stopwatch: milliseconds between laps, summed by their names."""
-
-    def __init__(self) -> None:
-        self.laps: Dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = self.laps.get(name, 0.0) + 1000 * (now - self._last)
-        self._last = now

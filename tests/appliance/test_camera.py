@@ -78,7 +78,7 @@ def test_grey_of_16_bits_keeps_its_tones_and_real_numbers_are_refused(tmp_path):
     Image.fromarray(np.full((7, 9), 100 * 257, np.uint16)).save(str(tmp_path / "a.png"))
     assert np.all(take(open_camera(str(tmp_path)))[0].pixels == 100)
     Image.fromarray(np.full((7, 9), 0.5, np.float32)).save(str(tmp_path / "b.tif"))
-    with pytest.raises(Problem, match="b.tif: its pixels are real numbers"):
+    with pytest.raises(Problem, match="b.tif: its pixels are floating-point"):
         take(open_camera(str(tmp_path)))
 
 
