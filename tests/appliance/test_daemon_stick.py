@@ -63,6 +63,7 @@ def test_a_stick_that_is_plugged_in_again_is_tried_soon(folder, compiled, librar
     bus.plug()
     one = start(folder)
     assert one.runs() == "a" and one.now.style.device == "CPU"
+    one.passes(1)
     monkeypatch.setattr(switcher, "_BETTER_S", 0.0)
     library("run")
     one.passes()
