@@ -87,7 +87,7 @@ def test_a_stick_that_is_pulled_during_a_load_is_not_blamed_on_the_style(
     attempt = state.Attempt(bundle=bundle.digest, signature=signature(bundle.path), boot=state.boot_id(), tpu=tpus())
     state.change(folder, lambda before: before.changed(attempt=attempt))
     one = start(folder)
-    assert "took the daemon down" in one.reports("a.reconet")
+    assert "crashed the daemon" in one.reports("a.reconet")
     one.close()
     state.change(folder, lambda before: before.changed(attempt=attempt, fatal=()))
     bus.unplug()
