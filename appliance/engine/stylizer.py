@@ -1,7 +1,6 @@
 """Runs a style: frame in, stylised frame out, in buffers that are allocated once."""
 
-import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from ..memory import Memory
 from ..parts import Interpreter, Style
 from .exposure import ExposureMeter, expose, grain
 from .interpreter import Runtime, runtimes
+from .laps import Laps
 from .stages import NearestUpsampling, PixelShuffle
 from .stillness import Judged, Stillness
 from .strips import Strip, strips_of
@@ -128,7 +128,7 @@ class Stylizer:
         """Stylise `frame`, uint8 (H, W, 3) of `input_size` and `input_format`, into `out`, uint8 (H, W, channels) of
         `output_size` and `output_format`: `prepare`, `run` and `finish`.
         """
-        clock = _Laps()
+        clock = Laps()
         prepared = self.prepare(frame)
         clock.lap("input")
         drawn = self._run(prepared, clock)
@@ -165,7 +165,7 @@ class Stylizer:
 
     def run(self, prepared: "Prepared") -> "Drawn":
         """Run the network on what `prepare` returned. Returns what `finish` takes; it need not be finished."""
-        clock = _Laps()
+        clock = Laps()
         drawn = self._run(prepared, clock)
         self.stage_ms = list(clock.laps.items())
         return drawn
@@ -182,7 +182,7 @@ class Stylizer:
         else:
             np.copyto(out, pixels)
 
-    def _run(self, prepared: "Prepared", clock: "_Laps") -> "Drawn":
+    def _run(self, prepared: "Prepared", clock: Laps) -> "Drawn":
         np.copyto(self._steps[0].input().view(np.uint8), prepared.pixels)
         clock.lap("input")
         before = None
@@ -236,7 +236,7 @@ class _Step:
         whole: np.ndarray = self._output()[0] if self._whole is None else self._whole
         return whole
 
-    def run(self, before: "Optional[_Step]", clock: "_Laps") -> None:
+    def run(self, before: "Optional[_Step]", clock: Laps) -> None:
         """Compute the output from the output of `before`; where that is None, from the input, already filled."""
         for top, first, end in self._strips:
             if before is not None and self._upsample:
@@ -293,16 +293,3 @@ def _copy_pixels(tensor: np.ndarray, out: np.ndarray) -> None:
         np.bitwise_xor(tensor.view(np.uint8), _SIGN_BIT, out=out)
     else:
         np.copyto(out, tensor)
-
-
-class _Laps:
-    """A stopwatch: milliseconds between laps, summed by their names."""
-
-    def __init__(self) -> None:
-        self.laps: Dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = self.laps.get(name, 0.0) + 1000 * (now - self._last)
-        self._last = now
