@@ -66,7 +66,7 @@ def edge_tpu() -> List[Finding]:
     if cards and not devices.APEX.exists():
         large = os.sysconf("SC_PAGE_SIZE") > 4096
         advice = "install its driver, gasket: docs/hosts.md says which"
-        advice += "; it needs pages of 4 KiB: kernel=kernel8.img in /boot/firmware/config.txt" if large else ""
+        advice += "; pages of 4 KiB may be needed: kernel=kernel8.img in /boot/firmware/config.txt" if large else ""
         return [problem(f"Edge TPU on PCIe without {devices.APEX}", advice, needed=False)]
     if not found:
         return [missing("Edge TPU", f"no {devices.APEX} and no stick on USB: styles run on the CPU", needed=False)]

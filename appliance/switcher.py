@@ -114,7 +114,10 @@ class Switcher:
             self._settle(self._unsettled)
             self._unsettled = None
             return_the_rest()
-        if self._retry and self._request and time.monotonic() >= self._retry.due:
+        there = bool(self._retry) and loader.tpu_is_there()
+        if self._retry and not there:  # one that is plugged in again gets a new chance
+            self._retry = _Retry(time.monotonic() + _BETTER_S, _BETTER_S)
+        if there and self._retry and self._request and time.monotonic() >= self._retry.due:
             self._look_for_tpu(self._retry, self._request)
         elif self._tuner:
             self._tune(self._tuner)
@@ -166,10 +169,7 @@ class Switcher:
             self._news.publish(style=self.snapshot.style._replace(settled=True))
 
     def _look_for_tpu(self, retry: _Retry, request: Request) -> None:
-        """Move the style to the Edge TPU when there is one; each failure doubles the pause before the next attempt."""
-        if not loader.tpu_is_there():
-            self._retry = retry._replace(due=time.monotonic() + _BETTER_S, pause=_BETTER_S)
-            return
+        """Move the style to the Edge TPU; each failure doubles the pause before the next attempt."""
         pause = min(2 * retry.pause, _RARELY_S)
         try:
             bundle = store.load(self._folder / request.file)

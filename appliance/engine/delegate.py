@@ -123,7 +123,7 @@ def _explained(text: str, tpu: EdgeTpu) -> Problem:
         needs, here = newer.groups()
         return Problem(
             f"a segment was compiled for Edge TPU runtime {needs}, here is {here}: "
-            "install a newer libedgetpu, or compile it for the older one"
+            "install a newer libedgetpu, or compile it with an older compiler"
         )
     if tpu.kind not in {one.kind for one in devices.found()}:
         return DeviceError(f"the Edge TPU {tpu} is gone: plug it in again")

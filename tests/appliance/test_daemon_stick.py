@@ -56,6 +56,24 @@ def test_a_stick_that_comes_late_and_opens_later_is_used(folder, compiled, libra
     assert waiting.runs() == "a" and waiting.now.style.device == "TPU" and waiting.now.slate is None
 
 
+def test_a_stick_that_is_plugged_in_again_is_tried_soon(folder, compiled, library, bus, start, quick, monkeypatch):
+    monkeypatch.setattr(switcher, "_BETTER_S", 1e9)  # as after many attempts
+    compiled(folder / "a.reconet")
+    library("fail")
+    bus.plug()
+    one = start(folder)
+    assert one.runs() == "a" and one.now.style.device == "CPU"
+    one.passes(1)
+    monkeypatch.setattr(switcher, "_BETTER_S", 0.0)
+    library("run")
+    one.passes()
+    assert one.swapped.empty()
+    bus.unplug()
+    one.passes()
+    bus.plug()
+    assert one.runs() == "a" and one.now.style.device == "TPU"
+
+
 def test_a_stick_that_is_pulled_during_a_load_is_not_blamed_on_the_style(
     folder,
     compiled,

@@ -39,7 +39,7 @@ def test_a_compiled_segment_runs_on_a_stick(library, bus, compiled, tmp_path):
     assert engine.runtime.device == "TPU" and str(engine.runtime).startswith("libedgetpu 14 with ")
     assert str(engine.runtime).endswith(" on USB 3") and engine.plan == "fused"
     prepared, out = engine.prepare(frame()), np.empty((32, 64, 3), np.uint8)
-    engine.run(prepared, out)
+    engine.finish(engine.run(prepared), out)
     assert np.array_equal(out, ~prepared.pixels ^ 0x80)
 
 
