@@ -15,6 +15,7 @@ from . import config
 from .errors import BundleError, Problem
 from .files import Pending
 from .host import systemd
+from .playlist import Playlist
 from .snapshot import Snapshot
 from .style import bundle, state, store
 from .style.bundle import SUFFIX, Bundle
@@ -33,13 +34,25 @@ class Orders:
     """`settings` and `snapshot` give the latest ones; `stop` ends the daemon."""
 
     def __init__(
-        self, settings: Callable[[], config.Settings], snapshot: Callable[[], Snapshot], stop: threading.Event
+        self,
+        settings: Callable[[], config.Settings],
+        snapshot: Callable[[], Snapshot],
+        stop: threading.Event,
+        playlist: Playlist,
     ):
-        self._settings, self._snapshot, self._stop = settings, snapshot, stop
+        self._settings, self._snapshot, self._stop, self._playlist = settings, snapshot, stop, playlist
         self._adding = threading.Lock()
 
     def by_name(self) -> Dict[str, Order]:
-        return {"use": self.use, "add": self.add, "delete": self.delete, "dim": self.dim, "restart": self.restart}
+        return {
+            "use": self.use,
+            "turn": self.turn,
+            "add": self.add,
+            "delete": self.delete,
+            "dim": self.dim,
+            "power": self.power,
+            "restart": self.restart,
+        }
 
     def use(self, request: Message, _: Payload) -> Message:
         """Pin the "style", or "newest". Answers when it runs. Raises Problem with the reason when it is refused."""
@@ -53,6 +66,21 @@ class Orders:
         state.pin(self._folder, found.name)
         runs = self._outcome(found, () if again else before.refused)
         return {"pinned": found.name, "runs": runs}
+
+    def turn(self, request: Message, _: Payload) -> Message:
+        """Show the next style ("step" 1) or the previous one (-1)."""
+        step = request.get("step")
+        if step not in (1, -1) or isinstance(step, bool):
+            raise Problem("step is 1 or -1")
+        return {"style": self._playlist.turn(step)}
+
+    def power(self, request: Message, _: Payload) -> Message:
+        """Show the picture ("on": true), or nothing at all: the screen is black, and the network idle."""
+        on = request.get("on")
+        if not isinstance(on, bool):
+            raise Problem("on is true or false")
+        state.change(self._folder, lambda now: now.changed(off=not on))
+        return {"on": on}
 
     def add(self, request: Message, source: Payload) -> Message:
         """Add the style that follows, under its own name. It runs at once, unless another one is pinned.
@@ -74,7 +102,8 @@ class Orders:
         if len(files) == 1:
             raise Problem(f"{name} is the only style: add another one first")
         with contextlib.suppress(BundleError):
-            if store.load(self._folder / name).name == self._snapshot().pinned:
+            style, now = store.load(self._folder / name).name, state.read(self._folder)
+            if style in (now.pinned, now.turn):
                 state.pin(self._folder, state.NEWEST)
         try:
             (self._folder / name).unlink()
@@ -113,7 +142,10 @@ class Orders:
             before = self._snapshot()
             with _restored_unless_fine(pending.target):
                 pending.commit()
-                tried = before.pinned in (None, state.NEWEST) and self._settings().style.name == state.NEWEST
+                style, free = self._settings().style, before.pinned in (None, state.NEWEST)
+                tried = free and (style.name == state.NEWEST or style.seconds is not None)
+                if free and style.seconds:  # it is its turn
+                    state.change(self._folder, lambda now: now.changed(turn=found.name))
                 if not tried and before.pinned != found.name:
                     return {"style": found.name, "title": found.manifest.title, "runs": False}
                 runs = self._outcome(found, before.refused)

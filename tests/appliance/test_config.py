@@ -28,7 +28,14 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatc
     assert settings.camera.model_dump() == camera
     display = {"connector": "auto", "mode": "preferred", "rotate": 0, "fit": "contain"}
     assert settings.display.model_dump() == display
-    assert settings.style.model_dump() == {"name": "newest", "folder": "/var/lib/reconet"}
+    assert settings.style.model_dump() == {
+        "name": "newest",
+        "folder": "/var/lib/reconet",
+        "every": "off",
+        "order": "name",
+        "fade": 1.0,
+        "quiet": "off",
+    }
     assert settings.engine.model_dump() == {
         "plan": "auto",
         "size": "auto",
@@ -73,7 +80,7 @@ def test_the_default_file_explains_every_key():
                 comment, number = lines[number][1:] + comment, number - 1
             assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
             keys += 1
-    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 23
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 27
 
 
 def test_a_key_changes_and_the_others_stay(tmp_path):
