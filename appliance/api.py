@@ -21,8 +21,8 @@ class Style:
     """A style, ready to paint. Not for several threads at once.
 
     `name`: the name of a style that `reconet styles` lists, or the path of a .reconet file; None takes the default.
-    `size`: the largest (width, height), in pixels, to paint at; None: up to twice the pixels that the style is stored
-    for, and never more than the picture has. `threads`: of the CPU, 0 for one per CPU.
+    `size`: the largest (width, height), in pixels, to paint at; None: up to 1.5 times the pixels that the style is
+    stored for, and never more than the picture has. `threads`: of the CPU, 0 for one per CPU.
     Raises appliance.errors.Problem, one line of text, when there is no such style, or none of that size.
     """
 

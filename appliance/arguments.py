@@ -72,7 +72,7 @@ def add_run_options(run: argparse.ArgumentParser) -> None:
         "--size",
         type=size,
         metavar="WxH",
-        help="largest size to stylise at (default: the source's, up to twice the pixels that the style is stored for)",
+        help="largest size to stylise at (default: the source's, up to 1.5 times the style's pixels)",
     )
     run.add_argument(
         "--fit",

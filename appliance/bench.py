@@ -1,4 +1,4 @@
-"""How long a frame takes by each of a style's plans, at each size, on whatever runtime this machine has."""
+"""How long a frame takes with each of a style's plans, at each size, on this machine's best runtime."""
 
 import time
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ from .style.manifest import size_name
 
 WARM_UP = 5
 _MOST_S = 5.0  # for a plan and size
-_HOPELESS = 0.5  # of the wanted rate: larger sizes of the plan are left out
+_HOPELESS = 0.5  # of the target rate: below it, larger sizes of the plan are skipped
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds a frame by one plan at one size: median and 99th percentile of all, medians of its parts.
+    """Milliseconds per frame of one plan at one size: median and 99th percentile of the whole, medians of its parts.
 
-    `inference` is the interpreter (the TPU, with its transfers), `numpy` what is computed between and around the
-    segments, `copies` the bytes into the first tensor and out of the last. `fps` is what the daemon would have, see
-    cost.frame_ms. `device` is "CPU" or "TPU". `fault` says why a plan did not run.
+    `inference` is the interpreter (the TPU, with its transfers), `numpy` the work between and around the segments,
+    `copies` the bytes into the first tensor and out of the last. `fps` is the daemon's predicted rate, see
+    cost.frame_ms. `device` is "CPU" or "TPU". `fault` is why a plan did not run.
     """
 
     plan: str
@@ -51,10 +51,10 @@ class Timing:
 
 
 def bench(bundle: Bundle, frames: int = 200, threads: int = 0, target: float = 30.0) -> List[Timing]:
-    """Times every plan of the bundle at every size worth it, the smallest size first, those that do not run last.
+    """Times every plan of the bundle at every size worth trying. Smallest sizes come first, failures last.
 
-    On the best runtime that takes the bundle. A plan's sizes end with the first at which it is far from `target`
-    frames a second. Raises Problem when there is no runtime.
+    Uses the best runtime that can run the bundle. A plan's sizes end at the first that is far below `target` frames per
+    second. Raises Problem when there is no runtime.
     """
     here = next(runtime for runtime in runtimes(threads) if sizes_of(bundle, runtime.device))
     timings: List[Timing] = []
@@ -67,14 +67,14 @@ def bench(bundle: Bundle, frames: int = 200, threads: int = 0, target: float = 3
 
 
 def taken(timings: Sequence[Timing], target: float, plans: Sequence[str]) -> Optional[Timing]:
-    """What the daemon would run at `target` frames a second; None when nothing runs. `plans`: as in choice.best."""
+    """What the daemon would run for `target` frames per second; None when nothing runs. `plans`: as in choice.best."""
     rows = [timing.row for timing in timings]
     row = best(rows, target, plans)
     return timings[rows.index(row)] if row else None
 
 
 def table(timings: Sequence[Timing]) -> List[Tuple[str, ...]]:
-    """Rows of cells for people, a header first."""
+    """Rows of cells to print, header first."""
     rows: List[Tuple[str, ...]] = [("PLAN", "SIZE", "MEDIAN", "P99", "INFERENCE", "NUMPY", "COPIES", "FPS", "RUNTIME")]
     for one in timings:
         if not one.fault:
@@ -85,12 +85,12 @@ def table(timings: Sequence[Timing]) -> List[Tuple[str, ...]]:
 
 
 def faults(timings: Sequence[Timing]) -> List[str]:
-    """A line for each that did not run."""
+    """One line for each failure."""
     return [f"{one.plan}: {one.fault}" for one in timings if one.fault]
 
 
 def save(bundle: Bundle, choice: Timing, timings: Sequence[Timing], threads: int = 0) -> Path:
-    """Remember `choice` for the daemon, and what was measured with it; returns the file. Raises Problem."""
+    """Save `choice` and its measurements for the daemon; returns the file. Raises Problem."""
     folder, device = bundle.path.parent, state.device(choice.runtime.rpartition(" (")[0], choice.device, threads)
     state.choose(folder, bundle.digest, choice.device, choice.plan, choice.size)
     state.note(folder, bundle.digest, device, [one.row for one in timings if one.fps])

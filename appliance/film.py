@@ -1,4 +1,4 @@
-"""`reconet run` with a source or a sink: a film, a folder of pictures or a camera, stylised once through."""
+"""`reconet run` with a source or a sink: a film, a folder of pictures or a camera, stylised once."""
 
 import argparse
 import contextlib
@@ -22,13 +22,13 @@ from .sheet import ContactSheet
 from .style import state, store
 from .style.bundle import Bundle
 
-_PLACES = ("none", "virtual", "monitor")  # that are no files
+_PLACES = ("none", "virtual", "monitor")  # not files
 
 
 def stylise(arguments: argparse.Namespace) -> int:
-    """Run until the source ends or a signal asks to stop. `arguments` are those of the command line. Raises Problem.
+    """Run until the source ends or a signal stops it. `arguments` are the command line's. Raises Problem.
 
-    Returns 1 when pictures were left out because they could not be read, else 0.
+    Returns 1 when unreadable pictures were skipped, else 0.
     """
     arguments.camera, arguments.display = arguments.camera or "virtual", arguments.display or "none"
     _check_outputs(arguments)
@@ -45,7 +45,7 @@ def stylise(arguments: argparse.Namespace) -> int:
     live: Optional[Stylizer] = Stylizer(bundle, size=arguments.size, **options) if camera.live else None
     sheet = ContactSheet() if arguments.sheet else None
     if sheet:
-        Pending(arguments.sheet).discard()  # better to learn now that it cannot be written
+        Pending(arguments.sheet).discard()  # fails now rather than after the last frame
     sound = _sound(arguments, camera)
     display = open_display(arguments.display, sound, say)
     _check_monitor(display)
@@ -63,7 +63,7 @@ def stylise(arguments: argparse.Namespace) -> int:
             sound.shortened = True
         pipeline.stop()
 
-    # The second time, the signal is meant: it ends the process.
+    # A second signal ends the process at once.
     ways: Dict[int, Any] = {
         number: stop for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if _listens(number)
     }
@@ -72,7 +72,7 @@ def stylise(arguments: argparse.Namespace) -> int:
     if sheet:
         sheet.save(arguments.sheet)
     if skipped:
-        say(f"{len(skipped)} picture{'s' * (len(skipped) != 1)} could not be read and {_were(skipped)} left out")
+        say(f"{len(skipped)} picture{'s' * (len(skipped) != 1)} could not be read and {_were(skipped)} skipped")
     _report(arguments, bundle, live or shapes.latest, counters, skipped)
     return 1 if skipped else 0
 
@@ -91,7 +91,7 @@ def _run(pipeline: Pipeline, camera: Any) -> Counters:
 
 
 class _Faults:
-    """Says, whenever it is called, what has become wrong with a camera that comes and goes."""
+    """Prints the fault of a camera that may be unplugged, each time it changes."""
 
     def __init__(self, camera: Any):
         self._camera, self._said = camera, None
@@ -104,7 +104,7 @@ class _Faults:
 
 
 def _sound(arguments: argparse.Namespace, camera: Any) -> Any:
-    """The sound of a film for a film, None where there is none or nobody wants it."""
+    """The sound to copy from film to film; None when there is none or it is not wanted."""
     if arguments.no_sound or not arguments.display.lower().endswith(".mp4") or not hasattr(camera, "reduced"):
         return None
     from .camera.sound import Sound
@@ -115,19 +115,19 @@ def _sound(arguments: argparse.Namespace, camera: Any) -> Any:
 
 
 def _check_monitor(display: Any) -> None:
-    """Raise Problem when `display` is a monitor that is not there. Later it may come and go."""
+    """Raise Problem when `display` is a monitor that is not connected. Later it may be unplugged."""
     if hasattr(display, "connect") and not display.connect():
         display.discard()
         raise Problem(display.fault or "there is no monitor: plug one in")
 
 
 def _listens(number: int) -> bool:
-    """Whether a signal is meant to be heard: nohup has SIGHUP ignored."""
+    """Whether a signal is not ignored; nohup makes SIGHUP ignored."""
     return signal.getsignal(number) is not signal.SIG_IGN
 
 
 def _length(camera: Any, arguments: argparse.Namespace) -> Optional[float]:
-    """How many seconds of the source there are to show, None where nobody knows."""
+    """The seconds of the source to be shown; None when unknown."""
     known = [one for one in (getattr(camera, "seconds", None), arguments.seconds) if one]
     return min(known, default=None)
 
@@ -175,7 +175,7 @@ def _were(problems: List[Problem]) -> str:
 
 
 def _preferred(bundle: Bundle) -> Optional[str]:
-    """The plan that bench chose for the best device here."""
+    """The plan that bench chose for this machine's best device."""
     with contextlib.suppress(Problem):
         return state.read(bundle.path.parent).choice(bundle.digest, runtimes()[0].device)
     return None

@@ -1,15 +1,15 @@
 """From a bundle to a Stylizer that may go live: which plan, at which size, on which runtime.
 
-The board chooses: see choice.py. What goes live is exactly what was tried in a process of its own (trial.py): the same
-bundle (by digest), plan, size and runtime. What was measured is remembered, so that this takes place once.
+The board chooses: see choice.py. What goes live is exactly what passed a trial in a separate process (trial.py): the
+same bundle (by digest), plan, size and runtime. Measurements are saved, so that each is made once.
 
-A style that is new here does not wait until all is measured. `load` measures its plans at their smallest size, until
-one holds the rate or `FIRST_S` are over, and loads the best so far. Then `measure_next` measures one more plan and size
-at a time, beside the running style, which stands still for that second (`quiet`). When nothing is left that could
-change the choice, `decide` gives the final one. See tuner.py.
+A new style is shown before everything is measured. `load` measures its plans at their smallest size, until one reaches
+the target rate or `FIRST_S` have passed, and loads the best so far. Then `measure_next` measures one more plan and size
+at a time while the style runs; the picture freezes for that second (`quiet`). When no measurement could change the
+choice any more, `decide` returns the final one. See tuner.py.
 
-A plan for the Edge TPU is tried on the CPU. Its compiled segments run and are measured in this process, which is noted
-beforehand: they may end it.
+A plan for the Edge TPU is tried on the CPU. Its compiled segments run and are measured in this process. That is written
+down first, because they may crash it.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ from .style.watch import signature
 
 TRIAL_S = 180.0  # for all that a load tries
 LOAD_S = 60.0  # for one plan, in this process
-FIRST_S = 15.0  # in which something better than the first that runs is looked for
-MEASURE_S = 120.0  # for one plan and size, beside a style that may keep all processors busy
+FIRST_S = 15.0  # to look for something better than the first plan that runs
+MEASURE_S = 120.0  # for one plan and size, while a style may use all processors
 
 
 class Surroundings(NamedTuple):
-    """What a choice depends on. `rate()` gives the frames a second that the running style could make, None where that
-    is not known; `hot()` whether the Edge TPU is too hot; `fits()` the sizes of LADDER that the camera fits without
-    scaling, None where that is not known. While `quiet()` is held, the processors are left to a measurement.
+    """What a choice depends on. `rate()` is the frames per second that the running style could make, or None when
+    unknown. `hot()` is whether the Edge TPU is too hot. `fits()` is the sizes of LADDER that the camera can deliver
+    without scaling, or None when unknown. While `quiet()` is held, nothing but a measurement uses the processors.
     """
 
     rate: Callable[[], Optional[float]] = lambda: None
@@ -51,7 +51,7 @@ class Surroundings(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a style was loaded for: as long as the same is asked for, it is not loaded again.
+    """What a style was loaded for. While the request stays the same, it is not loaded again.
 
     The bundle's digest, the settings, what bench chose on CPU and TPU; and the name of the bundle's file,
     which may change.
@@ -95,22 +95,22 @@ def tpu_is_there() -> bool:
 
 
 def wants_tpu(bundle: Bundle, engine: config.Engine) -> bool:
-    """Whether the Edge TPU is the best device for it, with these settings."""
+    """Whether the Edge TPU is the best device for the bundle with these settings."""
     return is_compiled(bundle) and engine.runtime in ("auto", "pycoral")
 
 
 def is_fatal(bundle: Bundle, remembered: State) -> bool:
-    """Whether this file, or what `LAST_GOOD` is a copy of, ended the daemon while it was loaded."""
+    """Whether loading this file, or the file of which `LAST_GOOD` is a copy, crashed the daemon before."""
     if bundle.path.name == state.LAST_GOOD:
         return any(entry.split()[0] == bundle.digest for entry in remembered.fatal)
     return f"{bundle.digest} {signature(bundle.path)}" in remembered.fatal
 
 
 class Loader:
-    """Loads bundles. What was measured, proved and fatal goes into `memory`. `busy(seconds)` is called before each
-    piece of work, with the longest that it may take.
+    """Loads bundles. Measurements, proofs and crashes are saved in `memory`. `busy(seconds)` is called before each
+    piece of work with the longest time that it may take.
 
-    `target` is the wanted rate in frames a second, `device` "CPU" or "TPU".
+    `target` is the target rate in frames per second. `device` is "CPU" or "TPU".
     """
 
     def __init__(self, memory: state.Memory, busy: Callable[[float], None], around: Surroundings):
@@ -120,9 +120,9 @@ class Loader:
     def load(
         self, bundle: Bundle, engine: config.Engine, target: float, device: Optional[str] = None
     ) -> Tuple[Stylizer, Decision]:
-        """The best so far, on the best runtime that takes it, or the best of `device`. Raises Problem.
+        """The best choice so far, on the best runtime that can run the bundle, or on `device`. Raises Problem.
 
-        The Stylizer's own bundle is without the files: the interpreter holds its own copy of the network.
+        The Stylizer's bundle has no files, because the interpreter holds its own copy of the network.
         """
         self._busy(LOAD_S)
         self._failed.clear()  # the file may have been copied anew, or memory freed
@@ -136,7 +136,7 @@ class Loader:
         raise BundleError("; ".join(dict.fromkeys(failures))[:1000])
 
     def measure_next(self, bundle: Bundle, engine: config.Engine, target: float, device: str) -> bool:
-        """Measure one more plan and size. Returns False when nothing is left that could change the choice.
+        """Measure one more plan and size. Returns False when no measurement could change the choice.
 
         Raises Problem.
         """
@@ -147,17 +147,17 @@ class Loader:
         return pair is not None
 
     def decide(self, bundle: Bundle, engine: config.Engine, target: float, device: str) -> Optional[Decision]:
-        """What to run, of what is measured; None when nothing is that runs. Raises Problem."""
+        """The best of what was measured; None when nothing was that runs. Raises Problem."""
         on = self._places(bundle, engine, device)[0]
         decisions = (decide(among, self._rows(on), target) for among in on.options(self._memory.now))
         return next(filter(None, decisions), None)
 
     def open(self, bundle: Bundle, engine: config.Engine, row: Measured, device: str) -> Stylizer:
-        """A plan and size that was measured. Raises Problem."""
+        """A Stylizer of a plan and size that were measured. Raises Problem."""
         return self._open(self._places(bundle, engine, device)[0], row.plan, row.size)
 
     def forget(self, digest: str, engine: config.Engine, kind: str) -> None:
-        """Forget what was measured of a bundle on "CPU" or "TPU": it was disturbed."""
+        """Delete a bundle's measurements on "CPU" or "TPU", because they were disturbed."""
         for runtime in interpreter.runtimes(engine.threads):
             if runtime.device == kind:
                 self._memory.forget(digest, state.device(str(runtime), kind, engine.threads))
@@ -177,11 +177,11 @@ class Loader:
             where = f"the runtime {engine.runtime!r}" if engine.runtime != "auto" else "this machine"
             raise Problem(f"{bundle.path}: it has no plan for {where}: see engine.runtime in the configuration")
         if any(on.runtime.device != "CPU" for on in found) and is_fatal(bundle, self._memory.now):
-            raise BundleError(f"{bundle.path}: it took the daemon down when it was loaded: compile it again")
+            raise BundleError(f"{bundle.path}: it crashed the daemon when it was loaded: compile it again")
         return found
 
     def _first(self, on: _On, among: Options, target: float, deadline: float) -> Tuple[Stylizer, Decision]:
-        """The best of what is measured, after something is. Raises Problem."""
+        """The best of what is measured, once something is. Raises Problem."""
         first = time.monotonic() + FIRST_S
         while True:
             decision, now = decide(among, self._rows(on), target), time.monotonic()
@@ -200,13 +200,13 @@ class Loader:
                     self._failed[on.key(plan, size)] = str(problem)
 
     def _rows(self, on: _On) -> List[Measured]:
-        """What is known of a bundle on a runtime; 0 fps of what failed."""
+        """The measurements of a bundle on a runtime, with 0 fps for what failed."""
         failed = {key[2:] for key in self._failed if key[:2] == (on.bundle.digest, on.device)}
         rows = [row for row in self._memory.now.rows(on.bundle.digest, on.device) if row[:2] not in failed]
         return rows + [Measured(plan, size, 0.0) for plan, size in failed]
 
     def _measure(self, on: _On, plan: str, size: Size, seconds: float) -> None:
-        """Try and time a plan at a size. What comes of it is in `_rows` afterwards."""
+        """Try and time a plan at a size. The result is then in `_rows`."""
         self._busy(seconds + LOAD_S)
         try:
             if on.runtime.device == "CPU":
@@ -229,17 +229,17 @@ class Loader:
         except Problem as problem:
             self._failed[on.key(plan, size)] = str(problem)
             if on.runtime.device == "CPU" and any(row.plan == plan and row.fps for row in self._rows(on)):
-                # The plan runs when it is smaller: this is a limit, mostly of memory, and will be one the next time.
+                # The plan runs at a smaller size: this is a limit, mostly of memory, that will stay.
                 self._memory.measured(on.bundle.digest, on.device, [Measured(plan, size, 0.0)])
             return
         self._memory.measured(on.bundle.digest, on.device, [Measured(plan, size, 1000 / max(milliseconds, 1e-3))])
 
     def _prove(self, on: _On, plan: str, seconds: float) -> None:
-        """Try the segments for the CPU of a compiled plan, unless that was done before. Raises Problem."""
+        """Try a compiled plan's segments for the CPU, unless they passed before. Raises Problem."""
         stand_in = next((one for one in interpreter.runtimes(on.engine.threads) if one.device == "CPU"), None)
         if stand_in is None:
             raise Problem("no TensorFlow Lite runtime for the CPU: reconet doctor says what is missing")
-        size = sizes_of(on.bundle, on.runtime.device)[plan][0]  # what they prove is the same at all sizes
+        size = sizes_of(on.bundle, on.runtime.device)[plan][0]  # the proof is the same at all sizes
         proof = state.proof(on.bundle.digest, plan, size, str(stand_in), stand_in.device)
         if proof in self._memory.now.proved:
             return
@@ -249,10 +249,10 @@ class Loader:
         self._memory.remember(proved=self._memory.now.proved + (proof,))
 
     def _open(self, on: _On, plan: str, size: Size) -> Stylizer:
-        """A plan at a size in this process. Raises Problem."""
+        """A Stylizer of a plan at a size, in this process. Raises Problem."""
         self._busy(LOAD_S)
         bundle, engine = on.bundle, on.engine
-        # The trial was on the CPU: what it proved does not hold for compiled segments.
+        # The trial was on the CPU and proves nothing about compiled segments.
         risk = on.runtime.device != "CPU"
         if risk:
             attempt = state.Attempt(bundle=bundle.digest, signature=signature(bundle.path), boot=state.boot_id())

@@ -39,10 +39,10 @@ class Camera(Protocol):
 
 
 class Stylizer(Protocol):
-    """Stylises frames.
+    """Stylises frames in three steps, each in its own thread: `prepare`, `run` and `finish`.
 
     Sizes are (width, height) in pixels, formats those of frames.py; `channels` is the output's. `stage_ms`: (stage,
-    milliseconds) of the last frame, in order.
+    milliseconds) of the last run, in order.
     """
 
     @property
@@ -66,8 +66,11 @@ class Stylizer(Protocol):
     def prepare(self, frame: np.ndarray) -> Any:
         """What `run` takes for `frame`, uint8 (H, W, 3). Called for frames in order, also while `run` is busy."""
 
-    def run(self, prepared: Any, out: np.ndarray) -> None:
-        """Stylise what `prepare` returned into `out`, uint8 (H', W', channels)."""
+    def run(self, prepared: Any) -> Any:
+        """Run the network on what `prepare` returned; returns what `finish` takes."""
+
+    def finish(self, drawn: Any, out: np.ndarray) -> None:
+        """Write what `run` returned to `out`, uint8 (H', W', channels). Called for frames in order."""
 
 
 class Display(Protocol):

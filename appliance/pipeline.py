@@ -1,6 +1,7 @@
 """The pipeline: camera -> stylizer -> display, three threads on single-slot mailboxes.
 
-The one that captures also prepares frames for the network, so that the one that stylises does nothing else.
+The thread that captures also prepares frames for the network, and the thread that shows finishes them, so that the one
+between them only runs the network.
 """
 
 import statistics
@@ -106,13 +107,20 @@ class Prepared(NamedTuple):
     pixels: Any
 
 
+class Drawn(NamedTuple):
+    """A frame on its way from the network to the display: what was prepared, and what the Stylizer drew of it."""
+
+    prepared: Prepared
+    pixels: Any
+
+
 class Pipeline:
     """Shows what `camera` sees, stylised by `stylizer`, on `display`, until the camera ends, `seconds` are over,
     or `stop` is called.
 
     A live camera never waits: when a stage is slow, frames are dropped. Of any other camera every frame is shown.
     `seconds` is wall-clock time for a live camera and the source's own time for others. `watch(source, stylised)`
-    sees every pair, uint8 RGB, in the stylising thread. `stylizer` may be replaced at any time: the swap happens
+    sees every pair, uint8 RGB, in the thread that shows. `stylizer` may be replaced at any time: the swap happens
     between two frames. While it is None, frames are dropped. `fitting(frame)`, in the capturing thread, says which one
     a frame is for, in place of `stylizer`.
     """
@@ -131,7 +139,7 @@ class Pipeline:
         self._fitting = fitting
         self.stylizer = stylizer
         self._captured: Mailbox[Prepared] = Mailbox()
-        self._stylised: Mailbox[Frame] = Mailbox()
+        self._stylised: Mailbox[Drawn] = Mailbox()
         self._stop = threading.Event()
         self._gate = Gate()
         self._error: Optional[BaseException] = None
@@ -226,7 +234,7 @@ class Pipeline:
         return prepared
 
     def _stylise(self) -> None:
-        keep, memory = not self._camera.live, Memory()
+        keep = not self._camera.live
         while True:
             prepared = self._captured.get()
             if prepared is None:
@@ -235,33 +243,27 @@ class Pipeline:
                 prepared = self._prepared(prepared.frame)
             if prepared is None:
                 continue
-            frame, stylizer, source, pixels = prepared
-            width, height = stylizer.output_size
-            # Never memory of a frame that the display may still be using.
-            drawn = memory.array((height, width, stylizer.channels))
+            stylizer = prepared.stylizer
             with self._gate.passing():
                 began = time.perf_counter()
-                stylizer.run(pixels, drawn)
+                drawn = Drawn(prepared, stylizer.run(prepared.pixels))
             if stylizer is self.stylizer:
                 self.counters.ran(1000 * (time.perf_counter() - began))
             for stage, milliseconds in stylizer.stage_ms:
                 self.counters.took(stage, milliseconds)
-            if self._watch:
-                self._watch(
-                    converted(source, stylizer.input_format, "rgb"), converted(drawn, stylizer.output_format, "rgb")
-                )
             self.counters.stylised += 1
-            drawn_frame = replace(frame, pixels=drawn, format=stylizer.output_format, made_for=None)
-            if not self._stylised.put(drawn_frame, block=keep):
+            if not self._stylised.put(drawn, block=keep):
                 break
             self.counters.dropped = self._captured.dropped + self._stylised.dropped
         self._stylised.close()
 
     def _show(self) -> None:
+        memory = Memory()
         while True:
-            frame = self._stylised.get()
-            if frame is None:
+            drawn = self._stylised.get()
+            if drawn is None:
                 break
+            frame = self._finished(drawn, memory)
             begin = time.perf_counter()
             if frame.format not in self._display.formats:
                 frame = replace(frame, pixels=converted(frame.pixels, frame.format, "rgb"), format="rgb")
@@ -272,6 +274,19 @@ class Pipeline:
             if self._camera.monotonic:
                 # Some drivers give frames a timestamp in the future.
                 self.counters.took("latency", max(0.0, 1000 * (time.monotonic() - frame.timestamp)))
+
+    def _finished(self, drawn: Drawn, memory: Memory) -> Frame:
+        frame, stylizer, source, _ = drawn.prepared
+        width, height = stylizer.output_size
+        begin = time.perf_counter()
+        pixels = memory.array((height, width, stylizer.channels))  # never those that the display may still be using
+        stylizer.finish(drawn.pixels, pixels)
+        self.counters.took("finish", 1000 * (time.perf_counter() - begin))
+        if self._watch:
+            self._watch(
+                converted(source, stylizer.input_format, "rgb"), converted(pixels, stylizer.output_format, "rgb")
+            )
+        return replace(frame, pixels=pixels, format=stylizer.output_format, made_for=None)
 
 
 def _wanted(stylizer: Optional[Stylizer]) -> Optional[Size]:

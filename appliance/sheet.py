@@ -22,11 +22,11 @@ class ContactSheet:
         self._every = 1
 
     def add(self, source: np.ndarray, stylised: np.ndarray) -> None:
-        """Offer a pair, uint8 RGB (H, W, 3) each. They are kept as they are, so they must not change later."""
+        """Add a pair, uint8 RGB (H, W, 3) each. The arrays are not copied, so they must not change later."""
         if self._seen % self._every == 0:
             self._pairs.append((source, stylised))
             if len(self._pairs) > _KEEP:
-                # Every other one goes, and from here on every other one is taken: memory stays bounded.
+                # Drop every other pair, and take half as many from now on: memory stays bounded.
                 self._pairs = self._pairs[::2]
                 self._every *= 2
         self._seen += 1

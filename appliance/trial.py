@@ -1,13 +1,12 @@
 """A style's first run, in a process of its own.
 
-A bundle that passes every check may still hold a network at which the runtime, native code, crashes, never ends or
-takes all memory. Here it takes nothing else down. One black frame goes through one plan, as in any Stylizer, but always
-on the CPU. Then, if asked, some frames are timed. The process exits 0, or 1 with the reason as its last line.
+A bundle that passes every check may still hold a network that makes the runtime, which is native code, crash, hang or
+use all memory. Here it harms nothing else. One black frame goes through one plan, as in any Stylizer, but always on the
+CPU. Some frames are then timed on request. The exit status is 0, or 1 with the reason on the last line.
 
-What this proves: the segments for the CPU load and run once on this machine's runtime. What it does not: anything
-about the segments compiled for the Edge TPU, which the daemon holds meanwhile (their ends are checked in
-style/check.py, and their first run is the daemon's own); nor that what reads beyond a buffer with luck here will have
-luck there.
+A trial proves that the segments for the CPU load and run once on this machine's runtime. It proves nothing about the
+segments compiled for the Edge TPU, because the daemon holds the device: their inputs and outputs are checked in
+style/check.py, and their first run is in the daemon. A network that reads out of bounds may pass here and crash there.
 """
 
 import argparse
@@ -30,7 +29,7 @@ from .errors import BundleError, Problem
 # Of data, not of addresses. The shipped styles take 170 MB of it on tflite_runtime 2.7, 200 on ai_edge_litert; where a
 # network does not allow for strips (engine/strips.py), 340 on the former.
 MOST_MEGABYTES = 512
-MOST_CPU_S = 90  # of the processor, which others may keep busy: the time on the wall says little
+MOST_CPU_S = 90  # of processor time: wall-clock time depends on what else runs
 _MEMORY = re.compile(r"bad_alloc|MemoryError|nable to allocate|ailed to allocate")
 _TAIL = 4000
 _THREADS, _STACK = 4, 8  # each has a stack of 8 MB, which counts as data
@@ -52,10 +51,10 @@ def passes(
     digest: Optional[str] = None,
     size: Optional[Tuple[int, int]] = None,
 ) -> Optional[str]:
-    """None when the style at `path` comes through its trial, else why not, in one line that names the file.
+    """None when the style at `path` passes its trial, else the reason, in one line that names the file.
 
-    Blocks, for `timeout` seconds at most. `plan`, `runtime` and `size` are those of the Stylizer that is to follow; by
-    default the first plan that runs, on the best runtime for the CPU. With `digest`, it has to be that bundle still.
+    Blocks for at most `timeout` seconds. `plan`, `runtime` and `size` are those of the Stylizer to be built next; by
+    default the first plan that runs, on the best runtime for the CPU. With `digest`, a file that has changed fails.
     """
     with _child(path, plan, runtime, digest, size) as child:
         deadline = time.monotonic() + timeout
@@ -73,10 +72,12 @@ def measure(
     timeout: float = 60.0,
     quiet: Callable[[], ContextManager[None]] = contextlib.nullcontext,
 ) -> float:
-    """Milliseconds that a frame takes (cost.frame_ms), after what `passes` proves. Raises BundleError as that returns.
+    """Run the trial of `passes`, then return the milliseconds that a frame takes (cost.frame_ms).
 
-    `quiet()` is held for the time of the measurement alone, a second mostly, `QUIET_S` at most: so that what else
-    computes here stands still. A measurement that is not over then gives `QUIET_S`.
+    Raises BundleError with the reason that `passes` would return.
+
+    `quiet()` pauses the rest of this process. It is held only while frames are timed: about a second, at most
+    `QUIET_S`. A measurement that takes longer returns `QUIET_S`.
     """
     deadline = time.monotonic() + timeout
     with _child(path, plan, runtime, digest, size, threads, stillness) as child:
@@ -84,7 +85,7 @@ def measure(
         if _READY in said:
             with quiet():
                 assert child.stdin
-                with contextlib.suppress(BrokenPipeError):  # it has ended: the reason follows
+                with contextlib.suppress(BrokenPipeError):  # the child has exited: the reason follows
                     child.stdin.write(b"\n")
                     child.stdin.flush()
                 end = time.monotonic() + QUIET_S
@@ -109,7 +110,7 @@ def _child(
     threads: Optional[int] = None,
     stillness: float = 0.0,
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """The process, which is ended in the end. With `threads` it is one that measures."""
+    """The trial's process, killed on exit. With `threads`, it measures."""
     package = str(Path(__file__).resolve().parents[1])
     command = [sys.executable, "-I", "-c", _CHILD, json.dumps([package] + [place for place in sys.path if place])]
     command += [os.path.abspath(str(path)), f"--parent={os.getpid()}"]
@@ -137,7 +138,7 @@ def _child(
 def _outcome(
     path: Union[str, Path], child: "subprocess.Popen[bytes]", said: str, deadline: float, timeout: float
 ) -> Optional[str]:
-    """None when the child ends well before the deadline, else why not; `said` is the last that it said."""
+    """None when the child exits with 0 before the deadline, else the reason. `said` is the end of its output."""
     try:
         code = child.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -171,7 +172,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             raise Problem("no TensorFlow Lite runtime for the CPU: reconet doctor says what is missing")
         bundle = read(arguments.bundle)
         if arguments.digest not in (None, bundle.digest):
-            raise Problem("the file was replaced meanwhile")
+            raise Problem("the file was replaced during the trial")
         stylizer = Stylizer(
             bundle,
             arguments.plan,
@@ -193,18 +194,18 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def _die_with(parent: Optional[int]) -> None:
-    """End when the parent ends, however it does."""
+    """Exit when the parent exits, for whatever reason."""
     if parent is None:
         return
-    with contextlib.suppress(AttributeError):  # another system than Linux
+    with contextlib.suppress(AttributeError):  # not Linux
         ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before
+    if os.getppid() != parent:  # it has exited already
         os._exit(1)
 
 
 def _stand_back(threads: int, nice: bool) -> None:
-    """Bound this process, and let it come first when memory is short and, when it is `nice`, after all others for the
-    CPU: a measurement would be of that.
+    """Limit this process, and make it the first that the kernel kills when memory runs out. With `nice`, it gives way
+    to other processes; a measurement must not, because that would be measured too.
     """
     most = (MOST_MEGABYTES + _STACK * max(0, threads - _THREADS)) << 20
     for bound in (
@@ -214,12 +215,12 @@ def _stand_back(threads: int, nice: bool) -> None:
         lambda: os.nice(10 if nice else 0),
         lambda: Path("/proc/self/oom_score_adj").write_text("1000"),
     ):
-        with contextlib.suppress(OSError, ValueError):  # a sandbox forbids it: then that bounds us
+        with contextlib.suppress(OSError, ValueError):  # a sandbox forbids it, and has limits of its own
             bound()
 
 
 def _words(stream: Optional[IO[bytes]], deadline: float, until: Optional[str] = None) -> str:
-    """The end of what `stream` gives until it ends, the deadline is over, or `until` was said."""
+    """The last `_TAIL` bytes of `stream` up to its end, the deadline, or the line `until`, as text."""
     assert stream
     words = b""
     with selectors.DefaultSelector() as selector:
@@ -238,7 +239,7 @@ def _reason(code: int, said: str) -> str:
     if _MEMORY.search(said) or code == -signal.SIGKILL:
         return f"its trial run needed more memory than the {MOST_MEGABYTES} MB that a style may take"
     if code == -signal.SIGXCPU:
-        return f"its trial run took more than {MOST_CPU_S} s of the processor's time"
+        return f"its trial run took more than {MOST_CPU_S} s of processor time"
     if code < 0:
         return f"its trial run crashed the interpreter (signal {-code})"
     lines = said.strip().splitlines() or [f"exit code {code}"]

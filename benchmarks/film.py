@@ -87,7 +87,7 @@ def one_turn(source: Path, shapes: Shapes, folder: Path) -> tuple[float, float]:
     times = []
     for number in range(20):
         began = time.perf_counter()
-        stylizer.run(prepared[number % 8], out)
+        stylizer.finish(stylizer.run(prepared[number % 8]), out)
         times.append(time.perf_counter() - began)
     video = open_camera(str(source))
     video.reduced = shapes.network

@@ -8,6 +8,7 @@ from pathlib import Path
 from appliance.errors import Problem
 from appliance.files import replacing
 from appliance.style.manifest import parse_size
+from trainer import caches
 
 HOSTS = ("dev-board", "usb3-max", "usb3-std", "usb2")
 PIXELS = ("rgb:rgb", "rgb:bgrx", "yuv:rgb", "yuv:bgrx")
@@ -21,6 +22,7 @@ def main(argv=None) -> int:
     arguments = parser().parse_args(argv)
     os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    caches.keep_compiled()
     try:
         arguments.command(arguments)
     except Problem as problem:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import track
 from scipy import ndimage
 
+from appliance.colour import LUMA
 from appliance.engine import exposure
 from appliance.engine.exposure import ExposureMeter
 from appliance.engine.stylizer import Stylizer
@@ -19,6 +20,7 @@ from trainer.gather import Work
 from trainer.recipe import Frame, Recipe
 
 HEADLINE = ("alley_1", "cave_2")
+_TILE = 128  # pixels
 FRAME = 2  # and 3: the pair of each headline scene that is measured for the manifest
 
 
@@ -35,6 +37,9 @@ def evaluate(
         shown = _evenly(pictures.centre(pictures.photographs(photos, work.recipe.size), work.recipe.size), most)
         weights = perceptual.load(work.recipe.perceptual, data, work.recipe.style)
         figures = on_photos(work.recipe, painted, shown, weights, work.targets)
+        if (data / work.recipe.data.painting).exists():
+            painting, _ = pictures.painting(data / work.recipe.data.painting, work.recipe.data.painting_width)
+            figures["fine"]["painting"] = painting_fine_power(painting)
         report |= {"photos": len(shown), **headline(figures), **figures}
     if sintel_root:
         found: dict[str, list] = {}
@@ -83,7 +88,8 @@ def painters(recipe: Recipe, networks: dict[str, keras.Model], stylizer: Stylize
 
 def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, targets: list | None) -> dict:
     """Means over photos, uint8 (N, H, W, 3), for each painter: {"content": {name: value}, "style", "blobs"}, and where
-    there is a teacher "ssim" and "snr_teacher_db" against it; "snr_student_db" of int8 against the float student.
+    there is a teacher "ssim" and "snr_teacher_db" against it; "snr_student_db" of int8 against the float student;
+    "fine", see fine_power().
 
     weights are VGG16's; targets those of perceptual.style_targets(), without which style is left out.
     """
@@ -103,6 +109,7 @@ def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, 
             if targets:
                 note("style", name, perceptual.style_distance(weights, image, targets, recipe.style))
             note("blobs", name, blob_share(to_bytes(output)))
+            note("fine", name, fine_power(to_bytes(output)))
             if "teacher" in drawn and name != "teacher":
                 note("ssim", name, ssim((drawn["teacher"] + 1) / 2, (output + 1) / 2))
                 note("snr_teacher_db", name, snr_db(drawn["teacher"], output))
@@ -150,6 +157,7 @@ def for_manifest(
     targets = perceptual.style_targets(weights, painting, recipe.style)
     painted = painters(recipe, networks, stylizer)
     figures = on_photos(recipe, painted, photos, weights, targets)
+    figures["fine"]["painting"] = painting_fine_power(painting)
     root = data / recipe.data.sintel
     stability = on_sintel(recipe, painted, root, [(scene, FRAME) for scene in HEADLINE]) if root.is_dir() else {}
     return {
@@ -179,6 +187,8 @@ def headline(figures: dict) -> dict:
         found["snr_db"] = figures["snr_student_db"]["int8"]
     if "int8" in figures.get("blobs", {}):
         found["blob_share"] = figures["blobs"]["int8"]
+    if {"int8", "painting"} <= figures.get("fine", {}).keys():
+        found["fine_ratio"] = _rounded(figures["fine"]["int8"] / figures["fine"]["painting"])
     return found
 
 
@@ -238,6 +248,29 @@ def stability_error(current: np.ndarray, warped: np.ndarray, mask: np.ndarray) -
     """
     error = float(np.sqrt(np.mean(np.square(current - warped)[mask])))
     return error, error / float(current.std(axis=(0, 1)).mean())
+
+
+def fine_power(image: np.ndarray) -> float:
+    """Share of the luma's power at periods below 4 pixels, in an image uint8 (H, W, 3).
+
+    It shows grids and halftones that a network leaves. Compare it with the painting's, as wide as in training.
+    """
+    luma = image.astype("float64") @ LUMA
+    side = min(_TILE, *luma.shape)
+    window = np.outer(*[np.hanning(side)] * 2)
+    frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(side)] * 2))
+    power = np.zeros(2)  # of fine detail, and of all
+    for top in range(0, luma.shape[0] - side + 1, side // 2):
+        for left in range(0, luma.shape[1] - side + 1, side // 2):
+            tile = luma[top : top + side, left : left + side]
+            spectrum = np.square(np.abs(np.fft.fft2((tile - tile.mean()) * window)))
+            power += spectrum[frequency > 1 / 4].sum(), spectrum.sum()
+    return float(power[0] / max(power[1], 1e-12))
+
+
+def painting_fine_power(painting: np.ndarray) -> float:
+    """fine_power() of a painting (1, H, W, 3) in 0..1."""
+    return _rounded(fine_power((painting[0] * 255).round().astype("uint8")))
 
 
 def blob_share(image: np.ndarray, least: int = 400) -> float:

@@ -19,7 +19,7 @@ from appliance.engine.interpreter import runtimes
 from appliance.files import replacing
 from appliance.frames import cover
 from trainer import evaluation, flow, gather, perceptual
-from trainer.data import video, wandering
+from trainer.data import pictures, video, wandering
 from trainer.edgetpu.convert import convert_instance_norm
 from trainer.edgetpu.cost import plan_costs
 from trainer.edgetpu.export import calibration
@@ -43,18 +43,22 @@ FIGURES = (
     ("snr_teacher_db", "SNR against the teacher, dB"),
     ("snr_student_db", "SNR against the float student, dB"),
     ("blobs", "share in saturated blobs"),
+    ("fine", "share of power below 4 pixels"),
 )
 CURVES = ("content", "style", "feature_temporal", "output_temporal")
 CLIP = 24  # frames
+PART = 300, 150  # pixels of each part shown at full size
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1500px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:1em 0}
 td,th{padding:.3em .7em;text-align:right;border-bottom:1px solid #ddd}
 td:first-child,th:first-child{text-align:left}
 .row{display:flex;flex-wrap:wrap;gap:10px;margin:0 0 1em}
 figure{margin:0;width:min(345px,100%)}
-figure img{width:100%;aspect-ratio:512/216;object-fit:cover;display:block}
+figure img{width:100%;aspect-ratio:16/9;object-fit:cover;display:block}
+.whole figure{width:auto}
+.whole img{width:auto;aspect-ratio:auto}
 figcaption{font-size:13px;color:#444}
-.gone{display:flex;align-items:center;justify-content:center;background:#eee;aspect-ratio:512/216;font-size:13px}
+.gone{display:flex;align-items:center;justify-content:center;background:#eee;aspect-ratio:16/9;font-size:13px}
 svg{max-width:100%;height:auto}"""
 
 
@@ -208,7 +212,32 @@ def _pictures(work, painted, compared, photos, weights, data):
             title = TITLES[name] + ("" if frame == work.recipe.frame else ", trained at another exposure")
             cells.append(_figure(evaluation.to_bytes(output), title, " · ".join(numbers)))
         rows.append(f'<div class="row">{"".join(cells)}</div>')
+        if painting.exists():
+            rows.append(_full_size(painting, work.recipe.data.painting_width, photo, drawn))
     return "<h3>Each network's pictures</h3>" + "".join(rows)
+
+
+def _full_size(painting, width, photo, drawn):
+    """Pixel for pixel: parts of the painting, as wide as in training, beside the same parts of the pictures."""
+    parts = [("the painting", _parts((pictures.painting(painting, width)[0][0] * 255).round().astype("uint8")))]
+    parts += [("the frame", _parts(photo, photo))]
+    parts += [(TITLES[name], _parts(evaluation.to_bytes(output), photo)) for name, output in drawn.items()]
+    cells = [_figure(part, title, "pixel for pixel") for title, part in parts]
+    return f'<div class="row whole">{"".join(cells)}</div>'
+
+
+def _parts(image, flat_in=None):
+    """The middle of an image, uint8 (H, W, 3), above its flattest part, or the part where `flat_in` is flattest."""
+    (width, height), source = PART, (image if flat_in is None else flat_in).astype(float).mean(-1)
+    places = [
+        (top, left)
+        for top in range(0, max(1, source.shape[0] - height + 1), 20)
+        for left in range(0, max(1, source.shape[1] - width + 1), 20)
+    ]
+    top, left = min(places, key=lambda place: source[place[0] :, place[1] :][:height, :width].std())
+    flattest = image[top : top + height, left : left + width]
+    top, left = (max(0, image.shape[axis] - side) // 2 for axis, side in ((0, height), (1, width)))
+    return np.vstack([image[top : top + height, left : left + width], flattest])
 
 
 def _figure(pixels, title, numbers=""):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import threading
+from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Generator, Iterator, List, Optional, Tuple
 
@@ -15,8 +16,9 @@ from ..files import FilePath
 from ..frames import Frame, Size
 
 SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp")
-MOVING = (".avif", ".gif", ".heic", ".heif")  # of one frame or more: camera.video reads them
-_MOST = 50_000_000  # pixels of a picture: larger ones are halved until they have no more
+HEIF = (".heic", ".heif")
+MOVING = (".avif", ".gif") + HEIF  # may be animated: camera.video reads them
+_MOST = 50_000_000  # pixels: larger pictures are halved until they fit
 _REFUSED = 1_000_000_000  # pixels
 _FPS = 30.0
 _ORIENTATION = 0x0112  # EXIF
@@ -24,7 +26,20 @@ _reading = threading.Lock()
 
 
 def is_picture(path: FilePath) -> bool:
-    return str(path).lower().endswith(SUFFIXES)
+    """Whether Pillow reads the file, by its name."""
+    name = str(path).lower()
+    return name.endswith(SUFFIXES) or name.endswith(HEIF) and _opens_heif()
+
+
+@lru_cache(maxsize=None)
+def _opens_heif() -> bool:
+    """Whether pillow-heif is here. It also joins the tiles of which a phone's pictures consist."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def natural_key(name: str) -> List[Tuple[int, str]]:
@@ -33,8 +48,8 @@ def natural_key(name: str) -> List[Tuple[int, str]]:
 
 
 def read_picture(path: FilePath, most: int = _MOST) -> np.ndarray:
-    """The picture as uint8 RGB (H, W, 3), turned as its EXIF says, and halved until it has `most` pixels or fewer: a
-    JPEG while it is decoded. Raises Problem."""
+    """The picture as uint8 RGB (H, W, 3), rotated according to its EXIF, and halved until it has at most `most` pixels.
+    A JPEG is halved by its decoder. Raises Problem."""
     try:
         with _without_limit(), Image.open(str(path)) as file:
             pixels = file.width * file.height
@@ -45,12 +60,12 @@ def read_picture(path: FilePath, most: int = _MOST) -> np.ndarray:
                 factor *= 2
             file.draft(None, (file.width // factor, file.height // factor))
             factor = max(1, round(factor * (file.width * file.height / pixels) ** 0.5))
-            turned = file.getexif().get(_ORIENTATION, 1) != 1  # else a copy would be made
+            turned = file.getexif().get(_ORIENTATION, 1) != 1  # exif_transpose would copy it
             picture = ImageOps.exif_transpose(file) if turned else file
-            if picture.mode.startswith("I"):  # grey of 16 bits, which convert would clip to white
+            if picture.mode.startswith("I"):  # 16-bit grey, which convert would clip to white
                 picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
             elif picture.mode == "F":
-                raise Problem(f"cannot read the picture {path}: its pixels are real numbers: save it with 8 bits")
+                raise Problem(f"cannot read the picture {path}: its pixels are floating-point: save it with 8 bits")
             if factor > 1:
                 picture = (picture.convert("RGB") if picture.mode in ("1", "P", "PA") else picture).reduce(factor)
             return np.asarray(picture.convert("RGB"))
@@ -63,7 +78,7 @@ def read_picture(path: FilePath, most: int = _MOST) -> np.ndarray:
 
 @contextlib.contextmanager
 def _without_limit() -> Iterator[None]:
-    """Pillow warns of pictures of 89 megapixels and more, and takes none of twice as many."""
+    """Pillow warns from 89 megapixels on, and refuses twice as many."""
     with _reading:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -75,8 +90,8 @@ def _without_limit() -> Iterator[None]:
 class PictureCamera:
     """The pictures of `path`, a folder or one file, in natural order of their names.
 
-    One that cannot be read raises Problem; or, where `skip` is given and others can be read, it is left out and `skip`
-    gets the Problem. `seconds`: how long they are at `fps`, pictures that move apart.
+    A picture that cannot be read raises Problem. With `skip`, it is skipped and `skip` gets the Problem, as long as
+    others can be read. `seconds` is the duration at `fps`, counting an animation as one frame.
     """
 
     live = monotonic = False
@@ -124,7 +139,7 @@ def _belongs(path: Path) -> bool:
 
 
 def _pictures(path: Path, stop: threading.Event) -> Generator[np.ndarray, None, None]:
-    """uint8 RGB (H, W, 3) of the picture, or of each of one that moves. Raises Problem."""
+    """uint8 RGB (H, W, 3) of the picture, or of each frame of an animation. Raises Problem."""
     if stop.is_set():
         return
     if is_picture(path):

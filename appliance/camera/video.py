@@ -12,7 +12,7 @@ from ..files import FilePath
 from ..frames import Frame, Size
 from . import hdr, orientation
 
-_HD = 720  # rows from which a film that does not say its colours has those of BT.709
+_HD = 720  # rows: from here, a film without a stated colour space is BT.709
 _BT709, _UNSPECIFIED = 1, 2  # matrix coefficients of ITU-T H.273
 _COVER, _TILE = 0x400, 0x80000  # AV_DISPOSITION_ATTACHED_PIC and _DEPENDENT of avformat.h
 _THREADS = 4  # of the decoder: each holds a frame or two
@@ -21,9 +21,9 @@ _THREADS = 4  # of the decoder: each holds a frame or two
 class VideoCamera:
     """The first video stream of the file at `path`, upright, with square pixels and the colours of BT.709.
 
-    `seconds`: how long the film is, None where it does not say. `reduced`, when set, says for the size of a frame
-    (width, height) which size is enough: the frame then comes in the smallest size that covers it, with
-    `Frame.made_for` set.
+    `seconds` is the film's duration, None when the file has none. `reduced`, when set, maps a frame's size (width,
+    height) to the size needed: the frame is then scaled to the smallest size that covers it, and `Frame.made_for` is
+    set.
     """
 
     live = monotonic = False
@@ -39,7 +39,7 @@ class VideoCamera:
             raise Problem(f"{path} has no video stream: choose another file")
         if any(_is(stream, _TILE) for stream in streams):
             self._container.close()
-            raise Problem(f"cannot read {path}: a picture in tiles: save it as JPEG or PNG")
+            raise Problem(f"cannot read {path}: a picture in tiles: pip install pillow-heif, or save it as JPEG")
         self._stream = streams[0]
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = min(_THREADS, os.cpu_count() or 1)
@@ -79,8 +79,9 @@ class VideoCamera:
         return Frame(turn(_rgb(picture, size, mapped)), timestamp, index, "rgb", wanted, seconds)
 
     def _looks(self, picture: Any) -> Tuple[orientation.Orientation, Optional[hdr.ToneMap]]:
-        """How the frame is turned, and mapped if it is HDR. Both are in side data, which PyAV ties to the frame in a
-        circle: one whose side data was read stays until the garbage collector comes. So few are."""
+        """The frame's orientation, and its tone map if it is HDR. Both come from side data. In PyAV, side data and
+        frame refer to each other: a frame whose side data was read lives until the garbage collector runs. So it is
+        read only when rotation or transfer function changes."""
         signs = getattr(picture, "rotation", 0), getattr(picture, "color_trc", None)
         if signs != self._signs:
             self._signs, self._look = signs, (orientation.of_picture(picture), hdr.tone_map(picture))
@@ -88,7 +89,7 @@ class VideoCamera:
 
 
 def _rgb(picture: Any, size: Size, mapped: Optional[hdr.ToneMap]) -> np.ndarray:
-    """The decoded frame as uint8 RGB (H, W, 3) of `size`, not turned."""
+    """The decoded frame as uint8 RGB (H, W, 3) of `size`, before any rotation."""
     matrix = _BT709 if picture.colorspace == _UNSPECIFIED and picture.height >= _HD else None
     ends = {"width": size[0], "height": size[1], "src_colorspace": matrix}
     if mapped:
@@ -98,7 +99,7 @@ def _rgb(picture: Any, size: Size, mapped: Optional[hdr.ToneMap]) -> np.ndarray:
 
 
 def pictures_of(container: Any) -> List[Any]:
-    """The video streams but covers: the pictures of songs and albums."""
+    """The video streams, without cover art."""
     return [stream for stream in container.streams.video if not _is(stream, _COVER)]
 
 
@@ -116,11 +117,11 @@ def opened(path: FilePath) -> Any:
     """The PyAV container of the file at `path`. Raises Problem."""
     av = import_av()
     if not os.path.isfile(str(path)):
-        raise Problem(f"{path} is no video file: name a file, a folder of pictures, or virtual")
+        raise Problem(f"{path} is not a video file: name a file, a folder of pictures, or virtual")
     if not os.path.getsize(str(path)):
         raise Problem(f"{path} is empty: choose another video")
     with reading(path):
-        # file: and the whitelist keep a playlist in disguise from opening anything else.
+        # file: and the whitelist keep a disguised playlist from opening anything else.
         return av.open("file:" + os.path.abspath(str(path)), options={"protocol_whitelist": "file"})
 
 

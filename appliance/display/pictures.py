@@ -8,7 +8,7 @@ from ..frames import Frame
 
 
 class PictureDisplay:
-    """Makes the folder at `path`, all at once when finished; one that holds something is refused."""
+    """Makes the folder at `path`, which appears when it is complete. A folder that is not empty is refused."""
 
     formats = ("rgb",)
     one_size = False
@@ -23,7 +23,7 @@ class PictureDisplay:
         self._count += 1
         name = f"frame_{self._count:06d}.png"
         try:
-            # Level 1 is five times as fast as the default and little larger.
+            # Level 1 is five times as fast as the default, and files are little larger.
             Image.fromarray(frame.pixels).save(str(self._folder.path / name), compress_level=1)
         except OSError as error:
             raise cannot_write(self._path, error) from error

@@ -1,4 +1,4 @@
-"""An .mp4 file as a display: H.264 that any browser plays, with the sound that it is given. Needs PyAV."""
+"""An .mp4 file as a display: H.264 that any browser plays, with the source's sound. Needs PyAV."""
 
 import contextlib
 import io
@@ -12,15 +12,15 @@ from ..files import FilePath, Pending, cannot_write
 from ..frames import Frame, Size, cover
 
 _TIME_BASE = Fraction(1, 90000)
-_LAST = 1 / 30  # seconds: how long the last frame is shown where nobody says
+_LAST = 1 / 30  # seconds: duration of the last frame when the source has none
 _BT709, _LIMITED = 1, 1  # ITU-T H.273: the colours of HD, Y from 16 to 235
 
 
 class VideoDisplay:
-    """Writes the film to `path`, which has it all when finished.
+    """Writes the film to `path`, which appears when it is complete.
 
     Frames keep their times; the first is at 0. All have the size of the first: others are scaled and cropped to it.
-    `sound`: what camera.sound.Sound is. A stream of it that an .mp4 cannot hold is left out, and `warn` gets one line.
+    `sound` is a camera.sound.Sound. A stream that an .mp4 cannot hold is left out, and `warn` gets one line.
     """
 
     formats = ("rgb",)
@@ -40,8 +40,8 @@ class VideoDisplay:
         self._container: Any = None  # from the first frame on
         self._stream: Any = None
         self._copies: Dict[int, Any] = {}  # by the source's stream
-        self._copied: Dict[int, int] = {}  # how far, in the time base of the source's stream
-        self._durations: Dict[int, int] = {}  # of frames in the encoder, by their times
+        self._copied: Dict[int, int] = {}  # the last packet's time, in the source stream's time base
+        self._durations: Dict[int, int] = {}  # of the frames in the encoder, by time
         self._size: Size = (0, 0)
         self._start = self._end = 0.0
 
@@ -49,7 +49,7 @@ class VideoDisplay:
         with self._problems():
             if self._container is None:
                 self._begin(frame)
-            # Behind the picture: of sound that comes before any picture a player may make nothing.
+            # After the picture: some players drop sound that comes before the first picture.
             self._encode(frame)
             self._copy(frame.timestamp)
         return True
@@ -68,7 +68,7 @@ class VideoDisplay:
 
     def discard(self) -> None:
         if self._container is not None:
-            with contextlib.suppress(Exception):  # it cannot be closed well, and need not be
+            with contextlib.suppress(Exception):  # an unfinished file cannot always be closed, and is removed anyway
                 self._container.close()
             self._container = None
         self._file.discard()
@@ -106,14 +106,14 @@ class VideoDisplay:
 
     def _mux(self, packets: Any) -> None:
         for packet in packets:
-            # The muxer takes a frame's duration from the next frame's time, but the last one's from here.
+            # The muxer takes a duration from the next frame's time, but the last frame's from here.
             packet.duration = self._durations.pop(packet.pts, 0)
             self._container.mux(packet)
 
     # Sound
 
     def _taken(self, warn: Callable[[str], None]) -> List[Any]:
-        """The streams of the sound that an .mp4 can hold."""
+        """The sound streams that an .mp4 can hold."""
         taken, streams = [], self._sound.streams if self._sound else []
         for number, stream in enumerate(streams, 1):
             try:
@@ -121,20 +121,20 @@ class VideoDisplay:
                     trial.add_stream_from_template(stream)
                     trial.start_encoding()
                 taken.append(stream)
-            except (OSError, ValueError, AttributeError, TypeError):  # the last two of a codec that PyAV does not know
+            except (OSError, ValueError, AttributeError, TypeError):  # the last two from a codec unknown to PyAV
                 what = "the sound" if len(streams) == 1 else f"sound track {number}"
                 codec = getattr(stream.codec_context, "name", None) or "its codec"
                 warn(f"{what} is left out: an .mp4 does not hold {codec}")
         return taken
 
     def _copy(self, end: Optional[float]) -> None:
-        """The sound up to `end`, in seconds of the source, None for all there is."""
+        """Copy the sound up to `end`, in seconds of the source; None copies the rest."""
         if not self._copies:
             return
         for packet in self._sound.packets(self._start, end):
             index = packet.stream.index
             if index not in self._copies or packet.dts <= self._copied.get(index, packet.dts - 1):
-                continue  # no muxer takes packets that go back in time, as a film has that was cut carelessly
+                continue  # muxers refuse packets that go back in time, as in some cut films
             self._copied[index] = packet.dts
             packet.stream = self._copies[index]
             self._container.mux(packet)
@@ -150,7 +150,7 @@ class VideoDisplay:
             yield
         except OSError as error:
             raise cannot_write(self._path, error) from error
-        except ValueError as error:  # PyAV: no such encoder, or a frame that it refuses
+        except ValueError as error:  # PyAV: a missing encoder, or a frame that it refuses
             raise Problem(f"cannot write {self._path}: {error}: reinstall av, or name a folder for pictures") from error
 
 

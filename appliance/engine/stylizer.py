@@ -25,6 +25,13 @@ class Prepared(NamedTuple):
     judged: Optional[Judged]
 
 
+class Drawn(NamedTuple):
+    """What the network drew: the bytes of its last tensor as those of pixels; and what moves in the frame."""
+
+    pixels: np.ndarray
+    judged: Optional[Judged]
+
+
 class Stylizer:
     """Runs the first plan of `bundle` that works here (or the one named `plan`), on the best runtime or the one named.
 
@@ -66,7 +73,7 @@ class Stylizer:
         self.input_format, self.output_format = manifest.input.pixels, manifest.output.pixels
         self.channels = manifest.output.channels
         self.stage_ms: List[Tuple[str, float]] = []
-        self._memory = Memory()
+        self._memory, self._drawn = Memory(), Memory()
         self._border, exposure = manifest.input.border, manifest.input.exposure
         self._meter = exposure and ExposureMeter(exposure.mean, exposure.std, exposure.chroma, self.input_format)
         # In RGB, green comes closest to luma.
@@ -114,18 +121,21 @@ class Stylizer:
 
     def stylize(self, frame: np.ndarray, out: np.ndarray) -> None:
         """Stylise `frame`, uint8 (H, W, 3) of `input_size` and `input_format`, into `out`, uint8 (H, W, channels) of
-        `output_size` and `output_format`: `prepare` and `run`.
+        `output_size` and `output_format`: `prepare`, `run` and `finish`.
         """
         clock = _Laps()
         prepared = self.prepare(frame)
         clock.lap("input")
-        self._run(prepared, out, clock)
+        drawn = self._run(prepared, clock)
+        self.finish(drawn, out)
+        clock.lap("output")
+        self.stage_ms = list(clock.laps.items())
 
     def prepare(self, frame: np.ndarray) -> "Prepared":
         """What `run` takes for `frame` (see `stylize`).
 
-        Call it for frames in order. One thread may prepare frames while another runs the network. A prepared frame need
-        not be run.
+        Call it for frames in order. `prepare`, `run` and `finish` may each have a thread. A prepared frame need not be
+        run.
         """
         shape, flip = self._input
         pixels = self._memory.array(shape)
@@ -148,31 +158,38 @@ class Stylizer:
             expose(frame, self._meter.update(frame), inside, self.input_format, int(flip))
         return Prepared(pixels, judged)
 
-    def run(self, prepared: "Prepared", out: np.ndarray) -> None:
-        """Draw what `prepare` returned into `out`, uint8 (H, W, channels) of `output_size` and `output_format`."""
-        self._run(prepared, out, _Laps())
+    def run(self, prepared: "Prepared") -> "Drawn":
+        """Run the network on what `prepare` returned. Returns what `finish` takes; it need not be finished."""
+        clock = _Laps()
+        drawn = self._run(prepared, clock)
+        self.stage_ms = list(clock.laps.items())
+        return drawn
 
-    def _run(self, prepared: "Prepared", out: np.ndarray, clock: "_Laps") -> None:
+    def finish(self, drawn: "Drawn", out: np.ndarray) -> None:
+        """Write what `run` returned into `out`, uint8 (H, W, channels) of `output_size` and `output_format`. Call it
+        for frames in order.
+        """
+        pixels = drawn.pixels
+        if self._stillness and drawn.judged:
+            pixels = self._stillness.behind(pixels, drawn.judged)
+        if self._shuffle:
+            self._shuffle(pixels, out)
+        else:
+            np.copyto(out, pixels)
+
+    def _run(self, prepared: "Prepared", clock: "_Laps") -> "Drawn":
         np.copyto(self._steps[0].input().view(np.uint8), prepared.pixels)
         clock.lap("input")
         before = None
         for step in self._steps:
             step.run(before, clock)
             before = step
-        drawn = self._steps[-1].output()
-        if self._stillness and prepared.judged:
-            drawn = self._stillness.behind(_as_bytes(drawn), prepared.judged)
-        if self._shuffle:
-            last, shuffle = self._shuffle
-            if drawn.dtype == np.int8:
-                _copy_bytes(drawn, last)
-                drawn = last
-            shuffle(drawn, out)
-        else:
-            _copy_bytes(drawn, out)
-        del drawn  # an interpreter refuses to run while a view of its tensors is alive
+        tensor = self._steps[-1].output()
+        pixels = self._drawn.array(tensor.shape)
+        _copy_pixels(tensor, pixels)
+        del tensor  # an interpreter refuses to run while a view of its tensors is alive
         clock.lap("output")
-        self.stage_ms = list(clock.laps.items())
+        return Drawn(pixels, prepared.judged)
 
     def draw(self, picture: np.ndarray) -> np.ndarray:
         """A picture of any size, stylised; both uint8 RGB (H, W, 3). `stylize` with the conversions around it."""
@@ -228,15 +245,15 @@ class _Step:
 
 def _load(
     plan: Any, runtime: Runtime, segments: Sequence[bytes], reach_of: Callable[[str], Optional[int]]
-) -> "Tuple[List[_Step], Optional[Tuple[np.ndarray, PixelShuffle]]]":
-    """The plan's steps, and if it ends with a shuffle, (a buffer for the shuffle's input, the shuffle)."""
+) -> "Tuple[List[_Step], Optional[PixelShuffle]]":
+    """The plan's steps, and the shuffle with which it ends, if any."""
     steps: List[_Step] = []
-    shuffle: Optional[Tuple[np.ndarray, PixelShuffle]] = None
+    shuffle: Optional[PixelShuffle] = None
     factor, networks = 1, iter(segments)
     for stage in plan.stages:
         if hasattr(stage, "shuffle"):
-            shape = steps[-1].output().shape
-            shuffle = np.empty(shape, np.uint8), PixelShuffle(shape[0], shape[1], stage.factor)
+            height, width = steps[-1].output().shape[:2]
+            shuffle = PixelShuffle(height, width, stage.factor)
             continue
         if hasattr(stage, "factor"):
             factor *= stage.factor
@@ -265,17 +282,12 @@ def _inside(pixels: np.ndarray, border: int, colour: np.ndarray) -> np.ndarray:
     return pixels[border:-border, border:-border]
 
 
-def _as_bytes(tensor: np.ndarray) -> np.ndarray:
-    """The network's last tensor as the bytes of pixels."""
-    return tensor.view(np.uint8) ^ _SIGN_BIT if tensor.dtype == np.int8 else tensor
-
-
-def _copy_bytes(source: np.ndarray, out: np.ndarray) -> None:
-    """Copy between pixels (uint8) and the first or last tensor (uint8, or int8: the byte with its top bit flipped)."""
-    if np.int8 in (source.dtype, out.dtype):
-        np.bitwise_xor(source.view(np.uint8), _SIGN_BIT, out=out.view(np.uint8))
+def _copy_pixels(tensor: np.ndarray, out: np.ndarray) -> None:
+    """Copy the last tensor (uint8, or int8: the byte with its top bit flipped) to pixels (uint8)."""
+    if tensor.dtype == np.int8:
+        np.bitwise_xor(tensor.view(np.uint8), _SIGN_BIT, out=out)
     else:
-        np.copyto(out, source)
+        np.copyto(out, tensor)
 
 
 class _Laps:

@@ -17,7 +17,7 @@ from . import clips
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("size", [(80, 48), (48, 80), (64, 32)])
+@pytest.mark.parametrize("size", [(60, 36), (36, 60), (64, 32)])
 def test_a_picture_keeps_its_shape(styles, size):
     painted = Style("tiny")(clips.corners(size))
     assert painted.dtype == np.uint8 and painted.shape == (size[1], size[0], 3)
@@ -26,9 +26,9 @@ def test_a_picture_keeps_its_shape(styles, size):
 
 def test_each_picture_is_painted_by_itself(styles, tiny_yuv):
     style = Style(tiny_yuv.path)
-    first = style(clips.corners((80, 48)))
-    style(np.full((48, 80, 3), 20, np.uint8))
-    assert np.array_equal(style(clips.corners((80, 48))), first)
+    first = style(clips.corners((60, 36)))
+    style(np.full((36, 60, 3), 20, np.uint8))
+    assert np.array_equal(style(clips.corners((60, 36))), first)
 
 
 def test_size_is_the_most(styles):
@@ -42,8 +42,8 @@ def test_the_default_style_and_what_it_is_called(styles, tiny):
 @pytest.mark.parametrize(
     "picture",
     [
-        np.zeros((48, 80, 3)),
-        np.zeros((48, 80), np.uint8),
+        np.zeros((36, 60, 3)),
+        np.zeros((36, 60), np.uint8),
         np.zeros((48, 80, 4), np.uint8),
         np.zeros((0, 8, 3), np.uint8),
     ],
@@ -62,10 +62,10 @@ def test_unknown_styles_and_sizes(styles):
 
 
 def test_a_folder_of_pictures_frame_by_frame(styles, tmp_path):
-    for number, size in enumerate([(80, 48), (48, 80)]):
+    for number, size in enumerate([(60, 36), (36, 60)]):
         Image.fromarray(clips.corners(size)).save(str(tmp_path / f"{number}.png"))
     frames = list(Style("tiny").film(tmp_path))
-    assert [frame.pixels.shape for frame in frames] == [(48, 80, 3), (80, 48, 3)]
+    assert [frame.pixels.shape for frame in frames] == [(36, 60, 3), (60, 36, 3)]
     assert [frame.index for frame in frames] == [0, 1] and frames[1].timestamp == pytest.approx(1 / 30)
 
 

@@ -29,7 +29,7 @@ def test_run_ends_with_one_line(reconet, pictures, tmp_path):
     assert code == 0 and err == []
     assert re.match(r"6 frames, [\d.]+ fps, style tiny, plan \w+, runtime \w+ [\d.]+\w* \(CPU\)\n$", out)
     assert len(os.listdir(str(tmp_path / "out"))) == 6
-    assert Image.open(str(tmp_path / "out" / "frame_000001.png")).size == (80, 48)
+    assert Image.open(str(tmp_path / "out" / "frame_000001.png")).size == (60, 36)
 
 
 def test_every_frame_of_the_virtual_camera(reconet, tmp_path):

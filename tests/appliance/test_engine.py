@@ -164,6 +164,6 @@ def test_frames_are_prepared_ahead(tiny_yuv):
     one, other = Stylizer(tiny_yuv, reference=True), Stylizer(tiny_yuv, reference=True)
     ahead, outs = [one.prepare(picture) for picture in pictures], np.empty((2, 32, 64, 4), np.uint8)
     for picture, prepared in zip(pictures, ahead):
-        one.run(prepared, outs[0])
+        one.finish(one.run(prepared), outs[0])
         other.stylize(picture, outs[1])
         assert np.array_equal(*outs)

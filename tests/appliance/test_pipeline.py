@@ -43,11 +43,14 @@ class Style:
     def prepare(self, frame):
         return frame
 
-    def run(self, frame, out):
+    def run(self, frame):
         if self.fail:
             raise RuntimeError("the network broke")
         if self.gate:
             self.gate.wait()
+        return frame
+
+    def finish(self, frame, out):
         np.add(frame, self.add, out=out)
 
 
@@ -78,7 +81,7 @@ def test_every_frame_of_a_file_in_order():
     assert [frame.index for frame in display.frames] == list(range(200))
     assert [int(frame.pixels[0, 0, 0]) for frame in display.frames] == list(range(1, 201))
     assert (counters.captured, counters.stylised, counters.shown, counters.dropped) == (200, 200, 200, 0)
-    assert list(counters.median_ms) == ["prepare", "input", "network", "show"]
+    assert list(counters.median_ms) == ["prepare", "input", "network", "finish", "show"]
     assert counters.median_ms["network"] == 2.0 and counters.fps > 0
     assert display.state == "finished" and camera.closed
 
@@ -158,12 +161,16 @@ def test_the_thread_that_stylises_does_nothing_but_that():
             threads["prepare"] = threading.current_thread().name
             return frame.copy()
 
-        def run(self, frame, out):
+        def run(self, frame):
             threads["run"] = threading.current_thread().name
-            super().run(frame, out)
+            return super().run(frame)
+
+        def finish(self, frame, out):
+            threads["finish"] = threading.current_thread().name
+            super().finish(frame, out)
 
     Pipeline(Camera(3), Watched(), Display()).run()
-    assert threads == {"prepare": "capture", "run": "stylise"}
+    assert threads == {"prepare": "capture", "run": "stylise", "finish": "show"}
 
 
 def test_a_frame_prepared_for_another_style_is_prepared_again():
@@ -179,7 +186,7 @@ def test_bgrx_styles_are_shown_as_rgb():
     class Bgrx(Style):
         channels, output_format = 4, "bgrx"
 
-        def run(self, frame, out):
+        def finish(self, frame, out):
             out[...] = (1, 2, 3, 4)
 
     display = Display()
@@ -191,7 +198,7 @@ def test_bgrx_is_left_as_it_is_for_a_display_that_takes_it():
     class Bgrx(Style):
         channels, output_format = 4, "bgrx"
 
-        def run(self, frame, out):
+        def finish(self, frame, out):
             out[...] = (1, 2, 3, 4)
 
     display = Display()
@@ -277,9 +284,9 @@ def test_while_it_is_quiet_the_network_does_not_run():
     runs, shown = [], threading.Event()
 
     class Counted(Style):
-        def run(self, frame, out):
+        def run(self, frame):
             runs.append(1)
-            super().run(frame, out)
+            return super().run(frame)
 
     pipeline = Pipeline(Camera(-1, live=True), Counted(), Display(on_show=lambda frame: shown.set()))
     thread = threading.Thread(target=pipeline.run)
@@ -303,9 +310,10 @@ def test_a_network_that_never_ends_does_not_hold_up_who_wants_quiet(monkeypatch)
     ends, begun = threading.Event(), threading.Event()
 
     class Frozen(Style):
-        def run(self, frame, out):
+        def run(self, frame):
             begun.set()
             ends.wait(30)
+            return frame
 
     pipeline = Pipeline(Camera(1), Frozen(), Display())
     thread = threading.Thread(target=pipeline.run)

@@ -5,14 +5,14 @@ import struct
 import numpy as np
 import pytest
 
-from appliance import trial
+from appliance import shapes, trial
 from appliance.camera.virtual import VirtualCamera
 from appliance.cli import main
 from appliance.engine import stylizer
 from appliance.engine.interpreter import Runtime, runtimes
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import BundleError, Problem
-from appliance.frames import converted
+from appliance.frames import Frame, converted
 from appliance.style import bundle, tflite
 from appliance.style.resize import Resizable
 
@@ -169,6 +169,22 @@ def test_an_edge_tpu_runs_a_set_at_its_own_size_only(sized, tmp_path, monkeypatc
     smaller = Stylizer(made, size=(96, 64))
     assert (smaller.runtime.device, smaller.output_size) == ("TPU", (96, 64))
     assert Stylizer(made, size=(64, 32)).runtime.device == "CPU"
+
+
+def test_a_film_takes_the_compiled_size_that_is_nearest_in_shape(sized, tmp_path, monkeypatch):
+    made = bundle.write(tmp_path / "a.reconet", *compiled(sized, "128x96", "128x64", "64x96"))
+    cpu = runtimes(1)[0]
+    tpu = Runtime("pycoral", "2.0", "TPU", cpu.load)
+    monkeypatch.setattr(stylizer, "runtimes", lambda threads, reference: [tpu, cpu])
+    monkeypatch.setattr(shapes, "runtimes", lambda: [tpu, cpu])
+    warned = []
+    choose = shapes.Shapes(made, warn=warned.append)
+    wanted = {(1280, 720): (128, 64), (640, 480): (128, 96), (1080, 1920): (64, 96)}
+    assert {film: choose.network(film) for film in wanted} == wanted
+    frame = Frame(np.zeros((480, 640, 3), np.uint8), 0.0, 0)
+    assert (choose(frame).runtime.device, choose(frame).input_size) == ("TPU", (128, 96))
+    assert len(warned) == 1 and "is cut off to make 128x64" in warned[0]
+    assert shapes.Shapes(made, size=(64, 32)).network((640, 480)) == (44, 32)  # asked for: on the CPU
 
 
 @pytest.mark.parametrize(

@@ -245,11 +245,11 @@ def test_a_compiled_style_that_crashed_the_daemon_is_refused_until_it_is_copied_
     one.close()
     interrupted(folder, bad)  # and now it does not
     two = start(folder)
-    assert "took the daemon down" in two.reports("bad.reconet") and two.runs() == "good"
+    assert "crashed the daemon" in two.reports("bad.reconet") and two.runs() == "good"
     two.close()
     state.pin(folder, "bad")
     two = start(folder)  # it is not forgotten after that start
-    assert "took the daemon down" in two.reports("bad.reconet") and two.runs() == "good"
+    assert "crashed the daemon" in two.reports("bad.reconet") and two.runs() == "good"
     style(folder / "bad.reconet", compiled=True)
     assert two.runs() == "bad"
     two.close()

@@ -40,6 +40,7 @@ MASKED = (
 ).split()
 DISK_BYTES = 1 << 30
 KEPT = 3  # of each layer
+SLOW = "fps = 5"  # of the camera: at 30 an emulated processor has time for nothing else
 TOOLS = {
     "mmdebstrap": "mmdebstrap",
     "arch-test": "arch-test",
@@ -104,8 +105,8 @@ def build(deb: Optional[Path] = None, styles: Sequence[Path] = ()) -> Image:
     if missing_packages():
         raise Failure(f"the virtual board needs: apt-get install {missing_packages()}")
     debian = base()
-    layer = [debian.name.encode(), _files(HERE / "overlay"), *(path.read_bytes() for path in (deb, *styles) if path)]
-    with _cached("disk", b"".join(layer)) as folder:
+    parts = [path.read_bytes() for path in (deb, *styles) if path]
+    with _cached("disk", b"".join([debian.name.encode(), _files(HERE / "overlay"), SLOW.encode(), *parts])) as folder:
         if folder.temporary:
             with tempfile.TemporaryDirectory(dir=cache()) as scratch:
                 root = Path(scratch) / "root"
@@ -124,6 +125,11 @@ def _install(root: Path, deb: Path, styles: Sequence[Path]) -> None:
     shutil.copy(deb, root / "tmp/package.deb")
     _run("chroot", root, "dpkg", "-i", "/tmp/package.deb")
     (root / "tmp/package.deb").unlink()
+    config = root / "etc/reconet/config.toml"
+    before = config.read_text()
+    config.write_text(before.replace("\nfps = 30\n", f"\n{SLOW}\n"))
+    if config.read_text() == before:
+        raise Failure(f"{deb}: its config.toml has no line fps = 30")
     for path in (root / "var/lib/reconet").glob("*.reconet"):
         path.unlink()
     for path in styles:

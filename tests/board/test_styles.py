@@ -93,8 +93,9 @@ def test_full_disk(board):
 
 
 def test_read_only_folder(board):
-    """The service starts and shows the style that is there."""
+    """The service starts, shows the style that is there, and says that it remembers nothing."""
     try:
+        board.run(f"rm -f {FOLDER}/.state.json")
         board.run(f"mount --bind {FOLDER} {FOLDER} && mount -o remount,bind,ro {FOLDER} && systemctl restart reconet")
         assert board.run(f"touch {FOLDER}/x", check=False).code
         board.shows(board.wait_until_running()["style"])

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# Tests and the processes that they start compile the same programs many times.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / "build/jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 try:
     import jax  # noqa: F401

@@ -217,7 +217,8 @@ def test_evaluate_tells_all_figures_of_a_bundle(trained, data, sintel_root, caps
     report = evaluated([out / "small.reconet", *where], capsys)
     assert report["name"] == "small" and report["photos"] == 3 and report["missing"] == []
     names = {"teacher", "student", "int8"}
-    for figure in ("style", "content", "blobs"):
+    assert report["fine_ratio"] == pytest.approx(report["fine"]["int8"] / report["fine"].pop("painting"), rel=1e-3)
+    for figure in ("style", "content", "blobs", "fine"):
         assert report[figure].keys() == names and all(np.isfinite(v) and v >= 0 for v in report[figure].values())
     for figure in ("ssim", "snr_teacher_db"):
         assert report[figure].keys() == names - {"teacher"}

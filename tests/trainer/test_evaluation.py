@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluation import blob_share, snr_db, stability_error
+from trainer.evaluation import blob_share, fine_power, snr_db, stability_error
 
 
 def test_snr_of_a_tenth_of_noise_is_20_db(rng):
@@ -27,3 +27,11 @@ def test_blobs_are_large_connected_and_saturated():
     image[50, ::2] = 255  # scattered
     image[85:, :, 0] = 255  # one channel only
     assert blob_share(image) == pytest.approx(0.09)
+
+
+@pytest.mark.parametrize("period, fine", [(3, True), (8, False)])
+def test_fine_power_is_that_of_periods_below_4_pixels(period, fine):
+    wave = 128 + 60 * np.sin(2 * np.pi * np.arange(256) / period)
+    image = np.repeat(np.tile(wave, (144, 1))[..., None], 3, -1).astype("uint8")
+    assert fine_power(image) == pytest.approx(float(fine), abs=0.02)
+    assert fine_power(image[:40, :60]) == pytest.approx(float(fine), abs=0.1)
