@@ -214,6 +214,32 @@ class Web(_Section):
     fps: int = _number(10, 1, 30, "Frames per second of the picture on the page.")
 
 
+class Mqtt(_Section):
+    """The broker that Home Assistant uses. reconet-web.service talks to it."""
+
+    broker: str = _key(
+        "off",
+        "The broker's name or address, and its port if it is not 1883.",
+        '"off" or a broker, such as "homeassistant.local" or "192.168.1.5:1884"',
+        pattern=r"^(off|[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?)$",
+    )
+    user: str = _key("", "The user's name at the broker.", "a name, or nothing", pattern=r"^[ -~]{0,100}$")
+    password_file: str = _key(
+        "",
+        "A file with the password, which the group reconet may read.",
+        "an absolute path of a file, or nothing",
+        pattern=f"^({_FILE})?$",
+    )
+
+    @property
+    def place(self) -> Optional[Tuple[str, int]]:
+        """Host and port of the broker; None without one."""
+        if self.broker == "off":
+            return None
+        host, _, port = self.broker.rpartition(":") if not self.broker.endswith("]") else (self.broker, "", "")
+        return (host.strip("[]"), int(port)) if host and port.isdecimal() else (self.broker.strip("[]"), 1883)
+
+
 class Settings(_Section):
     """The whole file, one section each."""
 
@@ -223,3 +249,4 @@ class Settings(_Section):
     engine: Engine = Engine()
     host: Host = Host()
     web: Web = Web()
+    mqtt: Mqtt = Mqtt()

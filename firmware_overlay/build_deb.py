@@ -199,6 +199,8 @@ def copyright_file(wheels: list) -> str:
             texts = [
                 archive.read(name).decode() for name in sorted(names) if re.search(r"\.dist-info/.*LICENSE[^/]*$", name)
             ]
+        extra = OVERLAY / "licences" / f"{licence}.txt"  # of wheels that name their licence but do not bring it along
+        texts = [extra.read_text()] if extra.exists() else texts
         tops = sorted({name.split("/")[0] for name in names})
         stanzas.append(
             stanza(" ".join(LIBRARY + top + "*" for top in tops), "\n".join(texts), licence, wheel.name.split("-")[0])
