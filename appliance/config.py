@@ -10,12 +10,24 @@ from pydantic import ValidationError
 
 from .errors import Problem
 from .places import CONFIG
-from .sections import Camera, Display, Engine, Host, Mqtt, Settings, Style, Web
+from .sections import Camera, Display, Engine, Host, Keys, Mqtt, Settings, Style, Web
 
-__all__ = ["Camera", "Display", "Engine", "Host", "Mqtt", "Settings", "Style", "Web", "defaults_as_toml", "load"]
+__all__ = [
+    "Camera",
+    "Display",
+    "Engine",
+    "Host",
+    "Keys",
+    "Mqtt",
+    "Settings",
+    "Style",
+    "Web",
+    "defaults_as_toml",
+    "load",
+]
 
 PATH = CONFIG
-# Four times a file that explains every key. TOML parsers take time and memory quadratic in the length of a dotted key.
+# More than a file that explains every key. TOML parsers take time and memory quadratic in the length of a dotted key.
 MAX_BYTES = 8 << 10
 
 _HEADER = """\

@@ -81,6 +81,7 @@ class Daemon:
         self.switcher = Switcher(settings, self._rest.swap, self.screen.caption, around)
         self._playlist = Playlist(lambda: self._settings, self._snapshot)
         orders = Orders(lambda: self._settings, self._snapshot, self._stop, self._playlist)
+        self._keys = orders.keys()
         self._window = Window(wire.path(settings.host.status), self.screen, orders.by_name())
 
     def stop(self) -> None:
@@ -96,7 +97,11 @@ class Daemon:
         return_large_blocks()
         threads = [
             threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
-            for name, work in (("pipeline", self.pipeline.run), ("styles", self._keep_styles))
+            for name, work in (
+                ("pipeline", self.pipeline.run),
+                ("styles", lambda: self.switcher.run(self._stop)),
+                ("keys", lambda: self._keys.run(self._stop)),
+            )
         ]
         try:
             self._window.open()
@@ -148,9 +153,6 @@ class Daemon:
         except BaseException as error:  # raised again by run
             self._error = self._error or error
             self._stop.set()
-
-    def _keep_styles(self) -> None:
-        self.switcher.run(self._stop)
 
     # From any thread
 

@@ -14,7 +14,8 @@ from typing import Callable, Dict, Iterator, Tuple
 from . import config
 from .errors import BundleError, Problem
 from .files import Pending
-from .host import systemd
+from .host import keys, systemd
+from .host.keys import Keys
 from .playlist import Playlist
 from .snapshot import Snapshot
 from .style import bundle, state, store
@@ -54,6 +55,16 @@ class Orders:
             "restart": self.restart,
         }
 
+    def keys(self) -> Keys:
+        """The keys that ask for something."""
+
+        def wanted() -> Dict[int, str]:
+            named = {name: key for name, key in self._settings().keys.model_dump().items() if name != "device"}
+            codes = {action: keys.code(name) for action, name in named.items()}
+            return {code: action for action, code in codes.items() if code is not None}
+
+        return Keys(lambda: self._settings().keys.device, wanted, self.press)
+
     def use(self, request: Message, _: Payload) -> Message:
         """Pin the "style", or "newest". Answers when it runs. Raises Problem with the reason when it is refused."""
         wanted = _text(request, "style")
@@ -81,6 +92,17 @@ class Orders:
             raise Problem("on is true or false")
         state.change(self._folder, lambda now: now.changed(off=not on))
         return {"on": on}
+
+    def press(self, key: str) -> None:
+        """What a key does: "next", "previous", "pin" or "power". Raises Problem."""
+        now = self._snapshot()
+        if key in ("next", "previous"):
+            self._playlist.turn(1 if key == "next" else -1)
+        elif key == "pin" and now.style:
+            free = now.pinned in (None, state.NEWEST)
+            state.pin(self._folder, now.style.name if free else state.NEWEST)
+        elif key == "power":
+            state.change(self._folder, lambda now: now.changed(off=not now.off))
 
     def add(self, request: Message, source: Payload) -> Message:
         """Add the style that follows, under its own name. It runs at once, unless another one is pinned.

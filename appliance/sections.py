@@ -179,6 +179,30 @@ class Engine(_Section):
     )
 
 
+def _one_key(default: str, what: str) -> Any:
+    return _key(
+        default,
+        f"The key that {what}.",
+        '"off", a key such as "right", "f1", "nextsong" or "btn_0", or the number of a key',
+        pattern=r"^[a-z0-9_]{1,16}$",
+    )
+
+
+class Keys(_Section):
+    """Keys of a keyboard, a remote or a button."""
+
+    device: str = _key(
+        "off",
+        "The input device; auto takes all there are.",
+        '"off", "auto" or a device, such as "/dev/input/event0"',
+        pattern=rf"^(off|auto|/dev/input{_FILE})$",
+    )
+    next: str = _one_key("right", "shows the next style")
+    previous: str = _one_key("left", "shows the previous style")
+    pin: str = _one_key("enter", "pins the style that is shown, or unpins it")
+    power: str = _one_key("space", "switches the picture off and on")
+
+
 class Host(_Section):
     """How the daemon reports to the system."""
 
@@ -247,6 +271,7 @@ class Settings(_Section):
     display: Display = Display()
     style: Style = Style()
     engine: Engine = Engine()
+    keys: Keys = Keys()
     host: Host = Host()
     web: Web = Web()
     mqtt: Mqtt = Mqtt()
