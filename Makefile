@@ -6,7 +6,7 @@ SHELL := /bin/bash
 WORKSTATION_PYTHONS := python3.11 python3.12 python3.13 python3.10 python3
 TRAINER_PYTHONS := python3.11 python3.12 python3.13 python3
 BOARD := tflite-runtime==2.7.0 numpy==1.21.6 pydantic==2.5.3 Pillow==9.5.0 tomli==2.0.1 v4l2-python3==0.3.5 \
-  inotify_simple==2.0.1 PyTurboJPEG==1.8.3 pytest hypothesis
+  inotify_simple==2.0.1 PyTurboJPEG==1.8.3 paho-mqtt==2.1.0 pytest hypothesis
 
 # $(call first_python,CANDIDATES,LOWEST,HIGHEST) is the first that has ensurepip and is in the range. Each is run, because
 # a version manager's shim may exist without an interpreter behind it.

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Type, Union
+from typing import Callable, List, NamedTuple, Optional, Tuple, Type, Union
 
 from . import config, wire
 from .camera.picamera2 import Picamera, is_csi
@@ -25,9 +25,12 @@ from .host import signals, status, systemd, tpu
 from .loader import Surroundings
 from .memory import return_large_blocks
 from .orders import Orders
-from .parts import Monitor, Stylizer
+from .parts import Monitor
 from .pipeline import Pipeline
-from .report import report
+from .playlist import Playlist
+from .report import Changes, report
+from .rest import Rest
+from .snapshot import Snapshot
 from .switcher import Switcher
 from .window import Window
 
@@ -61,21 +64,23 @@ class Daemon:
         self._stop, self._reload = threading.Event(), threading.Event()
         self._error: Optional[BaseException] = None
         self._status_fault: Optional[str] = None
-        self._faults: Dict[str, Optional[str]] = {}
-        self._uses: Dict[str, str] = {}
+        self._changes = Changes()
         self._tpu = tpu.read()
         settings = self._settings
         self.screen = Announcer(_monitor(settings), self._shown)
         self.camera = _kind(settings)(as_configured(settings.camera))
         self.pipeline = Pipeline(self.camera, None, self.screen)
+        self._rest = Rest(self.pipeline, self.screen, self._snapshot, self._await)
         around = Surroundings(
             rate=lambda: self.pipeline.counters.possible_fps,
             hot=lambda: bool(self._tpu and self._tpu.hot),
             fits=lambda: self.camera.state.fits,
             quiet=self.pipeline.quiet,
         )
-        self.switcher = Switcher(settings, self._swap, self.screen.caption, around)
-        orders = Orders(lambda: self._settings, lambda: self.switcher.snapshot, self._stop)
+        self.switcher = Switcher(settings, self._rest.swap, self.screen.caption, around)
+        self._playlist = Playlist(lambda: self._settings, self._snapshot)
+        orders = Orders(lambda: self._settings, self._snapshot, self._stop, self._playlist)
+        self._keys = orders.keys()
         self._window = Window(wire.path(settings.host.status), self.screen, orders.by_name())
 
     def stop(self) -> None:
@@ -91,7 +96,11 @@ class Daemon:
         return_large_blocks()
         threads = [
             threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
-            for name, work in (("pipeline", self.pipeline.run), ("styles", lambda: self.switcher.run(self._stop)))
+            for name, work in (
+                ("pipeline", self.pipeline.run),
+                ("styles", lambda: self.switcher.run(self._stop)),
+                ("keys", lambda: self._keys.run(self._stop)),
+            )
         ]
         try:
             self._window.open()
@@ -146,9 +155,12 @@ class Daemon:
 
     # From any thread
 
-    def _swap(self, stylizer: Optional[Stylizer]) -> None:
+    def _snapshot(self) -> Snapshot:
+        return self.switcher.snapshot
+
+    def _await(self) -> None:
+        """A style begins to run: its first picture is to come."""
         self._awaited = Awaited(self.pipeline.counters.shown, time.monotonic() + _PATIENT_S)
-        self.pipeline.stylizer = stylizer
 
     def _shown(self, seen: bool) -> None:
         """A picture or slate was made. `seen`: it is on the screen; otherwise the monitor's fault says why it is not.
@@ -200,9 +212,10 @@ class Daemon:
 
     def _explain(self) -> None:
         """Show on a slate why there is no picture. Without a reason, show nothing: the watchdog then restarts this."""
-        slate = self._slate()
+        reason = self._rest.reason
+        slate = ("Resting", reason) if reason else self._slate()
         if slate:
-            self.screen.show_slate(*slate)
+            self.screen.show_slate(*slate, black=bool(reason))
 
     def _slate(self) -> Optional[Tuple[str, str]]:
         fault = self.camera.fault
@@ -217,9 +230,14 @@ class Daemon:
 
     def _every_second(self) -> None:
         self._tpu = tpu.read()
-        self._report_changes()
-        self.screen.notice = self._tpu.warning if self._tpu else None
-        self.screen.brightness = self.switcher.snapshot.brightness
+        camera = self.camera.state
+        warning = self._tpu.warning if self._tpu else None
+        self._changes.faults(camera=self.camera.fault, display=self.screen.fault, Edge_TPU=warning)
+        self._changes.uses(camera=camera.path and f"{camera.path}, {camera.given}", display=self.screen.mode)
+        self.screen.notice = warning
+        self.screen.brightness, self.screen.fades = self.switcher.snapshot.brightness, self._settings.style.fade
+        self._rest.look(self._settings)
+        self._playlist.look(time.monotonic())
         now = self._state()
         try:
             status.write(self._settings.host.status, now)
@@ -235,27 +253,10 @@ class Daemon:
                 status.summary(now), systemd.INFO, STYLE=now.style, FPS=round(now.fps, 1), TPU_TEMP=now.temperature
             )
 
-    def _report_changes(self) -> None:
-        """Log a line whenever the camera or the monitor fails, recovers or changes, and when the Edge TPU gets hot."""
-        for name, fault in (
-            ("camera", self.camera.fault),
-            ("display", self.screen.fault),
-            ("Edge TPU", self._tpu.warning if self._tpu else None),
-        ):
-            before = self._faults.get(name)
-            if fault != before:
-                self._faults[name] = fault
-                systemd.log(fault or f"{name} is fine again", systemd.WARNING if fault else systemd.NOTICE)
-        camera = self.camera.state
-        for name, use in (("camera", camera.path and f"{camera.path}, {camera.given}"), ("display", self.screen.mode)):
-            if use and use != self._uses.get(name):
-                self._uses[name] = use
-                systemd.log(f"{name}: {use}", systemd.NOTICE)
-
     def _state(self) -> status.Status:
         camera = self.camera.state
         return report(
-            self.switcher.snapshot,
+            self._snapshot(),
             self.pipeline.counters,
             self.screen,
             camera.fault or camera.path and f"{camera.path}, {camera.given}",

@@ -14,7 +14,9 @@ from typing import Callable, Dict, Iterator, Tuple
 from . import config
 from .errors import BundleError, Problem
 from .files import Pending
-from .host import systemd
+from .host import keys, systemd
+from .host.keys import Keys
+from .playlist import Playlist
 from .snapshot import Snapshot
 from .style import bundle, state, store
 from .style.bundle import SUFFIX, Bundle
@@ -33,13 +35,35 @@ class Orders:
     """`settings` and `snapshot` give the latest ones; `stop` ends the daemon."""
 
     def __init__(
-        self, settings: Callable[[], config.Settings], snapshot: Callable[[], Snapshot], stop: threading.Event
+        self,
+        settings: Callable[[], config.Settings],
+        snapshot: Callable[[], Snapshot],
+        stop: threading.Event,
+        playlist: Playlist,
     ):
-        self._settings, self._snapshot, self._stop = settings, snapshot, stop
+        self._settings, self._snapshot, self._stop, self._playlist = settings, snapshot, stop, playlist
         self._adding = threading.Lock()
 
     def by_name(self) -> Dict[str, Order]:
-        return {"use": self.use, "add": self.add, "delete": self.delete, "dim": self.dim, "restart": self.restart}
+        return {
+            "use": self.use,
+            "turn": self.turn,
+            "add": self.add,
+            "delete": self.delete,
+            "dim": self.dim,
+            "power": self.power,
+            "restart": self.restart,
+        }
+
+    def keys(self) -> Keys:
+        """The keys that ask for something."""
+
+        def wanted() -> Dict[int, str]:
+            named = {name: key for name, key in self._settings().keys.model_dump().items() if name != "device"}
+            codes = {action: keys.code(name) for action, name in named.items()}
+            return {code: action for action, code in codes.items() if code is not None}
+
+        return Keys(lambda: self._settings().keys.device, wanted, self.press)
 
     def use(self, request: Message, _: Payload) -> Message:
         """Pin the "style", or "newest". Answers when it runs. Raises Problem with the reason when it is refused."""
@@ -53,6 +77,32 @@ class Orders:
         state.pin(self._folder, found.name)
         runs = self._outcome(found, () if again else before.refused)
         return {"pinned": found.name, "runs": runs}
+
+    def turn(self, request: Message, _: Payload) -> Message:
+        """Show the next style ("step" 1) or the previous one (-1)."""
+        step = request.get("step")
+        if step not in (1, -1) or isinstance(step, bool):
+            raise Problem("step is 1 or -1")
+        return {"style": self._playlist.turn(step)}
+
+    def power(self, request: Message, _: Payload) -> Message:
+        """Show the picture ("on": true), or nothing at all: the screen is black, and the network idle."""
+        on = request.get("on")
+        if not isinstance(on, bool):
+            raise Problem("on is true or false")
+        state.change(self._folder, lambda now: now.changed(off=not on))
+        return {"on": on}
+
+    def press(self, key: str) -> None:
+        """What a key does: "next", "previous", "pin" or "power". Raises Problem."""
+        now = self._snapshot()
+        if key in ("next", "previous"):
+            self._playlist.turn(1 if key == "next" else -1)
+        elif key == "pin" and now.style:
+            free = now.pinned in (None, state.NEWEST)
+            state.pin(self._folder, now.style.name if free else state.NEWEST)
+        elif key == "power":
+            state.change(self._folder, lambda now: now.changed(off=not now.off))
 
     def add(self, request: Message, source: Payload) -> Message:
         """Add the style that follows, under its own name. It runs at once, unless another one is pinned.
@@ -74,7 +124,8 @@ class Orders:
         if len(files) == 1:
             raise Problem(f"{name} is the only style: add another one first")
         with contextlib.suppress(BundleError):
-            if store.load(self._folder / name).name == self._snapshot().pinned:
+            style, now = store.load(self._folder / name).name, state.read(self._folder)
+            if style in (now.pinned, now.turn):
                 state.pin(self._folder, state.NEWEST)
         try:
             (self._folder / name).unlink()
@@ -113,7 +164,10 @@ class Orders:
             before = self._snapshot()
             with _restored_unless_fine(pending.target):
                 pending.commit()
-                tried = before.pinned in (None, state.NEWEST) and self._settings().style.name == state.NEWEST
+                style, free = self._settings().style, before.pinned in (None, state.NEWEST)
+                tried = free and (style.name == state.NEWEST or style.seconds is not None)
+                if free and style.seconds:  # it is its turn
+                    state.change(self._folder, lambda now: now.changed(turn=found.name))
                 if not tried and before.pinned != found.name:
                     return {"style": found.name, "title": found.manifest.title, "runs": False}
                 runs = self._outcome(found, before.refused)

@@ -1,8 +1,9 @@
 """What the daemon says about itself: the document that `reconet status` reads."""
 
-from typing import Optional
+from typing import Dict, Optional
 
 from .display.announcer import Announcer
+from .host import systemd
 from .host.status import Status
 from .host.tpu import Tpu
 from .pipeline import Counters
@@ -33,6 +34,7 @@ def report(
         pinned=styles.pinned,
         slate=": ".join(filter(None, slate)) if slate else screen.notice,
         brightness=styles.brightness,
+        off=styles.off,
         camera=camera,
         display=screen.fault or screen.mode,
         config=config_fault,
@@ -47,3 +49,26 @@ def report(
         refused=list(styles.reasons.values()),
         uptime=uptime,
     )
+
+
+class Changes:
+    """A line in the journal for every change."""
+
+    def __init__(self) -> None:
+        self._faults: Dict[str, Optional[str]] = {}
+        self._uses: Dict[str, str] = {}
+
+    def faults(self, **faults: Optional[str]) -> None:
+        """What is wrong with each part now, None with what is fine."""
+        for name, fault in faults.items():
+            if fault != self._faults.get(name):
+                self._faults[name] = fault
+                text = fault or f"{name.replace('_', ' ')} is fine again"
+                systemd.log(text, systemd.WARNING if fault else systemd.NOTICE)
+
+    def uses(self, **uses: Optional[str]) -> None:
+        """What of each part is in use now, None where nothing is."""
+        for name, use in uses.items():
+            if use and use != self._uses.get(name):
+                self._uses[name] = use
+                systemd.log(f"{name}: {use}", systemd.NOTICE)

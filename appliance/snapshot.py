@@ -40,7 +40,8 @@ class Style(NamedTuple):
 
 class Snapshot(NamedTuple):
     """`style` is what runs; `slate` says why nothing does. `pinned` is what `reconet use` asked for. `waiting`: for an
-    Edge TPU. `refused` has (file name, reason) of each refused bundle, the latest last. `brightness`: of slates.
+    Edge TPU. `refused` has (file name, reason) of each refused bundle, the latest last. `brightness`: of slates. `off`:
+    nothing is to be shown.
     """
 
     style: Optional[Style] = None
@@ -49,6 +50,7 @@ class Snapshot(NamedTuple):
     waiting: bool = False
     refused: Tuple[Tuple[str, str], ...] = ()
     brightness: float = 1.0
+    off: bool = False
 
     @property
     def reasons(self) -> Dict[str, str]:

@@ -93,16 +93,20 @@ class Switcher:
 
     def _wanted(self) -> Optional[str]:
         """The name of the style that was asked for; None for the newest."""
-        asked = self._memory.now.pinned or self._settings.style.name
+        now, style = self._memory.now, self._settings.style
+        turn = now.turn if style.every != "off" and now.pinned in (None, state.NEWEST) else None
+        asked = turn or now.pinned or style.name
         return None if asked == state.NEWEST else asked
 
     def _notice(self, events: Events) -> None:
         if events.folder or state.NAME in events.names:
-            pinned = self._memory.now.pinned
+            before, asked = self._memory.now.pinned, self._wanted()
             self._memory.recall()
-            self._news.publish(brightness=self._memory.now.slates)
-            if events.folder or self._memory.now.pinned != pinned:
-                self._begin(again=self._memory.now.pinned != pinned)
+            now = self._memory.now
+            self._news.publish(pinned=now.pinned, brightness=now.slates, off=now.off)
+            again = now.pinned != before or self._wanted() != asked
+            if events.folder or again:
+                self._begin(again=again)
             elif self._request and self._request.choices != self._choices(self._request.digest):
                 self._try(self._folder / self._request.file, None)
         names = {name for name in events.names | events.allowed & self.snapshot.reasons.keys() if _is_style(name)}
@@ -124,7 +128,8 @@ class Switcher:
 
     def _begin(self, again: bool = False) -> None:
         """Choose among all that is there; `again`: without regard to what ran before."""
-        self._news.publish(pinned=self._memory.now.pinned, brightness=self._memory.now.slates)
+        now = self._memory.now
+        self._news.publish(pinned=now.pinned, brightness=now.slates, off=now.off)
         wanted = self._wanted()
         paths = store.candidates(self._folder, state.State() if again else self._memory.now, wanted)
         if any(self._try(path, wanted) for path in paths):

@@ -249,6 +249,8 @@ def copyright_file(archives: list) -> str:
         texts = [
             data.decode() for path, data in sorted(files.items()) if re.search(r"\.dist-info/.*LICENSE[^/]*$", path)
         ]
+        extra = OVERLAY / "licences" / f"{licence}.txt"  # of wheels that name their licence but do not bring it along
+        texts = [extra.read_text()] if extra.exists() else texts
         tops = sorted({path.split("/")[0] for path in files})
         stanzas.append(
             stanza(" ".join(LIBRARY + top + "*" for top in tops), "\n".join(texts), licence, archive.name.split("-")[0])

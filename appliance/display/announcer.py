@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Callable, Optional, Tuple
 
 import numpy as np
+from PIL import Image
 
 from ..frames import Frame, Size
 from ..parts import Monitor
@@ -22,6 +23,7 @@ class Announcer:
     `shown(seen)` is called after each picture or slate; `seen` says whether it reached the monitor. It is not called
     for a failure that the monitor's `fault` does not explain. `notice` is a caption for as long as it is not None.
     `slate` is the one on the screen, (title, text); None while there is a picture. `brightness` of slates: 0 to 1.
+    `fades`: seconds in which one style's picture fades into the next one's, see `fade`.
     `watch` gets each picture and slate that is made, whether or not there is a monitor.
     """
 
@@ -30,7 +32,9 @@ class Announcer:
     def __init__(self, monitor: Monitor, shown: Callable[[bool], None] = lambda seen: None):
         self.notice: Optional[str] = None
         self.slate: Optional[Tuple[str, str]] = None
-        self.brightness = 1.0
+        self.brightness, self.fades = 1.0, 0.0
+        self._latest: Optional[Frame] = None  # the last picture, kept where it may be faded out
+        self._fading: Optional[Tuple[Frame, float]] = None  # the picture that fades out, and since when
         self.watch: Callable[[Frame], None] = lambda frame: None
         self._monitor, self._shown = monitor, shown
         self._caption = "", 0.0  # its text, and until when it is shown
@@ -61,6 +65,7 @@ class Announcer:
                 return False
             caption_text, until = self._caption
             text = caption_text if time.monotonic() < until else self.notice
+            frame = self._faded(frame)
             frame = replace(frame, pixels=caption(frame.pixels.copy(), text)) if text else frame
             self.watch(frame)
             seen = self._monitor.show(frame)
@@ -73,10 +78,19 @@ class Announcer:
         """Show `text` over the picture for `seconds`."""
         self._caption = text, time.monotonic() + seconds
 
-    def show_slate(self, title: str, text: str = "") -> bool:
-        """Show a slate in place of the picture, until the next one. Returns whether it is on the screen."""
+    def fade(self) -> None:
+        """What is shown from now on is another style: let the last picture fade into it."""
         with self._lock:
-            return not self._closed and self._show_slate(title, text)
+            self._fading = (self._latest, time.monotonic()) if self._latest and self.fades else None
+
+    def show_slate(self, title: str, text: str = "", black: bool = False) -> bool:
+        """Show a slate in place of the picture, until the next one. `black`: without its words.
+
+        Returns whether it is on the screen.
+        """
+        with self._lock:
+            self._latest = self._fading = None
+            return not self._closed and self._show_slate(title, text, black)
 
     def swap(self, monitor: Monitor) -> None:
         """Continue on another monitor. The previous one is released."""
@@ -106,16 +120,29 @@ class Announcer:
         if seen or self._monitor.fault:
             self._shown(seen)
 
-    def _show_slate(self, title: str, text: str) -> bool:
+    def _faded(self, frame: Frame) -> Frame:
+        """`frame`, with what is left of the picture that fades out."""
+        if self._fading:
+            before, since = self._fading
+            part = (time.monotonic() - since) / self.fades if self.fades else 1.0
+            alike = before.format == frame.format and before.pixels.shape == frame.pixels.shape
+            if part < 1 and alike:
+                mixed = Image.blend(Image.fromarray(before.pixels), Image.fromarray(frame.pixels), part)
+                return replace(frame, pixels=np.asarray(mixed))
+            self._fading = None
+        self._latest = frame if self.fades else None
+        return frame
+
+    def _show_slate(self, title: str, text: str, black: bool = False) -> bool:
         size = self._monitor.size if self._monitor.connect() else None
         if size is None:
             self._report(False)
             return False
         width, height = size
         shrink = -(-width // _LARGEST)
-        wanted = (width // shrink, height // shrink), title, text, self.brightness
+        wanted = (width // shrink, height // shrink), title, text, 0.0 if black else self.brightness
         if self._drawn is None or wanted != self._drawn[0]:
-            self._drawn = wanted, (slate(*wanted[:3]) * self.brightness).astype(np.uint8)
+            self._drawn = wanted, (slate(*wanted[:3]) * wanted[3]).astype(np.uint8)
         frame = Frame(self._drawn[1], time.monotonic(), 0, "bgrx")
         self.watch(frame)
         seen = self._monitor.show(frame)

@@ -27,14 +27,13 @@ class Status(BaseModel):
     field changes or a field goes away.
     `style`, `digest`, `plan`, `size` and `runtime` are None while no style runs; `digest` is that of its bundle.
     `measured_fps` is the rate that plan and size had when they were measured, `target_fps` the one that was wanted, and
-    `why` says why they were chosen.
-    `pinned` is what `reconet use` asked for: a style, or "newest". `slate` is what the screen says instead of the
-    picture or over it. `camera` and `display` say what is in use, or what is wrong with it. `fps` is frames shown per
-    second during the last five, `ms` the median milliseconds of each stage, in their order, `shown` the number of
-    frames since the start, `dropped` the number of those that a live camera gave in vain, `longest_gap_ms` the longest
-    time between two frames shown in the last minute. `brightness` is that of slates. `config` says what is wrong with
-    the configuration. `temperature` (degC), `clock_mhz` and `hot` are those of the Edge TPU. `refused` has a line for
-    each refused bundle. `uptime` is in seconds.
+    `why` says why they were chosen. `pinned` is what `reconet use` asked for: a style, or "newest". `slate` is what the
+    screen says instead of the picture or over it. `camera` and `display` say what is in use, or what is wrong with it.
+    `fps` is frames shown per second during the last five, `ms` the median milliseconds of each stage, in their order,
+    `shown` the number of frames since the start, `dropped` the number of those that a live camera gave in vain,
+    `longest_gap_ms` the longest time between two frames shown in the last minute. `brightness` is that of slates, `off`
+    whether it was switched off. `config` says what is wrong with the configuration. `temperature` (degC), `clock_mhz`
+    and `hot` are those of the Edge TPU. `refused` has a line for each refused bundle. `uptime` is in seconds.
     """
 
     # A daemon that is newer than the command which reads this may say more.
@@ -52,6 +51,7 @@ class Status(BaseModel):
     pinned: Optional[Line] = None
     slate: Optional[Line] = None
     brightness: Annotated[float, Field(ge=0, le=1)] = 1.0
+    off: bool = False
     camera: Optional[Line] = None
     display: Optional[Line] = None
     config: Optional[Line] = None

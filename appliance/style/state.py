@@ -62,7 +62,8 @@ class State(_Document):
     daemon while it was loaded, as "digest signature". `choices` maps a bundle's digest and a device, "CPU" or "TPU", to
     what `reconet bench --choose` found best there, a "plan WIDTHxHEIGHT" or, of earlier versions, a "plan". `measured`
     maps a bundle's digest and a device, see `device`, to frames per second by "plan WIDTHxHEIGHT"; 0 does not run.
-    `slates` is the brightness of slates.
+    `slates` is the brightness of slates, `turn` the style whose turn it is in a playlist, `off` whether nothing is
+    shown.
     """
 
     version: Literal[1] = 1
@@ -74,6 +75,8 @@ class State(_Document):
     fatal: Tuple[str, ...] = ()
     choices: Dict[str, Dict[str, str]] = {}
     measured: Dict[str, Dict[str, Dict[str, Rate]]] = {}
+    turn: Optional[StyleName] = None
+    off: bool = False
     slates: Annotated[float, Field(ge=DARKEST, le=1)] = 1.0
 
     def chosen(self, digest: str, device: str) -> Optional["Chosen"]:
@@ -239,7 +242,7 @@ class Memory:
 
 def pin(folder: Path, name: str, warn: Callable[[str], None] = lambda text: None) -> None:
     """Remember that the style `name`, or "newest", was asked for. Raises Problem."""
-    change(folder, lambda state: state.changed(pinned=name), warn)
+    change(folder, lambda state: state.changed(pinned=name, turn=None), warn)
 
 
 def choose(folder: Path, digest: str, kind: str, plan: str, size: Optional[Size] = None) -> None:

@@ -12,7 +12,9 @@ from .. import byhand, config, wire
 from ..errors import Problem
 from ..host import signals, systemd
 from . import guard
+from .gallery import Gallery
 from .guard import Guard
+from .mqtt import HomeAssistant
 from .picture import Picture
 from .server import Server
 from .site import Site
@@ -40,17 +42,29 @@ def command(arguments: argparse.Namespace) -> int:
 def serve(settings: config.Settings, bind: Optional[str] = None) -> int:
     """Answer at `bind`, or where the settings say, until SIGTERM or SIGINT. Raises Problem."""
     threading.stack_size(_STACK_BYTES)
+    home = _home_assistant(settings)
     with listening(settings, bind or settings.web.bind) as server:
         thread = threading.Thread(target=server.serve_forever, name="web", daemon=True)
         over = threading.Event()
         with signals.handled({signal.SIGTERM: over.set, signal.SIGINT: over.set}):
             thread.start()
+            if home:
+                home.start()
             address = f"http://{server.name}/"
             systemd.log(f"the page is at {address}", systemd.NOTICE)
             systemd.ready(address)
             over.wait()
+        if home:
+            home.stop()
         server.shutdown()
     return 0
+
+
+def _home_assistant(settings: config.Settings) -> Optional[HomeAssistant]:
+    if settings.mqtt.place is None:
+        return None
+    status = Path(settings.host.status)
+    return HomeAssistant(settings.mqtt, (status, wire.path(status)), Gallery(Path(settings.style.folder)))
 
 
 def listening(settings: config.Settings, bind: str) -> Server:

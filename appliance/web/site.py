@@ -47,6 +47,8 @@ class Site:
             ("GET", "/api/styles"): lambda request: request.reply({"styles": self._gallery.list()}),
             ("PUT", "/api/styles"): self._upload,
             ("POST", "/api/use"): lambda request: self._order(request, "use", "style"),
+            ("POST", "/api/turn"): lambda request: self._order(request, "turn", "step"),
+            ("POST", "/api/power"): lambda request: self._order(request, "power", "on"),
             ("POST", "/api/dim"): lambda request: self._order(request, "dim", "brightness"),
             ("POST", "/api/restart"): lambda request: self._order(request, "restart"),
             ("POST", "/api/logout"): self._log_out,

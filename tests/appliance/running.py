@@ -93,7 +93,7 @@ def appliance(styles, tmp_path, monkeypatch):
     monkeypatch.setattr(
         daemon_module.Announcer,
         "_show_slate",
-        lambda self, title, text: slates.append(title) or show(self, title, text),
+        lambda self, title, *rest: slates.append(title) or show(self, title, *rest),
     )
     settings = tmp_path / "config.toml"
 

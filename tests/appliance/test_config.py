@@ -28,7 +28,14 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatc
     assert settings.camera.model_dump() == camera
     display = {"connector": "auto", "mode": "preferred", "rotate": 0, "fit": "contain"}
     assert settings.display.model_dump() == display
-    assert settings.style.model_dump() == {"name": "newest", "folder": "/var/lib/reconet"}
+    assert settings.style.model_dump() == {
+        "name": "newest",
+        "folder": "/var/lib/reconet",
+        "every": "off",
+        "order": "name",
+        "fade": 1.0,
+        "quiet": "off",
+    }
     assert settings.engine.model_dump() == {
         "plan": "auto",
         "size": "auto",
@@ -73,7 +80,7 @@ def test_the_default_file_explains_every_key():
                 comment, number = lines[number][1:] + comment, number - 1
             assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
             keys += 1
-    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 24
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 36
 
 
 def test_a_key_changes_and_the_others_stay(tmp_path):
@@ -159,6 +166,12 @@ def test_a_mode_has_a_size(tmp_path):
         ("web.bind", '"8080"', 'an address and a port, such as "127.0.0.1:8080"'),
         ("web.bind", '"wall:8080"', "an address and a port"),
         ("web.fps", "0", "a whole number from 1 to 30"),
+        ("mqtt.broker", '"mqtt://wall"', '"off" or a broker, such as "homeassistant.local"'),
+        ("mqtt.password_file", '"secret"', "an absolute path of a file, or nothing"),
+        ("style.every", '"10"', '"off" or a time, such as "30 s", "10 min" or "2 h"'),
+        ("style.order", '"random"', '"name" or "shuffle"'),
+        ("style.fade", "6", "a number from 0 to 5"),
+        ("style.quiet", '"23-7"', '"off" or two times, such as "23:00-7:00"'),
         ("host.watchdog", '"on"', "true or false"),
     ],
 )
@@ -176,10 +189,15 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(tmp_path, key, value, all
             "[camera]\nwidht = 640\n",
             "camera.widht = 640: unknown key: allowed in [camera] are device, width, height, fps, mirror, format",
         ),
-        ("fps = 30\n", "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [host], [web]"),
+        (
+            "fps = 30\n",
+            "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [keys], [host], "
+            "[web], [mqtt]",
+        ),
         (
             "[camra]\nfps = 30\n",
-            'camra = {"fps": 30}: unknown section: allowed are [camera], [display], [style], [engine], [host], [web]',
+            'camra = {"fps": 30}: unknown section: allowed are [camera], [display], [style], [engine], [keys], '
+            "[host], [web], [mqtt]",
         ),
         ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps, mirror, format"),
         (

@@ -70,7 +70,7 @@ def test_a_style_for_which_the_camera_opens_slowly_is_waited_for(appliance, monk
     monkeypatch.setattr(daemon_module, "_PATIENT_S", 300.0)
     one.camera.reopening = True
     state_of(appliance, lambda now: one.screen.silence > 1)
-    one._swap(one.pipeline.stylizer)
+    one._rest.swap(one.pipeline.stylizer)
     one.monitor.until(words)
     del one.notes[:]
     state_of(appliance, lambda now: "WATCHDOG=1" in one.notes)

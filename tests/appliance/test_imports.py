@@ -21,6 +21,7 @@ SHARED = {
     "pace",
     "parts",
     "places",
+    "sections",
     "snapshot",
     "wire",
 }
@@ -45,7 +46,9 @@ JOINING = {
     "orders",
     "overhead",
     "pipeline",
+    "playlist",
     "report",
+    "rest",
     "switcher",
     "trial",
     "tuner",

@@ -27,6 +27,7 @@ FULL = dict(
     shown=42,
     dropped=3,
     brightness=0.5,
+    off=False,
     longest_gap_ms=95.2,
     camera="/dev/video0, 1280x720 at 30 fps",
     display="HDMI-A-1 1920x1080",

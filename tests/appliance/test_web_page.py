@@ -101,8 +101,15 @@ def test_one_click_switches_and_pins(page):
     assert page.web.daemon.switcher.snapshot.style.name == "tiny"
     assert "Pinned" in page.one("#pinned").text
     page.one("#newest").click()
-    page.says("The newest style is shown.")
+    page.says("Unpinned.")
     page.shows("The Other One")
+    page.one("#next").click()
+    page.shows(title)
+    page.one("#power").click()
+    page.says("It is switched off")
+    page.until(lambda: page.one("#power").text == "Switch on" and page.web.daemon.screen.slate)
+    page.one("#power").click()
+    page.until(lambda: page.one("#power").text == "Switch off" and not page.web.daemon.screen.slate)
 
 
 def test_a_style_that_is_refused_says_why(page, monkeypatch):

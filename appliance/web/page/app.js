@@ -109,7 +109,8 @@ function paint(answer) {
   $("size").textContent = (now && now.size) || "–";
   $("pinned").textContent = now && now.pinned && now.pinned !== "newest" ? `Pinned: ${titleOf(now.pinned)}` : "";
   $("newest").hidden = !$("pinned").textContent;
-  $("brightness").disabled = $("restart").disabled = busy || !now;
+  for (const id of ["brightness", "restart", "power", "previous", "next"]) $(id).disabled = !now;
+  $("power").textContent = now && now.off ? "Switch on" : "Switch off";
   if (now && document.activeElement !== $("brightness")) setBrightness(Math.round(100 * now.brightness));
   facts(now ? [
     ["Camera", now.camera], ["Display", now.display], ["Runtime", now.runtime],
@@ -258,7 +259,17 @@ function setBrightness(percent) {
 
 $("newest").addEventListener("click", () => order("…", async () => {
   await ask("POST", "/api/use", { style: "newest" });
-  return "The newest style is shown.";
+  return "Unpinned.";
+}));
+for (const [id, step] of [["previous", -1], ["next", 1]]) {
+  $(id).addEventListener("click", () => order("…", async () => {
+    const answer = await ask("POST", "/api/turn", { step });
+    return `${titleOf(answer.style)} comes next.`;
+  }));
+}
+$("power").addEventListener("click", () => order("…", async () => {
+  const answer = await ask("POST", "/api/power", { on: now.off });
+  return answer.on ? "It is switched on." : "It is switched off: the screen is black.";
 }));
 $("brightness").addEventListener("input", () => setBrightness(Number($("brightness").value)));
 $("brightness").addEventListener("change", () => order("…", async () => {
