@@ -277,9 +277,8 @@ def _monitor(settings: config.Settings) -> Monitor:
 
 
 def _kind(settings: config.Settings) -> "Union[Type[V4l2Camera], Type[Picamera], Type[VirtualDevice]]":
-    if settings.camera.device == "virtual":
-        return VirtualDevice
-    return Picamera if is_csi(settings.camera.device) else V4l2Camera
+    device = settings.camera.device
+    return VirtualDevice if device == "virtual" else Picamera if is_csi(device) else V4l2Camera
 
 
 def serve(path: Optional[Union[str, Path]] = None, read: Read = config.load) -> int:
