@@ -91,22 +91,24 @@ def main(argv=None) -> int:
         metavar="DIR",
         help="where downloads are kept (default: build/wheels)",
     )
+    parser.add_argument("--uncompressed", action="store_true", help="in a fifth of the time, for tests")
     arguments = parser.parse_args(argv)
     try:
-        print(build(arguments.host, arguments.out, arguments.wheels / arguments.host))
+        kind = "none" if arguments.uncompressed else "xz"
+        print(build(arguments.host, arguments.out, arguments.wheels / arguments.host, kind))
     except (Failure, OSError) as failure:
         print(f"build_deb: {failure}", file=sys.stderr)
         return 1
     return 0
 
 
-def build(name: str, out: Path, cache: Path) -> Path:
+def build(name: str, out: Path, cache: Path, kind: str = "xz") -> Path:
     """Write the package for the host `name`, completely or not at all, and return its path."""
     host, version = HOSTS[name], package_version(name)
     files = tree(wheels(name, cache), name)
     path = out / f"reconet_{version}_{host.architecture}.deb"
     out.mkdir(parents=True, exist_ok=True)
-    write_deb(path, control(name, version, sum(len(data) for data, _, _ in files.values()) // 1024), files)
+    write_deb(path, control(name, version, sum(len(data) for data, _, _ in files.values()) // 1024), files, kind)
     return path
 
 
@@ -273,8 +275,8 @@ def stanza(files: str, text: str, licence: str, name: str = "") -> str:
     )
 
 
-def write_deb(path: Path, control: str, files: dict) -> None:
-    """Write the package of these files and the scripts in DEBIAN/, completely or not at all."""
+def write_deb(path: Path, control: str, files: dict, kind: str = "xz") -> None:
+    """Write the package of these files and the scripts in DEBIAN/, completely or not at all. `kind`: of compression."""
     tool = shutil.which("dpkg-deb")
     if not tool:
         raise Failure(
@@ -298,7 +300,7 @@ def write_deb(path: Path, control: str, files: dict) -> None:
                 folder.chmod(0o755)
                 os.utime(folder, (epoch(), epoch()))
         # One thread: the number of threads changes the bytes. Level 6 would take three times as long to save a fifth.
-        command = [tool, "--root-owner-group", "-Zxz", "-z1", "--build", str(root), str(part)]
+        command = [tool, "--root-owner-group", f"-Z{kind}", "-z1", "--build", str(root), str(part)]
         settings = {"SOURCE_DATE_EPOCH": str(epoch()), "DPKG_DEB_THREADS_MAX": "1", "LC_ALL": "C"}
         done = subprocess.run(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:

@@ -15,6 +15,7 @@ import pytest
 from firmware_overlay import build_deb
 
 ROOT = Path(__file__).parents[2]
+UNCOMPRESSED = "uses-no-compression-for-data-tarball,uses-no-compression-for-control-tarball"  # to save time here
 OTHER = "debian12-amd64"  # besides Mendel: the one whose package runs on most machines that test
 CACHE = ROOT / "build/wheels"
 STYLES = "usr/share/reconet/styles/"
@@ -62,7 +63,7 @@ def packages(tmp_path_factory):
         for name, root, env, mask, *options in (
             ("one", ROOT, os.environ, 0o022),
             ("two", copy, habits, 0o077),
-            ("other", ROOT, os.environ, 0o022, "--host", OTHER),
+            ("other", ROOT, os.environ, 0o022, "--host", OTHER, "--uncompressed"),
         )
     ]
     paths = [Path(build.communicate()[0].strip()) for build in builds]
@@ -138,7 +139,7 @@ def test_without_dpkg_deb_the_builder_says_so_in_one_line(tmp_path, monkeypatch)
 def test_lintian_finds_no_error(packages):
     runs = [
         subprocess.Popen(
-            ["lintian", "--allow-root", "--fail-on", "error", package],
+            ["lintian", "--allow-root", "--fail-on", "error", "--suppress-tags", UNCOMPRESSED, package],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
