@@ -44,7 +44,7 @@ def test_a_photograph_and_a_film_in_python(example, tmp_path):
     (tmp_path / "in").mkdir()
     for index in range(2):
         Image.new("RGB", (60, 36), (80 * index, 80, 120)).save(tmp_path / f"in/{index}.png")
-    assert example("paint.py", "in/0.png", "in", "out") == "0.00 s: 80x48\n0.03 s: 80x48\n"
+    assert example("paint.py", "in/0.png", "in", "out") == "0.00 s: 60x36\n0.03 s: 60x36\n"
     assert {Image.open(path).size for path in (tmp_path / "out").iterdir()} == {(60, 36)}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0000.png", "0001.png", "photo.png"]
 
