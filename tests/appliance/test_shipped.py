@@ -44,7 +44,7 @@ BOUNDS = {
 }
 
 # Flat red and yellow, and flat black, are paint of these paintings.
-MISSED = {"composition_vii": {"blob_share": 0.0022}, "udnie": {"blob_share": 0.0054}}
+MISSED = {"composition_vii": {"blob_share": 0.0023}, "udnie": {"blob_share": 0.0054}}
 
 
 def test_five_styles_ship():
