@@ -74,8 +74,8 @@ def test_choose_remembers_the_best_and_run_takes_it(styles, capsys, monkeypatch)
 def test_a_chosen_plan_that_does_not_load_gives_way_to_the_next(tiny, monkeypatch):
     from appliance.engine import stylizer
 
-    load = stylizer._load
-    monkeypatch.setattr(stylizer, "_load", lambda plan, *rest: load(plan, *rest) if plan.name != "fused" else 1 / 0)
+    load = stylizer.load
+    monkeypatch.setattr(stylizer, "load", lambda plan, *rest: load(plan, *rest) if plan.name != "fused" else 1 / 0)
     assert Stylizer(tiny, prefer="fused").plan == "split"
 
 
