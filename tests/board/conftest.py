@@ -53,7 +53,7 @@ def machine(make_board):
 
 @pytest.fixture(scope="session")
 def soak_seconds(request):
-    return 3600 if request.config.getoption("--long") else 600
+    return 3600 if request.config.getoption("--long") else 300
 
 
 @pytest.fixture(scope="session")

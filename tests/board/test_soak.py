@@ -1,4 +1,4 @@
-"""A thousand style switches in ten minutes or more, with --long an hour: the daemon's memory, files and threads stay.
+"""Four hundred style switches in five minutes or more, with --long an hour: memory, files and threads stay.
 
 The board of this test has been at it since the first test began.
 """
@@ -10,11 +10,11 @@ from .board import SOAK, SQUARES
 from .guest import wait_for
 
 MINUTE = 10  # samples, on a machine that keeps pace
-PATIENT = 6  # times as long as it should take
+PATIENT = 12  # times as long as it should take
 WHAT = {"kib": "KiB of memory", "files": "open files", "threads": "threads"}
 
 
-def test_a_thousand_switches(soaking, soak_seconds, machine, number):
+def test_many_switches(soaking, soak_seconds, machine, number):
     machine.power_cut()  # the other tests are over: it would only slow this one down
     unit = SOAK.format(soak_seconds)
 
@@ -27,7 +27,7 @@ def test_a_thousand_switches(soaking, soak_seconds, machine, number):
     assert outcome == "active", said[-5:]
     samples = [json.loads(line) for line in said if line.startswith("{")]
     last = samples[-1]
-    assert last["switches"] >= 1000 and last["seconds"] >= soak_seconds, last
+    assert last["switches"] >= 400 and last["seconds"] >= soak_seconds, last
     number("soak", f"{last['switches']} style switches in {last['seconds'] / 60:.1f} minutes")
     grown = {}
     for key, what in WHAT.items():
