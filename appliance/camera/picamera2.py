@@ -15,10 +15,9 @@ import numpy as np
 
 from ..errors import Problem
 from ..frames import Frame, Size
-from ..memory import Memory
 from .planar import Planar, PlanarReducer, as_yuyv, yu12
 from .sizes import LADDER, described
-from .v4l2 import BACKOFF, STALLED, State, Wanted
+from .v4l2 import BACKOFF, STALLED, LiveCamera, State, Wanted
 from .yuyv import BT601, yuyv_to_rgb
 
 _WHOLE = (1280, 720)  # for pictures in RGB, and while there is no network
@@ -46,34 +45,15 @@ def look() -> str:
     return str(cameras[0].get("Model", "camera"))
 
 
-class Picamera:
+class Picamera(LiveCamera):
     """The first camera that libcamera finds; as V4l2Camera otherwise. `wanted.device` and `wanted.pixels` are ignored.
 
     Raises Problem when Picamera2 is not installed.
     """
 
-    live = True
-    monotonic = True
-
     def __init__(self, wanted: Optional[Wanted] = None, yuv_size: Optional[Size] = None):
         _installed()
-        self.yuv_size = yuv_size
-        self.state = State()
-        self._memory = Memory()
-        self.configure(wanted or Wanted())
-
-    def configure(self, wanted: Wanted) -> None:
-        """Ask for something else; the camera is reopened if it differs. Safe from any thread."""
-        self.fps = float(wanted.fps)
-        self._wanted = wanted
-
-    @property
-    def fault(self) -> Optional[str]:
-        return self.state.fault
-
-    @property
-    def path(self) -> Optional[str]:
-        return self.state.path
+        super().__init__(wanted, yuv_size)
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         index, last, wait = 0, 0.0, BACKOFF[0]

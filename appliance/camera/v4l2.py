@@ -43,19 +43,13 @@ class Wanted(NamedTuple):
     pixels: Optional[str] = None
 
 
-class V4l2Camera:
-    """The first camera that works, of the wanted device, /dev/reconet-camera and /dev/video*.
-
-    Frames are YUV of `yuv_size` (width, height), the size of a network's input, with `made_for` set to it; if that is
-    None, RGB of the camera's size; if it is (0, 0), empty. It may be set at any time. `state` may be read from any
-    thread; `fault` and `path` are parts of it. A frame's memory is reused once its pixels are no longer referenced.
-    """
+class LiveCamera:
+    """What the cameras share that are opened again when they fail or when something else is asked for."""
 
     live = True
     monotonic = True  # timestamps: when the picture was taken
 
     def __init__(self, wanted: Optional[Wanted] = None, yuv_size: Optional[Size] = None):
-        import_v4l2()
         self.yuv_size = yuv_size
         self.state = State()
         self._memory = Memory()
@@ -73,6 +67,19 @@ class V4l2Camera:
     @property
     def path(self) -> Optional[str]:
         return self.state.path
+
+
+class V4l2Camera(LiveCamera):
+    """The first camera that works, of the wanted device, /dev/reconet-camera and /dev/video*.
+
+    Frames are YUV of `yuv_size` (width, height), the size of a network's input, with `made_for` set to it; if that is
+    None, RGB of the camera's size; if it is (0, 0), empty. It may be set at any time. `state` may be read from any
+    thread; `fault` and `path` are parts of it. A frame's memory is reused once its pixels are no longer referenced.
+    """
+
+    def __init__(self, wanted: Optional[Wanted] = None, yuv_size: Optional[Size] = None):
+        import_v4l2()
+        super().__init__(wanted, yuv_size)
 
     def frames(self, stop: threading.Event) -> Generator[Frame, None, None]:
         index, last, wait = 0, 0.0, BACKOFF[0]
