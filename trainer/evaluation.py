@@ -1,6 +1,7 @@
 """Measures the pictures of a style's networks, on frames not used in training."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -14,7 +15,7 @@ from appliance.engine import exposure
 from appliance.engine.exposure import ExposureMeter
 from appliance.engine.stylizer import Stylizer
 from appliance.frames import YUV_BLACK, YUV_TO_RGB, converted
-from trainer import flow, losses, perceptual
+from trainer import faces, flow, losses, perceptual
 from trainer.data import pictures, sintel
 from trainer.gather import Work
 from trainer.recipe import Frame, Recipe
@@ -25,9 +26,16 @@ FRAME = 2  # and 3: the pair of each headline scene that is measured for the man
 
 
 def evaluate(
-    work: Work, photos: Path | None, sintel_root: Path | None, data: Path, most: int = 24, rendering: str = "clean"
+    work: Work,
+    photos: Path | None,
+    sintel_root: Path | None,
+    data: Path,
+    most: int = 24,
+    rendering: str = "clean",
+    people: Path | None = None,
 ) -> dict:
-    """Everything that can be measured of a style: see on_photos(), on_sintel() and headline().
+    """Everything that can be measured of a style: see on_photos(), on_sintel(), headline(), and for photographs of
+    people faces.on_photos().
 
     At most `most` photographs, and as many pairs of frames per scene, evenly spaced. Raises Problem.
     """
@@ -48,7 +56,15 @@ def evaluate(
         pairs = [pair for scene in found.values() for pair in _evenly(scene, most)]
         report |= {"sintel": rendering, "pairs": len(pairs)}
         report["e_stab"] = on_sintel(work.recipe, painted, sintel_root, pairs, rendering)
+    if people:
+        shown = pictures.centre(pictures.photographs(people, work.recipe.size), work.recipe.size)
+        found = faces.on_photos({name: partial(_picture, paint) for name, paint in painted.items()}, shown)
+        report |= {"people": found["found"], "faces": found["kept"]}
     return {**report, "missing": work.missing}
+
+
+def _picture(paint, photo):
+    return to_bytes(paint([photo])[0])
 
 
 def _evenly(items, most):

@@ -44,6 +44,7 @@ FIGURES = (
     ("snr_student_db", "SNR against the float student, dB"),
     ("blobs", "share in saturated blobs"),
     ("fine", "share of power below 4 pixels"),
+    ("faces", "share of faces still found"),
 )
 CURVES = ("content", "style", "feature_temporal", "output_temporal")
 CLIP = 24  # frames
