@@ -30,13 +30,9 @@ demo: .venv/installed ## stylise the virtual camera: demo/starry_night.mp4, and 
 	  --display demo/starry_night.mp4 --sheet demo/starry_night.png
 
 .PHONY: gallery
-gallery: .venv/installed ## make the pictures of docs/gallery.md: every style on the same three frames
-	@mkdir -p demo docs/gallery
-	@for bundle in firmware_overlay/var/lib/reconet/*.reconet; do style=$$(basename $$bundle .reconet); \
-	  .venv/bin/reconet run --camera virtual --every-frame --seconds 10 --style $$style \
-	    --display none --sheet demo/$$style.png && \
-	  .venv/bin/python -c 'import sys; from PIL import Image; Image.open(sys.argv[1]).save(sys.argv[2], quality=85)' \
-	    demo/$$style.png docs/gallery/$$style.jpg || exit 1; done
+gallery: .venv/installed ## draw the pictures of docs/gallery.md: six photographs and a short film in each style
+	@for bundle in firmware_overlay/var/lib/reconet/*.reconet; do \
+	  .venv/bin/python examples/gallery.py $$(basename $$bundle .reconet) docs/gallery || exit 1; done
 
 .PHONY: test
 test: .venv-test/installed ## run all tests on the trainer's Python, and the appliance's on the board's Python 3.7 beside them

@@ -52,9 +52,17 @@ BOUNDS = {
 MISSED = {"composition_vii": {"blob_share": 0.0023}, "udnie": {"blob_share": 0.0054}}
 
 
-def test_five_styles_ship():
-    shipped = [path.stem for path in SHIPPED]
-    assert shipped == ["composition_vii", "great_wave", "starry_night", "the_scream", "udnie"]
+def test_eight_styles_ship():
+    assert [path.stem for path in SHIPPED] == [
+        "bayeux_tapestry",
+        "composition_vii",
+        "great_wave",
+        "hakone",
+        "starry_night",
+        "the_kiss",
+        "the_scream",
+        "udnie",
+    ]
 
 
 def test_it_fills_a_monitor_and_stays_small(style):
@@ -88,6 +96,9 @@ def test_it_has_the_colours_of_its_painting(style, picture):
         "the_scream": warmth[lights | middle].mean() > 40,  # an orange sky
         "composition_vii": spread > 20 and warmth.mean() > 10,
         "udnie": spread < 20,  # greys, and a little of everything
+        "hakone": warmth[luma < 60].mean() < -15 < 15 < yellow[lights].mean(),  # indigo, on pale yellow paper
+        "bayeux_tapestry": spread < 20 and warmth[lights].mean() > 15,  # linen
+        "the_kiss": yellow[middle].mean() > 20 and yellow[lights].mean() > 40,  # gold
     }[style.name]
 
 

@@ -115,7 +115,7 @@ def test_everything_is_there_and_belongs_to_root(files):
     for unit in (ROOT / "systemd").iterdir():
         assert f"lib/systemd/system/{unit.name}" in members
     dates = {path: one.mtime for path, one in members.items() if path.startswith(STYLES) and one.isfile()}
-    assert len(dates) == 5 and max(dates, key=dates.get) == STYLES + build_deb.FIRST_STYLE
+    assert len(dates) == 8 and max(dates, key=dates.get) == STYLES + build_deb.FIRST_STYLE
 
 
 def test_every_licence_is_named(files):
