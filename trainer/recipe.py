@@ -208,6 +208,15 @@ class Student(Phase):
     )
 
 
+class Lite(_Section):
+    """A second student of the same style, for boards without an Edge TPU: narrower, and trained on a smaller frame."""
+
+    width: int = Field(default=384, ge=16, le=2048, multiple_of=8)
+    height: int = Field(default=216, ge=16, le=2048, multiple_of=8)
+    steps: int = Field(default=4000, ge=1)
+    widths: tuple[int, int, int] = (12, 32, 48)
+
+
 class Recipe(_Section):
     """Everything about a style. Raises Problem with file, key and reason when loaded from a bad file."""
 
@@ -223,6 +232,13 @@ class Recipe(_Section):
     style: Style = Style()
     teacher: Teacher | None = Field(default=None, description="without it the student is trained directly")
     student: Student
+    lite: Lite | None = Field(default=None, description="without it there is no lite student")
+
+    @model_validator(mode="after")
+    def _lite_is_smaller(self):
+        if self.lite and (self.lite.width > self.frame.width or self.lite.height > self.frame.height):
+            raise ValueError("lite.width and lite.height must not be above those of [frame]")
+        return self
 
     @model_validator(mode="after")
     def _one_start(self):
@@ -239,6 +255,20 @@ class Recipe(_Section):
         """The recipe with another frame size: a network trained at one size runs at others."""
         frame = Frame.model_validate({**self.frame.model_dump(), "height": height, "width": width})
         return self.model_copy(update={"frame": frame})
+
+    def of_lite(self) -> "Recipe":
+        """The recipe that trains the lite student, directly. Strokes and motion shrink with the frame."""
+        assert self.lite
+        lite, share = self.lite, self.lite.width / self.frame.width
+        loss = self.student.loss.model_copy(update={"teacher_output": 0.0, "teacher_features": 0.0})
+        changes = {
+            "data": {"painting_width": max(64, int(self.data.painting_width * share))},
+            "motion": {"pan": float(round(self.motion.pan * share))},
+            "network": {"widths": lite.widths},
+            "student": {"steps": lite.steps, "start": None, "loss": loss},
+        }
+        sections = {name: getattr(self, name).model_copy(update=update) for name, update in changes.items()}
+        return self.sized(lite.height, lite.width).model_copy(update={**sections, "teacher": None, "lite": None})
 
     def settings(self, *sections: str) -> dict[str, object]:
         """Every setting of the named sections by its full name, defaults included: {"teacher.steps": 8000, ...}."""

@@ -45,7 +45,7 @@ class Run:
 
 
 _TEACHER = ("data", "mix", "frame", "motion", "network", "style", "perceptual", "teacher")
-NETWORKS = ("teacher", "instance", "none", "frn", "student")
+NETWORKS = ("teacher", "instance", "none", "frn", "student", "lite")
 
 
 def teacher_run(recipe: Recipe, out: Path, name: str = "teacher", contents: Mapping[str, str] | None = None) -> Run:
@@ -58,6 +58,11 @@ def student_run(recipe: Recipe, out: Path, contents: Mapping[str, str] | None = 
     return Run(out, "student", recipe, (*_TEACHER, "student"), "affine", contents or {})
 
 
+def lite_run(recipe: Recipe, out: Path, contents: Mapping[str, str] | None = None) -> Run:
+    """The run that makes the lite student of a recipe that has one. Its Note has the recipe that of_lite() gives."""
+    return replace(student_run(recipe.of_lite(), out, contents), name="lite")
+
+
 def with_norm(recipe: Recipe, norm: str) -> Recipe:
     """The recipe with another normalisation in its teacher."""
     assert recipe.teacher
@@ -65,7 +70,9 @@ def with_norm(recipe: Recipe, norm: str) -> Recipe:
 
 
 def network_run(recipe: Recipe, name: str, folder: Path) -> Run:
-    """The run that makes one of NETWORKS: teacher, student, or a normalisation to compare with."""
+    """The run that makes one of NETWORKS: teacher, student, lite, or a normalisation to compare with."""
+    if name == "lite":
+        return lite_run(recipe, folder) if recipe.lite else replace(student_run(recipe, folder), name=name)
     if name == "student":
         return student_run(recipe, folder)
     return teacher_run(recipe, folder) if name == "teacher" else teacher_run(with_norm(recipe, name), folder, name)
@@ -196,6 +203,11 @@ def made_here(run: Run) -> bool:
         return not differences(read_note(run.path("json")), run, of_data=False)
     except Problem:
         return False
+
+
+def is_saved(run: Run) -> bool:
+    """Whether there is a model of the run's name, whatever made it."""
+    return _model_path(run) is not None
 
 
 def load_model(run: Run, steps: int) -> tuple[keras.Model, int]:
