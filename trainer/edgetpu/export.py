@@ -145,10 +145,13 @@ def add_lite(recipe: Recipe, data: Path, out: Path, path: Path) -> None:
     metrics = provenance.get("metrics", {})
     snr = {**metrics.get("plan_snr_db", {}), LITE: plan_snr(small, student, drawn, held_out[:COMPARED])}
     bundle.write(path, {**fields, "provenance": {**provenance, "metrics": {**metrics, "plan_snr_db": snr}}}, files)
-    console.print(f"added the plan {LITE} to {path}: {snr[LITE]} dB, now {path.stat().st_size / 1e6:.1f} MB")
+    line = f"added the plan {LITE} to {path}: {snr[LITE]} dB, now {path.stat().st_size / 1e6:.1f} MB"
+    console.print(line, soft_wrap=True)
 
 
-def _lite_plan(student: keras.Model, recipe: Recipe, frames: np.ndarray, style: bundle.Bundle):
+def _lite_plan(
+    student: keras.Model, recipe: Recipe, frames: np.ndarray, style: bundle.Bundle
+) -> tuple[dict[str, bytes], list[dict]]:
     """The plan's files and its stages: calibrated at the recipe's size, where it runs, but stored for the style's."""
     takes, gives = style.manifest.input, style.manifest.output
     ends = tflite.read(style.files[style.manifest.plans[0].segments[0].segment]).inputs[0].dtype
