@@ -16,6 +16,7 @@ from appliance.camera.pictures import without_limit
 from appliance.errors import Problem
 from appliance.files import replacing
 from trainer.data import pictures
+from trainer.lite import lite_recipe
 from trainer.recipe import Recipe, load
 from trainer.sweep import changed
 
@@ -107,7 +108,7 @@ def recipe_for(
     enough = examine(painting, recipe.data.painting_width)
     if "data.painting_width" not in settings:
         recipe = changed(recipe, {"data.painting_width": enough})
-    if recipe.lite and _is_low(painting, recipe.of_lite().data.painting_width):
+    if recipe.lite and _is_low(painting, lite_recipe(recipe).data.painting_width):
         say(f"{painting.name} is too elongated for a lite student")
         return changed(recipe, {"lite": None})
     return recipe

@@ -256,20 +256,6 @@ class Recipe(_Section):
         frame = Frame.model_validate({**self.frame.model_dump(), "height": height, "width": width})
         return self.model_copy(update={"frame": frame})
 
-    def of_lite(self) -> "Recipe":
-        """The recipe that trains the lite student, directly. Strokes and motion shrink with the frame."""
-        assert self.lite
-        lite, share = self.lite, self.lite.width / self.frame.width
-        loss = self.student.loss.model_copy(update={"teacher_output": 0.0, "teacher_features": 0.0})
-        changes = {
-            "data": {"painting_width": max(64, int(self.data.painting_width * share))},
-            "motion": {"pan": float(round(self.motion.pan * share))},
-            "network": {"widths": lite.widths},
-            "student": {"steps": lite.steps, "start": None, "loss": loss},
-        }
-        sections = {name: getattr(self, name).model_copy(update=update) for name, update in changes.items()}
-        return self.sized(lite.height, lite.width).model_copy(update={**sections, "teacher": None, "lite": None})
-
     def settings(self, *sections: str) -> dict[str, object]:
         """Every setting of the named sections by its full name, defaults included: {"teacher.steps": 8000, ...}."""
         return dict(_flat(self.model_dump(include=set(sections), mode="json"), ""))

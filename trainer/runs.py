@@ -18,6 +18,7 @@ from appliance.errors import Problem
 from appliance.files import remove_leftovers, replacing
 from trainer import network
 from trainer.data.contents import FIELDS
+from trainer.lite import lite_recipe
 from trainer.recipe import Recipe
 
 SHOWN = 6  # differences named in one message
@@ -59,8 +60,8 @@ def student_run(recipe: Recipe, out: Path, contents: Mapping[str, str] | None = 
 
 
 def lite_run(recipe: Recipe, out: Path, contents: Mapping[str, str] | None = None) -> Run:
-    """The run that makes the lite student of a recipe that has one. Its Note has the recipe that of_lite() gives."""
-    return replace(student_run(recipe.of_lite(), out, contents), name="lite")
+    """The run that makes the lite student of a recipe that has one. Its Note has the recipe of lite_recipe()."""
+    return replace(student_run(lite_recipe(recipe), out, contents), name="lite")
 
 
 def with_norm(recipe: Recipe, norm: str) -> Recipe:

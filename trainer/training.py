@@ -11,6 +11,7 @@ from trainer import devices, network, perceptual, runs
 from trainer.batches import Ground
 from trainer.data import pictures
 from trainer.gather import shipped
+from trainer.lite import lite_recipe
 from trainer.objectives import student_objective, teacher_objective
 from trainer.optimise import optimise, seconds_per_step
 from trainer.recipe import Phase, Recipe
@@ -37,13 +38,13 @@ def prepare(recipe: Recipe, data: Path, out: Path, norm: str | None = None) -> P
     recipe = with_norm(recipe, norm) if norm else recipe
     check_border(recipe)
     if recipe.lite:
-        check_border(recipe.of_lite())
+        check_border(lite_recipe(recipe))
     phase = recipe.teacher or recipe.student
     start = _start(recipe) if recipe.student.start else None
     devices.spread(phase.batch)
     ground = Ground(recipe, data)
     if recipe.lite:  # refused now, rather than after the student's training
-        pictures.painting(data / recipe.data.painting, recipe.of_lite().data.painting_width)
+        pictures.painting(data / recipe.data.painting, lite_recipe(recipe).data.painting_width)
     if recipe.teacher:
         run = teacher_run(recipe, out, norm or "teacher", ground.contents)
         objective, draw = teacher_objective(recipe, ground.sources), ground.random_draws(phase.batch)
@@ -86,7 +87,7 @@ def train_lite(recipe: Recipe, data: Path, out: Path, restart: bool = False) -> 
     """Trains the recipe's lite student alone, as train() does, and saves it to out/lite.keras. Raises Problem."""
     if not recipe.lite:
         raise Problem(f"{recipe.name}: the recipe has no [lite], so there is no lite student to train")
-    made = prepare(recipe.of_lite(), data, out)
+    made = prepare(lite_recipe(recipe), data, out)
     made = replace(made, run=runs.lite_run(recipe, out, made.ground.contents))
     if restart:
         runs.forget(made.run)

@@ -15,6 +15,7 @@ from trainer.cli import main
 from trainer.edgetpu.export import add_lite, export
 from trainer.edgetpu.predict import predictions
 from trainer.gather import gather
+from trainer.lite import lite_recipe
 from trainer.making import finished, make
 from trainer.polishing import polish
 from trainer.recipe import Recipe
@@ -60,7 +61,7 @@ def made(recipe, data, tmp_path_factory):
 
 def test_it_is_a_smaller_network_of_the_same_style(parts):
     recipe = Recipe.model_validate({**parts, "student": {**parts["student"], "start": "udnie"}})
-    small = recipe.of_lite()
+    small = lite_recipe(recipe)
     assert small.size == (24, 32) and small.network.widths == (4, 4, 4) and small.student.steps == 3
     assert small.network.model_copy(update={"widths": recipe.network.widths}) == recipe.network
     assert small.motion.pan == 7 and small.data.painting_width == 80  # of 14 and 161
@@ -71,7 +72,7 @@ def test_it_is_a_smaller_network_of_the_same_style(parts):
 
 def test_a_distilled_style_has_a_lite_student_that_is_trained_directly(fields, tmp_path):
     recipe = Recipe.model_validate({**fields, "lite": {"width": 32, "height": 16}})
-    small = recipe.of_lite()
+    small = lite_recipe(recipe)
     assert small.teacher is None and small.student.loss.teacher_output == small.student.loss.teacher_features == 0
 
 
