@@ -1,12 +1,15 @@
 """Which plan and size of a style a device runs: decided on what was measured there, nothing else.
 
 A row says how many frames a second one plan makes at one size. The largest picture that holds the wanted rate is
-chosen; of equal sizes the plan that the bundle prefers. Where none holds it, the fastest is.
+chosen; of equal sizes the plan that the bundle prefers. Where none holds it, the fastest is. The plan LITE, another
+network, is the last resort: it counts only where no other plan holds the rate at any size.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .frames import Size
+
+LITE = "lite"  # the plan that is not the style's network, but a smaller one
 
 _HOLDS = 0.95  # of the wanted rate: no measurement is exact, and cameras give 29.97 for 30
 _QUICKER = 1.1  # than the row before it, so that a smaller picture is worth it
@@ -34,7 +37,7 @@ def best(rows: Sequence[Measured], target: float, plans: Sequence[str]) -> Optio
     """The row to run at `target` frames a second; None when nothing runs. `plans`: the names, the preferred first."""
     holding = [row for row in rows if row.fps > 0 and holds(row, target)]
     if holding:
-        return max(holding, key=lambda row: (_area(row.size), -plans.index(row.plan)))
+        return max(holding, key=lambda row: (row.plan != LITE, _area(row.size), -plans.index(row.plan)))
     return max((row for row in rows if row.fps > 0), key=lambda row: row.fps, default=None)
 
 
@@ -43,8 +46,16 @@ def following(sizes: Dict[str, List[Size]], rows: Sequence[Measured], target: fl
 
     `sizes` has those of each plan, by its name, the preferred plan first, the smallest size first. A plan that misses
     the rate at one size misses it at larger ones. So a plan is measured from its smallest size up, until it misses, and
-    only at sizes larger than what holds already.
+    only at sizes larger than what holds already; LITE only when every other plan misses.
     """
+    lite = {plan: ladder for plan, ladder in sizes.items() if plan == LITE}
+    others = {plan: ladder for plan, ladder in sizes.items() if plan != LITE}
+    pair = _following(others, rows, target)
+    found = any(row.plan in others and row.size in others[row.plan] and holds(row, target) for row in rows)
+    return pair if pair or found else _following(lite, rows, target)
+
+
+def _following(sizes: Dict[str, List[Size]], rows: Sequence[Measured], target: float) -> Optional[Tuple[str, Size]]:
     known = {(row.plan, row.size): row for row in rows}
     top = best([row for row in rows if row.plan in sizes], target, list(sizes))
     reached = _area(top.size) if top and holds(top, target) else 0
@@ -59,9 +70,9 @@ def following(sizes: Dict[str, List[Size]], rows: Sequence[Measured], target: fl
 
 
 def rungs(rows: Sequence[Measured], chosen: Measured) -> List[Measured]:
-    """`chosen`, then ever smaller and faster rows, for when it misses its rate."""
+    """`chosen`, then ever smaller and faster rows, those of LITE last, for when it misses its rate."""
     found = [chosen]
-    for row in sorted(rows, key=lambda row: (-_area(row.size), -row.fps)):
+    for row in sorted(rows, key=lambda row: (row.plan == LITE, -_area(row.size), -row.fps)):
         if _area(row.size) < _area(found[-1].size) and row.fps >= _QUICKER * found[-1].fps:
             found.append(row)
     return found
@@ -72,7 +83,8 @@ def reason(row: Measured, target: float, complete: bool) -> str:
     if not complete:
         return "the first that ran: others are being measured"
     if holds(row, target):
-        return f"the largest measured that holds {target:g} fps"
+        lite = f" with plan {LITE}: no other holds it" if row.plan == LITE else ""
+        return f"the largest measured that holds {target:g} fps{lite}"
     return f"the fastest: none holds {target:g} fps"
 
 

@@ -35,17 +35,18 @@ class Decision(NamedTuple):
 
 
 def sizes_of(bundle: Bundle, kind: str, fits: Optional[Sequence[Size]] = None) -> Sizes:
-    """The plans that run on "CPU" or "TPU", and the sizes worth measuring, the smallest first.
+    """The plans that run on "CPU" or "TPU", the lite one last, and the sizes worth measuring, the smallest first.
 
     On an Edge TPU those that are compiled; else those of `LADDER` for which the style can be built, and its own. `fits`
-    are those that the camera fits without scaling: others are left out, where that leaves any. None: not known.
+    are those that the camera fits without scaling: others are left out, where that leaves any, but for the lite plan,
+    whose frames take much longer than scaling. None: not known.
     """
     manifest, found = bundle.manifest, {}
-    for plan in manifest.plans:
+    for plan in sorted(manifest.plans, key=lambda plan: plan.lite):
         here = set(manifest.compiled(plan))
         if kind == "CPU":
             here = {size for size in LADDER if manifest.has(size)} | {manifest.size}
-        fitting = here if fits is None else here & ({manifest.size} | set(fits))
+        fitting = here if fits is None or plan.lite else here & ({manifest.size} | set(fits))
         if here:
             found[plan.name] = sorted(fitting or here, key=lambda size: (size[0] * size[1], size))
     return found

@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     cli_style.add(commands)
     for name, command, about in (
-        ("train", _train, "train the teacher, with normalisation"),
+        ("train", _train, "train the teacher, or without one the student; and the lite student, if there is one"),
         ("distill", _distill, "distil the teacher into a student without normalisation"),
         ("polish", _polish, "remove the student's fine grid from flat parts of the picture"),
         ("export", _export, "quantise the student to int8, cut it and write the bundle"),
@@ -67,6 +67,12 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--out", type=Path, help="output folder (default: runs/NAME)")
         sub.set_defaults(command=command)
         if name == "export":
+            sub.add_argument(
+                "--lite",
+                type=Path,
+                metavar="BUNDLE",
+                help="only add the plan lite, of OUT/lite.keras, to this bundle of the recipe",
+            )
             sub.add_argument(
                 "--plans", type=_plans, metavar="PLAN,...", help="in order of preference (default: split,fused,lowres)"
             )
@@ -93,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
                 choices=("instance", "frn", "none"),
                 help="train a network with another normalisation for comparison, OUT/NORM.keras",
             )
+            sub.add_argument("--lite", action="store_true", help="train only the lite student, OUT/lite.keras")
     sub = commands.add_parser("check", help="predict which operations the Edge TPU runs", description=_check.__doc__)
     sub.add_argument("path", type=Path, metavar="FILE|BUNDLE", help="a .tflite network or a style bundle")
     sub.set_defaults(command=_check)
@@ -204,10 +211,13 @@ def _places(arguments):
 
 
 def _train(arguments):
-    from trainer.training import train
+    from trainer.training import train, train_lite
 
     recipe, data, out = _places(arguments)
-    train(recipe, data, out, arguments.norm, arguments.restart)
+    if arguments.lite:
+        train_lite(recipe, data, out, arguments.restart)
+    else:
+        train(recipe, data, out, arguments.norm, arguments.restart)
 
 
 def _distill(arguments):
@@ -224,9 +234,12 @@ def _polish(arguments):
 
 
 def _export(arguments):
-    from trainer.edgetpu.export import PLANS, export
+    from trainer.edgetpu.export import PLANS, add_lite, export
 
     recipe, data, out = _places(arguments)
+    if arguments.lite:
+        add_lite(recipe, data, out, arguments.lite)
+        return
     takes, gives = arguments.pixels.split(":")
     plans = arguments.plans or PLANS
     export(recipe, data, out, plans, arguments.size, pixels=(takes, gives), tensors=arguments.tensors)

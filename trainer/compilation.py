@@ -82,10 +82,10 @@ def _best(sets: list[Compiled]) -> list[Compiled]:
 
 def _all_plans(style, size: Size, timeout: int, console: Console, until_whole: bool = False) -> list[Compiled]:
     """The plans that compile for `size`, in the order of PREFERRED; with `until_whole`, none after one mapped
-    completely.
+    completely. Not the lite plan, which is for the CPU.
     """
     sets = []
-    for plan in sorted(style.manifest.plans, key=_preference):
+    for plan in sorted((plan for plan in style.manifest.plans if not plan.lite), key=_preference):
         name = f"{plan.name} at {size_name(size)}"
         try:
             one = _compile_plan(style, plan, size, timeout)

@@ -27,7 +27,7 @@ def make(recipe: Recipe, data: Path, out: Path, made: training.Prepared | None =
     """
     path = results.path(recipe, out)
     if not finished(recipe, data, out):
-        training.fit(made or training.prepare(recipe, data, out))
+        training.train(recipe, data, out, made=made)
         if recipe.teacher:
             distill(recipe, data, out)
         polish(recipe, data, out)
@@ -48,9 +48,12 @@ def picture(recipe: Recipe, out: Path) -> Path:
 
 def finished(recipe: Recipe, data: Path, out: Path) -> bool:
     """Whether out has the bundle of this recipe, trained on this data to its last step."""
-    run = runs.student_run(recipe, out, contents(recipe, data))
+    known = contents(recipe, data)
+    wanted = [runs.student_run(recipe, out, known), *([runs.lite_run(recipe, out, known)] if recipe.lite else [])]
     try:
-        return results.complete(recipe, out) and not runs.differences(runs.read_note(run.path("json")), run)
+        return results.complete(recipe, out) and not any(
+            runs.differences(runs.read_note(run.path("json")), run) for run in wanted
+        )
     except Problem:
         return False
 

@@ -29,12 +29,21 @@ _DETAIL = 0.03, 0.12  # standard deviation of luma in it: none below the first, 
 
 
 def polish(recipe: Recipe, data: Path, out: Path) -> keras.Model:
-    """Polishes the recipe's trained student in the folder `out`, once, and saves it there. Raises Problem."""
-    console = Console(stderr=True)
-    run = runs.student_run(recipe, out, contents(recipe, data))
+    """Polishes the recipe's trained student in the folder `out`, once, and saves it there; and its lite student, if it
+    has one. Raises Problem.
+    """
+    known = contents(recipe, data)
+    student = _polish(runs.student_run(recipe, out, known), data)
+    if recipe.lite:
+        _polish(runs.lite_run(recipe, out, known), data)
+    return student
+
+
+def _polish(run: runs.Run, data: Path) -> keras.Model:
+    console, recipe = Console(stderr=True), run.recipe
     student, done = runs.load_model(run, recipe.student.steps)
     if runs.read_note(run.path("json")).polished:
-        console.print("student: polished already")
+        console.print(f"{run.name}: polished already")
         return student
     photos = pictures.photographs(data / recipe.data.photos, recipe.size)
     known, _ = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
@@ -51,7 +60,7 @@ def polish(recipe: Recipe, data: Path, out: Path) -> keras.Model:
     steps = EPOCHS * len(inputs)
     end.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps)), "mse")
     with Progress(console=console) as progress:
-        task = progress.add_task("polishing", total=steps)
+        task = progress.add_task(f"polishing {run.name}", total=steps)
         told = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs=None: progress.advance(task))
         end.fit(np.stack(inputs), np.stack(wanted), 1, EPOCHS, verbose=0, callbacks=[told])
     runs.save_model(run, student, done, polished=steps)

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,7 @@ from appliance.camera.pictures import without_limit
 from appliance.errors import Problem
 from appliance.files import replacing
 from trainer.data import pictures
+from trainer.lite import lite_recipe
 from trainer.recipe import Recipe, load
 from trainer.sweep import changed
 
@@ -81,7 +83,7 @@ def recipe_for(
     height, width = quality.size
     share = width / GALLERY.size[1]
     default = load(DEFAULTS)
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "name": name_of(painting),
         "title": title or title_of(painting),
         "artist": "",
@@ -94,13 +96,28 @@ def recipe_for(
         "motion.pan": default.motion.pan * share,
         "student.steps": steps or round(quality.steps / (3 if start else 1)),
     }
+    if quality is not GALLERY:
+        fields["lite"] = None
+    elif default.lite:
+        fields["lite.steps"] = min(default.lite.steps, fields["student.steps"])
     if quality is DRAFT_ON_CPU:  # too small for the border term, and for strokes four times as large
         fields |= {"student.loss.border": 0.0, "style.scales": [1, 2]}
     if start:
         fields |= {"student.start": start.name, "network": start.network.model_dump(mode="json")}
     recipe = changed(default, {**fields, **settings})
     enough = examine(painting, recipe.data.painting_width)
-    return recipe if "data.painting_width" in settings else changed(recipe, {"data.painting_width": enough})
+    if "data.painting_width" not in settings:
+        recipe = changed(recipe, {"data.painting_width": enough})
+    if recipe.lite and _is_low(painting, lite_recipe(recipe).data.painting_width):
+        say(f"{painting.name} is too elongated for a lite student")
+        return changed(recipe, {"lite": None})
+    return recipe
+
+
+def _is_low(painting: Path, width: int) -> bool:
+    """Whether the painting has fewer rows than it needs once it is scaled to width."""
+    picture = pictures.on_white(painting)
+    return round(picture.height * width / picture.width) < pictures.ROWS
 
 
 def lay_out(recipe: Recipe, painting: Path, photos: Path, data: Path) -> Recipe:

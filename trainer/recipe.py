@@ -208,6 +208,15 @@ class Student(Phase):
     )
 
 
+class Lite(_Section):
+    """A second student of the same style, for boards without an Edge TPU: narrower, and trained on a smaller frame."""
+
+    width: int = Field(default=384, ge=16, le=2048, multiple_of=8)
+    height: int = Field(default=216, ge=16, le=2048, multiple_of=8)
+    steps: int = Field(default=4000, ge=1)
+    widths: tuple[int, int, int] = (12, 32, 48)
+
+
 class Recipe(_Section):
     """Everything about a style. Raises Problem with file, key and reason when loaded from a bad file."""
 
@@ -223,6 +232,13 @@ class Recipe(_Section):
     style: Style = Style()
     teacher: Teacher | None = Field(default=None, description="without it the student is trained directly")
     student: Student
+    lite: Lite | None = Field(default=None, description="without it there is no lite student")
+
+    @model_validator(mode="after")
+    def _lite_is_smaller(self):
+        if self.lite and (self.lite.width > self.frame.width or self.lite.height > self.frame.height):
+            raise ValueError("lite.width and lite.height must not be above those of [frame]")
+        return self
 
     @model_validator(mode="after")
     def _one_start(self):

@@ -18,6 +18,7 @@ from appliance.errors import Problem
 from appliance.files import remove_leftovers, replacing
 from trainer import network
 from trainer.data.contents import FIELDS
+from trainer.lite import lite_recipe
 from trainer.recipe import Recipe
 
 SHOWN = 6  # differences named in one message
@@ -45,7 +46,7 @@ class Run:
 
 
 _TEACHER = ("data", "mix", "frame", "motion", "network", "style", "perceptual", "teacher")
-NETWORKS = ("teacher", "instance", "none", "frn", "student")
+NETWORKS = ("teacher", "instance", "none", "frn", "student", "lite")
 
 
 def teacher_run(recipe: Recipe, out: Path, name: str = "teacher", contents: Mapping[str, str] | None = None) -> Run:
@@ -58,6 +59,11 @@ def student_run(recipe: Recipe, out: Path, contents: Mapping[str, str] | None = 
     return Run(out, "student", recipe, (*_TEACHER, "student"), "affine", contents or {})
 
 
+def lite_run(recipe: Recipe, out: Path, contents: Mapping[str, str] | None = None) -> Run:
+    """The run that makes the lite student of a recipe that has one. Its Note has the recipe of lite_recipe()."""
+    return replace(student_run(lite_recipe(recipe), out, contents), name="lite")
+
+
 def with_norm(recipe: Recipe, norm: str) -> Recipe:
     """The recipe with another normalisation in its teacher."""
     assert recipe.teacher
@@ -65,7 +71,9 @@ def with_norm(recipe: Recipe, norm: str) -> Recipe:
 
 
 def network_run(recipe: Recipe, name: str, folder: Path) -> Run:
-    """The run that makes one of NETWORKS: teacher, student, or a normalisation to compare with."""
+    """The run that makes one of NETWORKS: teacher, student, lite, or a normalisation to compare with."""
+    if name == "lite":
+        return lite_run(recipe, folder) if recipe.lite else replace(student_run(recipe, folder), name=name)
     if name == "student":
         return student_run(recipe, folder)
     return teacher_run(recipe, folder) if name == "teacher" else teacher_run(with_norm(recipe, name), folder, name)
@@ -196,6 +204,11 @@ def made_here(run: Run) -> bool:
         return not differences(read_note(run.path("json")), run, of_data=False)
     except Problem:
         return False
+
+
+def is_saved(run: Run) -> bool:
+    """Whether there is a model of the run's name, whatever made it."""
+    return _model_path(run) is not None
 
 
 def load_model(run: Run, steps: int) -> tuple[keras.Model, int]:

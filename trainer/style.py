@@ -1,5 +1,6 @@
 """reconet-train style: a painting in, a style out."""
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from trainer.optimise import OutOfMemory
 from trainer.prepare import DRAFT, DRAFT_ON_CPU, GALLERY, say
 from trainer.quiet import quiet
 from trainer.recipe import Recipe, load
-from trainer.runs import forget, student_run
+from trainer.runs import forget, lite_run, student_run
 from trainer.sweep import changed, single
 
 OWN_PHOTOS = Path(virtual.__file__).with_name("photos")
@@ -50,6 +51,8 @@ def style(
     recipe = prepare.lay_out(recipe, painting, photos or fetch.photographs(), data)
     if restart:
         forget(student_run(recipe, out))
+        if recipe.lite:
+            forget(lite_run(recipe, out))
         file.unlink(missing_ok=True)
     if file.exists() and "student.batch" not in changes:  # it may have been halved
         recipe = changed(recipe, {"student.batch": load(file).student.batch})
@@ -58,10 +61,17 @@ def style(
         recipe, made, seconds = _fitting(recipe, data, out)
         frame, phase = recipe.frame, recipe.student
         work = f"{phase.steps} steps at {frame.width}x{frame.height} on {_device()}"
-        say(f"{quality or 'gallery'}: {work}, {duration(seconds * phase.steps)}")
+        say(f"{quality or 'gallery'}: {work}, {duration(seconds * (phase.steps + _lite_steps(recipe)))}")
         with replacing(file) as temporary:
             temporary.write_text(tomli_w.dumps(recipe.model_dump(mode="json", exclude_unset=True, exclude_none=True)))
     return making.make(recipe, data, out, made), making.picture(recipe, out)
+
+
+def _lite_steps(recipe: Recipe) -> float:
+    """How many of the student's steps take as long as the lite student's, whose frames are smaller."""
+    if not recipe.lite:
+        return 0.0
+    return recipe.lite.steps * recipe.lite.width * recipe.lite.height / math.prod(recipe.size)
 
 
 def _fitting(recipe: Recipe, data: Path, out: Path) -> tuple[Recipe, training.Prepared, float]:

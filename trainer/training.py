@@ -1,7 +1,7 @@
 """Trains a style's networks from scratch: a teacher with normalisation, or directly a student without."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -9,7 +9,9 @@ import keras
 from appliance.errors import Problem
 from trainer import devices, network, perceptual, runs
 from trainer.batches import Ground
+from trainer.data import pictures
 from trainer.gather import shipped
+from trainer.lite import lite_recipe
 from trainer.objectives import student_objective, teacher_objective
 from trainer.optimise import optimise, seconds_per_step
 from trainer.recipe import Phase, Recipe
@@ -35,10 +37,14 @@ def prepare(recipe: Recipe, data: Path, out: Path, norm: str | None = None) -> P
         raise Problem(f"{recipe.name}: --norm compares teachers, and this recipe has no [teacher]")
     recipe = with_norm(recipe, norm) if norm else recipe
     check_border(recipe)
+    if recipe.lite:
+        check_border(lite_recipe(recipe))
     phase = recipe.teacher or recipe.student
     start = _start(recipe) if recipe.student.start else None
     devices.spread(phase.batch)
     ground = Ground(recipe, data)
+    if recipe.lite:  # refused now, rather than after the student's training
+        pictures.painting(data / recipe.data.painting, lite_recipe(recipe).data.painting_width)
     if recipe.teacher:
         run = teacher_run(recipe, out, norm or "teacher", ground.contents)
         objective, draw = teacher_objective(recipe, ground.sources), ground.random_draws(phase.batch)
@@ -54,25 +60,46 @@ def prepare(recipe: Recipe, data: Path, out: Path, norm: str | None = None) -> P
     return Prepared(model, objective, ground, draw, phase, run, compute)
 
 
-def train(recipe: Recipe, data: Path, out: Path, norm: str | None = None, restart: bool = False) -> keras.Model:
+def train(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    norm: str | None = None,
+    restart: bool = False,
+    made: Prepared | None = None,
+) -> keras.Model:
     """Trains the recipe's teacher and saves it to out/teacher.keras; of a recipe without one, its student, to
-    out/student.keras. With norm, a teacher that differs only in its normalisation, for comparison, to out/NORM.keras.
-    An interrupted run is continued; with restart, it is discarded. Raises Problem.
+    out/student.keras. Then its lite student, if it has one. With norm, only a teacher that differs in its
+    normalisation, for comparison, to out/NORM.keras. An interrupted run is continued; with restart, it is discarded.
+    made is what prepare() gave, if it was called. Raises Problem.
     """
-    made = prepare(recipe, data, out, norm)
+    made = made or prepare(recipe, data, out, norm)
+    if restart:
+        runs.forget(made.run)
+    trained = fit(made)
+    perceptual.save_style(out / "style.npz", made.ground.targets, recipe.style)
+    if recipe.lite and not norm:
+        train_lite(recipe, data, out, restart)
+    return trained
+
+
+def train_lite(recipe: Recipe, data: Path, out: Path, restart: bool = False) -> keras.Model:
+    """Trains the recipe's lite student alone, as train() does, and saves it to out/lite.keras. Raises Problem."""
+    if not recipe.lite:
+        raise Problem(f"{recipe.name}: the recipe has no [lite], so there is no lite student to train")
+    made = prepare(lite_recipe(recipe), data, out)
+    made = replace(made, run=runs.lite_run(recipe, out, made.ground.contents))
     if restart:
         runs.forget(made.run)
     return fit(made)
 
 
 def fit(made: Prepared) -> keras.Model:
-    """Trains what prepare() made, as train() does."""
+    """Trains what prepare() made, and saves the network."""
     constants, samples = made.ground.constants, made.ground.samples
-    trained = optimise(
+    return optimise(
         made.model, made.objective, constants, made.random_draws, made.phase, made.run, samples, made.compute
     )
-    perceptual.save_style(made.run.folder / "style.npz", made.ground.targets, made.run.recipe.style)
-    return trained
 
 
 def measure(made: Prepared) -> float:

@@ -13,8 +13,8 @@ _MOST = 16  # the largest factor: more pixels would overflow the sums
 _BEST = (2, 1, 3, 4)  # factors by preference: averaging reduces noise, but large pictures take time to read
 
 # Sizes for a network that come by a whole step, without a crop, from sizes that cameras have: 1280x720 by 4, 3, 2 and
-# 1, 1024x576 by 2, 1920x1080 by 3 and 2, 848x480 as it is.
-LADDER = ((320, 180), (424, 240), (512, 288), (640, 360), (848, 480), (960, 540), (1280, 720))
+# 1, 1024x576 by 2, 1920x1080 by 5, 3 and 2, 848x480 as it is.
+LADDER = ((320, 180), (384, 216), (424, 240), (512, 288), (640, 360), (848, 480), (960, 540), (1280, 720))
 
 
 class Offer(NamedTuple):

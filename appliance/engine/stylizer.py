@@ -32,6 +32,7 @@ class Drawn(NamedTuple):
 
 class Stylizer:
     """Runs the first plan of `bundle` that works here (or the one named `plan`), on the best runtime or the one named.
+    The lite plan has to be named.
 
     `prefer` names a plan to try before the others.
     `size` (width, height) is the picture's, for which the networks are built. The default is the size for which they
@@ -57,7 +58,8 @@ class Stylizer:
         stillness: float = 0.0,
     ):
         manifest = bundle.manifest
-        plans = sorted((p for p in manifest.plans if plan in (None, p.name)), key=lambda p: p.name != prefer)
+        plans = [p for p in manifest.plans if p.name == plan or plan is None and not p.lite]
+        plans.sort(key=lambda p: p.name != prefer)
         if not plans:
             raise Problem(
                 f"style {manifest.name} has no plan {plan!r}: it has " + ", ".join(p.name for p in manifest.plans)

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 from typing_extensions import Annotated, Literal
 
+from ..choice import LITE
 from ..errors import BundleError
 
 FORMAT = 2
@@ -119,6 +120,11 @@ class Plan(_Section):
     @property
     def segments(self) -> List[Segment]:
         return [stage for stage in self.stages if isinstance(stage, Segment)]
+
+    @property
+    def lite(self) -> bool:
+        """Whether it is the smaller network, which is for where nothing else is fast enough."""
+        return self.name == LITE
 
     @property
     def compiled(self) -> bool:

@@ -1,5 +1,6 @@
 """reconet bench: every plan timed, the fastest remembered for exactly this bundle."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ from appliance import options, overhead
 from appliance.cli import main
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
-from appliance.style import bundle, state, store
+from appliance.style import bundle, manifest, state, store
 
 from .fake_v4l2 import Device
 
@@ -23,6 +24,19 @@ def test_every_plan_is_timed_at_every_size_worth_it(sized, monkeypatch):
     hopeless = module.bench(sized, 2, 0, target=1e9)
     assert [one.size for one in hopeless] == sizes[:1] * 3
     assert module.taken(hopeless, 1e9, ["split", "fused", "lowres"]).fps == max(one.fps for one in hopeless)
+
+
+def test_the_lite_plan_is_timed_last_and_taken_if_no_other_holds_the_rate(sized, monkeypatch):
+    monkeypatch.setattr(options, "LADDER", [])
+    fields = sized.manifest.model_dump(exclude_none=True)
+    fields["plans"] = [dict(fields["plans"][1], name="lite")] + fields["plans"]
+    style = bundle.Bundle(sized.path, manifest.build(fields), sized.files)
+    assert list(options.sizes_of(style, "CPU")) == ["split", "fused", "lowres", "lite"]
+    timings = module.bench(style, 2, 0, target=0.001)
+    assert "lite" in [row[0] for row in module.table(timings)]
+    assert module.taken(timings, 0.001, ["split", "fused", "lowres", "lite"]).plan == "split"
+    timings = [one if one.plan == "lite" else replace(one, fps=0.0) for one in timings]
+    assert module.taken(timings, 0.001, ["split", "fused", "lowres", "lite"]).plan == "lite"
 
 
 def test_every_plan_is_timed_fastest_first(tiny):

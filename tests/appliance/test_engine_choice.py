@@ -35,6 +35,13 @@ def test_a_plan_that_fails_gives_way_to_the_next(tiny, monkeypatch):
     assert Stylizer(stub_bundle(tiny, ("first", False), ("second", False))).plan == "second"
 
 
+def test_the_lite_plan_has_to_be_named(tiny, monkeypatch):
+    use(monkeypatch, tflite_runtime=lambda data: Stub(0))
+    style = stub_bundle(tiny, ("lite", False), ("fused", False))
+    assert Stylizer(style).plan == Stylizer(style, prefer="lite").plan == "fused"
+    assert Stylizer(style, plan="lite").plan == "lite"
+
+
 def test_when_all_fail_the_reasons_are_given(tiny, monkeypatch):
     use(monkeypatch, tflite_runtime=refuse)
     with pytest.raises(Problem, match="does not run here: plan split on tflite_runtime 1.0: op TILE v3 is unknown"):

@@ -67,6 +67,18 @@ def test_a_size_to_which_no_whole_step_leads_from_the_camera_is_not_taken(folder
     one.until(lambda style: style.size == LADDER[2])
 
 
+def test_the_lite_plan_runs_where_no_other_holds_the_rate_even_if_the_camera_has_to_be_scaled(
+    folder, put, start, rates
+):
+    put(lite=True)
+    rates.update({("lite", size): 1000 / size[0] for size in LADDER})  # 15, 7 and 5 fps
+    one = start(folder, Surroundings(fits=lambda: LADDER[2:]), target_fps=7)
+    style = one.until(lambda style: style.plan == "lite" and "being measured" not in style.why)
+    assert style.size == LADDER[1] and "no other holds it" in style.why
+    others = [pair for pair in rates.tried if pair[0] != "lite"]
+    assert rates.tried[: len(others)] == others == [(plan, LADDER[0]) for plan in PLANS]
+
+
 def test_a_size_that_is_configured_may_be_scaled(folder, put, start, rates):
     put()
     one = start(folder, Surroundings(fits=lambda: LADDER[:1]), size="192x108")

@@ -42,10 +42,13 @@ def measured_rates(monkeypatch):
 
 @pytest.fixture(name="put")
 def style_writer(folder, tiny_yuv):
-    """Put a style that has every size into the folder; `compiled`: for the Edge TPU, for some sizes, by plan."""
+    """Put a style that has every size into the folder; `compiled`: for the Edge TPU, for some sizes, by plan; `lite`:
+    with a lite plan."""
 
-    def write(name="a", compiled=None):
+    def write(name="a", compiled=None, lite=False):
         fields, files = dict(sized_fields(tiny_yuv), name=name), dict(tiny_yuv.files)
+        if lite:  # first, although it is the last resort
+            fields["plans"] = [dict(fields["plans"][1], name="lite")] + fields["plans"]
         for plan in fields["plans"]:
             names = [stage["segment"] for stage in plan["stages"] if "segment" in stage]
             for size in (compiled or {}).get(plan["name"], []):

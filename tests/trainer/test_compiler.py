@@ -50,6 +50,15 @@ def test_the_best_plan_is_compiled_and_put_into_the_bundle(style, stand_in, caps
     assert "all operations on the TPU" in capsys.readouterr().out.replace("\n", " ")
 
 
+def test_the_lite_plan_is_for_the_cpu(style, stand_in):
+    whole = bundle.read(style)
+    fields = whole.manifest.model_dump(exclude_none=True, exclude={"files"})
+    fields["plans"] = [{**fields["plans"][1], "name": "lite"}]
+    bundle.write(style, fields, {name: whole.files[name] for name in ("fused.tflite", "preview.jpg")})
+    calls = stand_in(rest="mapped")
+    assert main(["compile", str(style), "--sizes", "64x32"]) == 1 and calls() == []
+
+
 def test_segments_of_a_plan_are_compiled_together(style, stand_in):
     calls = stand_in(fused="large", lowres="internal", rest="mapped")
     assert main(["compile", str(style)]) == 0

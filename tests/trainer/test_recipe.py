@@ -37,6 +37,8 @@ VALID = 'name = "x"\ntitle = "X"\n{}\n[data]\npainting = "p.jpg"\n[teacher]\nste
         (VALID.format("", "[style]\nweights = [1]"), "1 weights for 4 layers"),
         (VALID.format("", "[style]\nscales = [1, 2]"), "sliced"),
         (VALID.format("", "[motion]\ncrops = [1.0, 0.5]"), "crops must be"),
+        (VALID.format("", "[lite]\nwidth = 1024"), "lite.width and lite.height must not be above those of [frame]"),
+        (VALID.format("", "[lite]\nblocks = 1"), "lite.blocks: no such key; there are width, height, steps, widths"),
         (VALID.format("", "[mix]\nphotos = 0"), "one of photos, sintel, video and flat"),
         (VALID.replace("[student]", "stpes = 1\n[student]").format("", ""), "teacher.stpes: no such key; there are"),
     ],

@@ -196,6 +196,17 @@ def test_a_shipped_style_is_where_another_starts(place, tmp_path, monkeypatch):
         shipped("monet")
 
 
+def test_a_gallery_style_has_a_lite_student_and_a_draft_has_none(place, tmp_path, capfd):
+    def lite(quality, steps=None, painting=place / "my-raccoon.png"):
+        return prepare.recipe_for(painting, None, quality, steps, None, {}).lite
+
+    assert lite(prepare.GALLERY) == load(prepare.DEFAULTS).lite and lite(prepare.GALLERY, steps=7).steps == 7
+    assert lite(prepare.DRAFT) is lite(prepare.DRAFT_ON_CPU) is None
+    capfd.readouterr()
+    assert lite(prepare.GALLERY, painting=saved(tmp_path, "RGB", (2600, 300))) is None
+    assert "painting.png is too elongated for a lite student" in capfd.readouterr().err
+
+
 def saved(folder, mode, size=(300, 260), name="painting.png"):
     picture = Image.open(PHOTO).convert("RGB").resize(size)
     picture.convert(mode).save(folder / name)

@@ -20,10 +20,12 @@ def test_kept_networks_belong_to_their_recipe_and_to_what_ships(folder: Path):
     recipe = load(ROOT / f"trainer/recipes/{folder.name}.toml")
     shipped = bundle.read(ROOT / f"firmware_overlay/var/lib/reconet/{folder.name}.reconet").manifest.provenance
     frame = np.full((1, 16, 16, 3), 0.5, "float32")
-    assert sorted(path.name for path in folder.glob("*.npz")) == ["student.npz", "style.npz"]
-    model, steps = load_model(network_run(recipe, "student", folder), 0)  # refuses a model of another recipe
-    assert np.isfinite(model(frame)["image"]).all()
-    assert shipped["steps"]["student"] == steps
+    networks = ["lite", "student"] if recipe.lite else ["student"]
+    assert sorted(path.stem for path in folder.glob("*.npz")) == [*networks, "style"]
+    for name in networks:
+        model, steps = load_model(network_run(recipe, name, folder), 0)  # refuses a model of another recipe
+        assert np.isfinite(model(frame)["image"]).all()
+        assert shipped["steps"][name] == steps
     assert len(load_style(folder / "style.npz", recipe.style)) == len(recipe.style.layers)
 
 

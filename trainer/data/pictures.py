@@ -12,6 +12,8 @@ from appliance.camera.pictures import is_picture, read_picture, without_limit
 from appliance.errors import Problem
 from trainer.faults import Collector
 
+ROWS = 64  # that a painting needs
+
 
 def painting(path: Path, width: int) -> tuple[np.ndarray, str]:
     """The painting (1, H, W, 3) in 0..1 scaled to width, and its file's SHA-256."""
@@ -19,8 +21,8 @@ def painting(path: Path, width: int) -> tuple[np.ndarray, str]:
         raise Problem(f"painting {path}: no such file; put it there or set data.painting in the recipe")
     image = on_white(path)
     height = round(image.height * width / image.width)
-    if height < 64:
-        raise Problem(f"painting {path}: {width}x{height} once scaled; it needs 64 rows; use a less elongated one")
+    if height < ROWS:
+        raise Problem(f"painting {path}: {width}x{height} once scaled; it needs {ROWS} rows; use a less elongated one")
     scaled = image.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(scaled, "float32")[None] / 255, hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -4,17 +4,21 @@ import io
 from datetime import datetime, timezone
 from pathlib import Path
 
+import keras
 import numpy as np
 from PIL import Image
 from rich.console import Console
 
 import trainer
 from appliance.camera.virtual import VirtualCamera
+from appliance.choice import LITE
 from appliance.engine.stylizer import Stylizer
+from appliance.errors import Problem
 from appliance.files import remove_leftovers, replacing
 from appliance.frames import BLACK, converted
-from appliance.style import bundle
+from appliance.style import bundle, tflite
 from appliance.style.manifest import FORMAT, build
+from appliance.style.resize import Resizable
 from trainer.data import pictures
 from trainer.data.contents import contents
 from trainer.edgetpu import gate
@@ -24,8 +28,9 @@ from trainer.edgetpu.sizes import with_sizes
 from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels, keep_zero
 from trainer.evaluation import as_on_board, for_manifest, meter, plan_snr
 from trainer.faults import Collector
+from trainer.gather import recipe_of
 from trainer.recipe import Network, Recipe
-from trainer.runs import load_model, read_note, student_run, teacher_run
+from trainer.runs import is_saved, lite_run, load_model, read_note, student_run, teacher_run
 
 PLANS = ("split", "fused", "lowres")
 CALIBRATION = 16  # frames; with more, rare values widen the ranges and make all others coarser
@@ -47,7 +52,7 @@ def export(
     plans are in the order in which the appliance tries them. size (height, width) replaces the recipe's frame. The
     bundle is written to the folder `to`, or to out. pixels are the formats that it takes, rgb or yuv, and gives, rgb
     or bgrx. tensors is the type of the network's input and output, uint8 or int8. NAME.tflite, the int8 network
-    before it is cut, is written beside the bundle.
+    before it is cut, is written beside the bundle. The plan lite is added where out has the recipe's lite student.
     """
     console = Console(stderr=True)
     networks, steps, digests = {}, {}, contents(recipe, data)
@@ -69,12 +74,8 @@ def export(
     faults.check()
     to.mkdir(parents=True, exist_ok=True)
     remove_leftovers(to)
-    chosen = calibration(frames, recipe)
     with console.status("equalising"):
-        peaks = channel_peaks(student, recipe.network, chosen)
-        weights = for_pixels(equalise(fold(student, recipe.network), recipe.network, peaks), *pixels)
-        kernel, bias = weights["encoder1"]
-        weights["encoder1"] = keep_zero(kernel, bias, np.array(BLACK[pixels[0]]) / 255)
+        weights = equalised(student, recipe, frames, pixels)
     files, stages, seen = {}, {}, calibration(frames, recipe, pixels[0])
     for plan in plans:
         with console.status(f"quantising for the plan {plan}"):
@@ -94,7 +95,7 @@ def export(
         "plans": [{"name": plan, "stages": stages[plan]} for plan in plans],
         "provenance": {
             "trainer": trainer.__version__,
-            "recipe": trained.model_dump(mode="json"),
+            "recipe": _fields(trained),
             "painting_sha256": painting_digest,
             "steps": steps,
         },
@@ -112,7 +113,68 @@ def export(
     for name, value in metrics.items():
         console.print(f"{name:16} {value}")
     console.print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
+    if trained.lite and is_saved(lite_run(trained, out)):
+        add_lite(trained, data, out, path)
     return path
+
+
+def add_lite(recipe: Recipe, data: Path, out: Path, path: Path) -> None:
+    """Adds the plan lite, of the recipe's lite student in out, to the recipe's bundle at path; replaces an earlier one.
+
+    The other plans stay as they are. Raises Problem.
+    """
+    console, style = Console(stderr=True), bundle.read(path)
+    if recipe.lite is None:
+        raise Problem(f"{recipe.name}: the recipe has no [lite], so there is no lite student to add")
+    before = recipe_of(path, style.manifest.provenance.get("recipe"))
+    if before.model_copy(update={"lite": recipe.lite}) != recipe:
+        raise Problem(f"{path}: its recipe is another one, not only in [lite]: export it again")
+    run = lite_run(recipe, out, contents(recipe, data))
+    small, (student, done) = run.recipe, load_model(run, recipe.lite.steps)
+    photos = pictures.photographs(data / small.data.photos, small.size)
+    frames, held_out = pictures.split(pictures.centre(photos, small.size), small.data.held_out)
+    with console.status(f"quantising for the plan {LITE}"):
+        segments, stages = _lite_plan(student, small, frames, style)
+    fields = style.manifest.model_dump(mode="json", exclude_none=True, exclude={"files", "provenance"})
+    fields["plans"] = [plan for plan in fields["plans"] if plan["name"] != LITE] + [{"name": LITE, "stages": stages}]
+    provenance, files = {**style.manifest.provenance, "recipe": _fields(recipe)}, {**style.files, **segments}
+    polished = read_note(run.path("json")).polished
+    provenance["steps"] = {**provenance.get("steps", {}), LITE: done, "lite_polish": polished}
+    fields = with_sizes({**fields, "provenance": provenance}, files)
+    drawn = Stylizer(bundle.Bundle(path, build({**fields, "files": {}}), files), plan=LITE, size=small.size[::-1])
+    metrics = provenance.get("metrics", {})
+    snr = {**metrics.get("plan_snr_db", {}), LITE: plan_snr(small, student, drawn, held_out[:COMPARED])}
+    bundle.write(path, {**fields, "provenance": {**provenance, "metrics": {**metrics, "plan_snr_db": snr}}}, files)
+    line = f"added the plan {LITE} to {path}: {snr[LITE]} dB, now {path.stat().st_size / 1e6:.1f} MB"
+    console.print(line, soft_wrap=True)
+
+
+def _lite_plan(
+    student: keras.Model, recipe: Recipe, frames: np.ndarray, style: bundle.Bundle
+) -> tuple[dict[str, bytes], list[dict]]:
+    """The plan's files and its stages: calibrated at the recipe's size, where it runs, but stored for the style's."""
+    takes, gives = style.manifest.input, style.manifest.output
+    ends = tflite.read(style.files[style.manifest.plans[0].segments[0].segment]).inputs[0].dtype
+    weights = equalised(student, recipe, frames, (takes.pixels, gives.pixels))
+    seen = calibration(frames, recipe, takes.pixels)
+    whole = convert(weights, recipe.network, seen, "fused", takes=takes.pixels, ends=ends)
+    gate.check(f"{recipe.name}, plan {LITE}", whole)
+    side = 2 * takes.border
+    return staged(LITE, Resizable(whole).at((takes.height + side, takes.width + side)), recipe.network)
+
+
+def _fields(recipe: Recipe) -> dict:
+    """The recipe as a manifest has it."""
+    return recipe.model_dump(mode="json", exclude=None if recipe.lite else {"lite"})
+
+
+def equalised(student: keras.Model, recipe: Recipe, frames: np.ndarray, pixels: tuple[str, str]) -> dict:
+    """The student's weights, ready to be quantised, for the formats that it takes and gives. frames are uint8 RGB."""
+    peaks = channel_peaks(student, recipe.network, calibration(frames, recipe))
+    weights = for_pixels(equalise(fold(student, recipe.network), recipe.network, peaks), *pixels)
+    kernel, bias = weights["encoder1"]
+    weights["encoder1"] = keep_zero(kernel, bias, np.array(BLACK[pixels[0]]) / 255)
+    return weights
 
 
 def ends(recipe: Recipe, pixels: tuple[str, str]) -> dict:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from appliance.choice import LITE
 from appliance.errors import Problem
 from appliance.style import bundle
 from trainer.edgetpu import cost, reader
@@ -92,6 +93,9 @@ CPU = {
     "write to the screen": Guess(4.3, 2.2, 8.7),
 }
 SIGNED = Guess(11.0, 8.0, 15.0)  # ms per million bytes that Google's runtime converts between int8 and uint8
+# ms per thousand million multiplications of TensorFlow Lite on the board's four cores, published for nine models: see
+# benchmarks/seed.py.
+MULTIPLIED = Guess(285.5, 244.5, 405.6)
 COPIED = Guess(1.0, 0.5, 2.0)  # ms per million bytes that NumPy writes
 
 
@@ -127,6 +131,11 @@ def cpu(plan: Plan, pixels: int) -> Guess:
     """Milliseconds of the CPU's part of a frame, for the number of pixels of the network's picture."""
     parts = [(guess, pixels) for guess in CPU.values()]
     return together(_times(guess, n / 1e6) for guess, n in [*parts, (SIGNED, plan.signed), (COPIED, plan.copied)])
+
+
+def network_on_cpu(plan: Plan) -> Guess:
+    """Milliseconds in the calls of a plan on the Dev Board's four Cortex-A53 cores, without an Edge TPU."""
+    return _times(MULTIPLIED, sum(segment.macs for segment in plan.segments) / 1e9)
 
 
 def frame(plan: Plan, pixels: int, host: Host = HOSTS["dev-board"]) -> Guess:
@@ -183,11 +192,15 @@ def plans(path: Path, size: tuple[int, int] | None = None) -> tuple[tuple[int, i
 
 
 def predictions(path: Path, size: tuple[int, int] | None = None, host: str = "dev-board") -> list[Prediction]:
-    """The prediction for each plan of a bundle, in its order. size is (height, width). Raises Problem."""
+    """The prediction for each plan of a bundle, in its order: of the plan lite without an Edge TPU. size is (height,
+    width). Raises Problem.
+    """
     (height, width), found = plans(path, size)
     made = []
     for name, plan in found.items():
         parts = tpu(plan, HOSTS[host]), cpu(plan, height * width)
+        if name == LITE:
+            parts = Guess(0, 0, 0), together([network_on_cpu(plan), parts[1]])
         whole = together(parts)
         ms, low, high, on_tpu, on_cpu = (round(ms, 2) for ms in (*whole, *(part.ms for part in parts)))
         size_of = f"{width}x{height}"

@@ -1,0 +1,18 @@
+"""The recipe of a style's lite student: a smaller network, trained directly on smaller frames."""
+
+from trainer.recipe import Recipe
+
+
+def lite_recipe(recipe: Recipe) -> Recipe:
+    """What the [lite] of a recipe that has one stands for. Strokes and motion shrink with the frame."""
+    assert recipe.lite
+    lite, share = recipe.lite, recipe.lite.width / recipe.frame.width
+    loss = recipe.student.loss.model_copy(update={"teacher_output": 0.0, "teacher_features": 0.0})
+    changes = {
+        "data": {"painting_width": max(64, int(recipe.data.painting_width * share))},
+        "motion": {"pan": float(round(recipe.motion.pan * share))},
+        "network": {"widths": lite.widths},
+        "student": {"steps": lite.steps, "start": None, "loss": loss},
+    }
+    sections = {name: getattr(recipe, name).model_copy(update=update) for name, update in changes.items()}
+    return recipe.sized(lite.height, lite.width).model_copy(update={**sections, "teacher": None, "lite": None})
