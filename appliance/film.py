@@ -14,7 +14,7 @@ from .engine.stylizer import Stylizer
 from .errors import Problem
 from .files import Pending
 from .host import signals
-from .memory import return_large_blocks
+from .memory import return_large_blocks, share_heaps
 from .pipeline import Counters, Pipeline
 from .progress import frames, say, shown
 from .shapes import Shapes
@@ -23,6 +23,7 @@ from .style import state, store
 from .style.bundle import Bundle
 
 _PLACES = ("none", "virtual", "monitor")  # not files
+LANES = 2  # frames of a film in the network at once, each lane with a network's memory
 
 
 def stylise(arguments: argparse.Namespace) -> int:
@@ -33,6 +34,7 @@ def stylise(arguments: argparse.Namespace) -> int:
     arguments.camera, arguments.display = arguments.camera or "virtual", arguments.display or "none"
     _check_outputs(arguments)
     return_large_blocks()
+    share_heaps()
     bundle = store.find(arguments.style).resizable()
     skipped: List[Problem] = []
 
@@ -49,11 +51,13 @@ def stylise(arguments: argparse.Namespace) -> int:
     sound = _sound(arguments, camera)
     display = open_display(arguments.display, sound, say)
     _check_monitor(display)
+    options["lanes"] = LANES if hasattr(camera, "reduced") else 1
     shapes = Shapes(
         bundle, arguments.size, arguments.fit == "crop", getattr(display, "one_size", False), say, **options
     )
     if hasattr(camera, "reduced"):
-        camera.reduced = shapes.network
+        video: Any = camera
+        video.reduced, video.format = shapes.network, bundle.manifest.input.pixels
     pipeline = Pipeline(
         camera, live, display, arguments.seconds, sheet.add if sheet else None, None if live else shapes
     )

@@ -7,7 +7,7 @@ from typing import List, Tuple
 
 import numpy as np
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # malloc.h
 
 
 def return_large_blocks() -> None:
@@ -18,6 +18,11 @@ def return_large_blocks() -> None:
     """
     _libc("mallopt", _MMAP_THRESHOLD, 1 << 20)
     _libc("mallopt", _TRIM_THRESHOLD, 2 << 20)
+
+
+def share_heaps() -> None:
+    """All threads allocate from two heaps. By default glibc makes one for nearly every thread, and each has gaps."""
+    _libc("mallopt", _ARENA_MAX, 2)
 
 
 def return_the_rest() -> None:
@@ -31,7 +36,7 @@ def _libc(name: str, *arguments: int) -> None:
 
 
 class Memory:
-    """uint8 arrays whose memory is reused once no reference to them or to a view of them is left."""
+    """uint8 arrays whose memory is reused once no reference to them or to a view of them is left. For any thread."""
 
     def __init__(self) -> None:
         self._free: List[bytearray] = []
@@ -41,7 +46,10 @@ class Memory:
         size = int(np.prod(shape))
         if size != self._bytes:
             self._free, self._bytes = [], size
-        memory = self._free.pop() if self._free else bytearray(size)
+        try:
+            memory = self._free.pop()
+        except IndexError:  # asked for, not looked up: another thread may take the last one
+            memory = bytearray(size)
         # A view keeps this array alive, not the bytearray, so the array is finalised after the last view.
         array = np.frombuffer(memory, np.uint8)
         weakref.finalize(array, self._free.append, memory).atexit = False

@@ -67,7 +67,7 @@ class Stylizer(Protocol):
         """What `run` takes for `frame`, uint8 (H, W, 3). Called for frames in order, also while `run` is busy."""
 
     def run(self, prepared: Any) -> Any:
-        """Run the network on what `prepare` returned; returns what `finish` takes."""
+        """Run the network on what `prepare` returned; returns what `finish` takes, or a Future of it."""
 
     def finish(self, drawn: Any, out: np.ndarray) -> None:
         """Write what `run` returned to `out`, uint8 (H', W', channels). Called for frames in order."""

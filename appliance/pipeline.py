@@ -1,13 +1,13 @@
 """The pipeline: camera -> stylizer -> display, three threads on single-slot mailboxes.
 
-The thread that captures also prepares frames for the network, and the thread that shows finishes them, so that the one
-between them only runs the network.
+The thread that captures also prepares frames, and the one that shows finishes them; the one between runs the network.
 """
 
 import statistics
 import threading
 import time
 from collections import OrderedDict, deque
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, Callable, ContextManager, Deque, Dict, NamedTuple, Optional, Tuple
 
@@ -18,8 +18,7 @@ from .gate import Gate
 from .memory import Memory
 from .parts import Camera, Display, Stylizer
 
-# Medians are over this many of the latest frames.
-_REMEMBER = 600
+_REMEMBER = 600  # of the latest frames, for medians
 _LATELY = 5.0  # seconds that `recent_fps` looks back
 _MINUTE = 60.0
 _FEW = 3  # frames that say nothing about the rate
@@ -108,7 +107,7 @@ class Prepared(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A frame on its way from the network to the display: what was prepared, and what the Stylizer drew of it."""
+    """A frame on its way from the network to the display: what was prepared, and what the Stylizer draws of it."""
 
     prepared: Prepared
     pixels: Any
@@ -229,9 +228,12 @@ class Pipeline:
             return None
         begin = time.perf_counter()
         source = converted(cover(frame.pixels, stylizer.input_size), frame.format, stylizer.input_format)
-        prepared = Prepared(frame, stylizer, source, stylizer.prepare(source))
+        pixels = stylizer.prepare(source)
+        if self._fitting and not self._watch:  # nobody looks at the source again
+            source = source[:0].copy()
+            frame = replace(frame, pixels=source)
         self.counters.took("prepare", 1000 * (time.perf_counter() - begin))
-        return prepared
+        return Prepared(frame, stylizer, source, pixels)
 
     def _stylise(self) -> None:
         keep = not self._camera.live
@@ -246,7 +248,7 @@ class Pipeline:
             stylizer = prepared.stylizer
             with self._gate.passing():
                 began = time.perf_counter()
-                drawn = Drawn(prepared, stylizer.run(prepared.pixels))
+                drawn = Drawn(prepared._replace(pixels=None), stylizer.run(prepared.pixels))
             if stylizer is self.stylizer:
                 self.counters.ran(1000 * (time.perf_counter() - began))
             for stage, milliseconds in stylizer.stage_ms:
@@ -277,10 +279,11 @@ class Pipeline:
 
     def _finished(self, drawn: Drawn, memory: Memory) -> Frame:
         frame, stylizer, source, _ = drawn.prepared
-        width, height = stylizer.output_size
+        made = drawn.pixels.result() if isinstance(drawn.pixels, Future) else drawn.pixels
         begin = time.perf_counter()
-        pixels = memory.array((height, width, stylizer.channels))  # never those that the display may still be using
-        stylizer.finish(drawn.pixels, pixels)
+        shape = (*stylizer.output_size[::-1], stylizer.channels)
+        pixels = memory.array(shape)  # never those that the display may still be using
+        stylizer.finish(made, pixels)
         self.counters.took("finish", 1000 * (time.perf_counter() - begin))
         if self._watch:
             self._watch(

@@ -3,7 +3,7 @@
 A network's strokes have a fixed size in pixels. In a larger picture they are finer, until they are a texture and no
 painting; and a frame takes longer in proportion to its pixels. So by default a picture has up to MOST times the pixels
 that the style is stored for: strokes are then 0.8 times the size that they were trained for, a frame takes 1.5 times as
-long, and a film needs less than 250 MB of memory. It never has more pixels than the film. --size asks for more.
+long, and a film needs about 250 MB of memory. It never has more pixels than the film. --size asks for more.
 """
 
 import math
@@ -27,7 +27,8 @@ class Shapes:
 
     `size`: the largest picture to make; with `crop` the very size, of which the middle of every frame is taken (None:
     the style's own). `one_size`: whether all frames get the size of the first. `warn` gets one line when a part of a
-    picture is cut off that nobody asked to, once. `options` are the Stylizer's. Raises Problem.
+    picture is cut off that nobody asked to, once. `options` are the Stylizer's; without a plan to prefer, see _thrifty.
+    Raises Problem.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Shapes:
         **options: Any,
     ):
         self._bundle, self._size, self._crop, self._one_size = bundle.resizable(), size, crop, one_size
-        self._warn, self._options = warn, options
+        self._warn, self._options = warn, dict(options, prefer=options.get("prefer") or _thrifty())
         self._made: "OrderedDict[Optional[Size], Stylizer]" = OrderedDict()
         self._chosen: Dict[Size, Size] = {}
         self.latest: Optional[Stylizer] = None
@@ -91,6 +92,15 @@ class Shapes:
             f"{100 * lost:.0f} % of a picture of {size_name(film)} is cut off to make {size_name(network)}: {why}"
         )
         self._warn = lambda text: None
+
+
+def _thrifty() -> Optional[str]:
+    """The plan that takes the least time and memory where none was measured; None where that is unknown.
+
+    On a CPU one segment spares what is handed over between several, unless its runtime unrolls convolutions.
+    """
+    best = runtimes()[0]
+    return "fused" if best.device == "CPU" and not best.unrolls else None
 
 
 def compiled(bundle: Bundle, plan: Optional[str]) -> List[Size]:

@@ -10,10 +10,12 @@ import numpy as np
 from ..errors import Problem
 from ..files import FilePath
 from ..frames import Frame, Size
+from ..memory import Memory
+from ..scaler import BT601, BT709, Scaler
 from . import hdr, orientation
 
 _HD = 720  # rows: from here, a film without a stated colour space is BT.709
-_BT709, _UNSPECIFIED = 1, 2  # matrix coefficients of ITU-T H.273
+_UNSPECIFIED = 2  # matrix coefficients of ITU-T H.273
 _COVER, _TILE = 0x400, 0x80000  # AV_DISPOSITION_ATTACHED_PIC and _DEPENDENT of avformat.h
 _THREADS = 4  # of the decoder: each holds a frame or two
 
@@ -22,8 +24,8 @@ class VideoCamera:
     """The first video stream of the file at `path`, upright, with square pixels and the colours of BT.709.
 
     `seconds` is the film's duration, None when the file has none. `reduced`, when set, maps a frame's size (width,
-    height) to the size needed: the frame is then scaled to the smallest size that covers it, and `Frame.made_for` is
-    set.
+    height) to the size needed: the frame is then scaled until it covers that, cropped to its centre, and
+    `Frame.made_for` is set. `format`, "rgb" or "yuv", is the one wanted; frames that are HDR are "rgb" all the same.
     """
 
     live = monotonic = False
@@ -31,8 +33,10 @@ class VideoCamera:
     def __init__(self, path: FilePath):
         self.yuv_size: Optional[Size] = None
         self.reduced: Optional[Callable[[Size], Size]] = None
+        self.format = "rgb"
         self._path = path
         self._container = opened(path)
+        self._scale, self._memory = Scaler(), Memory()
         streams = pictures_of(self._container)
         if not streams:
             self._container.close()
@@ -72,11 +76,25 @@ class VideoCamera:
         seen = size[::-1] if turn.transpose else size
         wanted = self.reduced(seen) if self.reduced else None
         if wanted:
-            scale = min(1.0, max(wanted[0] / seen[0], wanted[1] / seen[1]))
+            scale = max(wanted[0] / seen[0], wanted[1] / seen[1])
             size = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
         duration = getattr(picture, "duration", None)  # PyAV has 0 where the file does not say
         seconds = float(duration * picture.time_base) if duration and picture.time_base else None
-        return Frame(turn(_rgb(picture, size, mapped)), timestamp, index, "rgb", wanted, seconds)
+        kind = "rgb" if mapped else self.format
+        pixels = turn(self._pixels(picture, size, mapped))
+        return Frame(_centre(pixels, wanted) if wanted else pixels, timestamp, index, kind, wanted, seconds)
+
+    def _pixels(self, picture: Any, size: Size, mapped: Optional[hdr.ToneMap]) -> np.ndarray:
+        """The decoded frame as uint8 (H, W, 3) of `size`, before any rotation."""
+        matrix = BT709 if picture.colorspace == _UNSPECIFIED and picture.height >= _HD else None
+        if mapped or self.format == "rgb":
+            rgb: np.ndarray = self._scale(picture, "rgb48le" if mapped else "rgb24", size, matrix).to_ndarray()
+            return mapped(rgb) if mapped else rgb
+        planes = self._memory.array((3, size[1], size[0]))
+        for plane, out in zip(self._scale(picture, "yuv444p", size, matrix, BT601).planes, planes):
+            out[:] = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : size[0]]
+        pixels: np.ndarray = planes.transpose(1, 2, 0)
+        return pixels
 
     def _looks(self, picture: Any) -> Tuple[orientation.Orientation, Optional[hdr.ToneMap]]:
         """The frame's orientation, and its tone map if it is HDR. Both come from side data. In PyAV, side data and
@@ -88,14 +106,10 @@ class VideoCamera:
         return self._look
 
 
-def _rgb(picture: Any, size: Size, mapped: Optional[hdr.ToneMap]) -> np.ndarray:
-    """The decoded frame as uint8 RGB (H, W, 3) of `size`, before any rotation."""
-    matrix = _BT709 if picture.colorspace == _UNSPECIFIED and picture.height >= _HD else None
-    ends = {"width": size[0], "height": size[1], "src_colorspace": matrix}
-    if mapped:
-        return mapped(picture.reformat(format="rgb48le", **ends).to_ndarray())
-    pixels: np.ndarray = picture.reformat(format="rgb24", **ends).to_ndarray()
-    return pixels
+def _centre(pixels: np.ndarray, size: Size) -> np.ndarray:
+    """The middle of `pixels` (H, W, 3), of `size`."""
+    left, top = (pixels.shape[1] - size[0]) // 2, (pixels.shape[0] - size[1]) // 2
+    return pixels[top : top + size[1], left : left + size[0]]
 
 
 def pictures_of(container: Any) -> List[Any]:
@@ -104,7 +118,8 @@ def pictures_of(container: Any) -> List[Any]:
 
 
 def _is(stream: Any, disposition: int) -> bool:
-    return bool(int(getattr(stream, "disposition", 0)) & disposition)
+    flags = getattr(stream, "disposition", 0)
+    return bool(getattr(flags, "value", flags) & disposition)  # PyAV has had ints and two kinds of enum
 
 
 def _seconds(container: Any, stream: Any) -> Optional[float]:

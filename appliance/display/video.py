@@ -9,8 +9,10 @@ import numpy as np
 
 from ..errors import Problem
 from ..files import FilePath, Pending, cannot_write
-from ..frames import Frame, Size, cover
+from ..frames import Frame, Size, converted, cover
+from ..scaler import BT709, Scaler
 
+_FORMATS = {"rgb": "rgb24", "bgrx": "bgra"}  # FFmpeg's names
 _TIME_BASE = Fraction(1, 90000)
 _LAST = 1 / 30  # seconds: duration of the last frame when the source has none
 _BT709, _LIMITED = 1, 1  # ITU-T H.273: the colours of HD, Y from 16 to 235
@@ -23,7 +25,7 @@ class VideoDisplay:
     `sound` is a camera.sound.Sound. A stream that an .mp4 cannot hold is left out, and `warn` gets one line.
     """
 
-    formats = ("rgb",)
+    formats = tuple(_FORMATS)
     one_size = True
 
     def __init__(self, path: FilePath, sound: Any = None, warn: Callable[[str], None] = lambda text: None):
@@ -34,6 +36,7 @@ class VideoDisplay:
         av.logging.set_level(av.logging.PANIC)
         self._av: Any = av
         self._path, self._sound = path, sound
+        self._scale = Scaler()
         self._tracks = self._taken(warn)
         self._file = Pending(path)
         self._file.check_room()
@@ -78,7 +81,7 @@ class VideoDisplay:
         height, width = frame.pixels.shape[:2]
         self._size = width, height
         self._container = self._av.open(str(self._file.path), "w", format="mp4", options={"movflags": "+faststart"})
-        self._stream = self._container.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "20"})
+        self._stream = self._container.add_stream("libx264", rate=30, options={"preset": "superfast", "crf": "20"})
         # yuv420p needs even sizes.
         self._stream.width, self._stream.height, self._stream.pix_fmt = (
             width + width % 2,
@@ -86,6 +89,7 @@ class VideoDisplay:
             "yuv420p",
         )
         context = self._stream.codec_context
+        context.thread_count = 1  # fast enough beside any network, and the least memory
         context.time_base = _TIME_BASE
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
@@ -94,10 +98,12 @@ class VideoDisplay:
         self._start = frame.timestamp
 
     def _encode(self, frame: Frame) -> None:
-        pixels = _even(cover(frame.pixels, self._size))
-        picture = self._av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=_BT709
-        )
+        pixels, kind = frame.pixels, frame.format
+        if pixels.shape[1::-1] != self._size:
+            pixels, kind = cover(converted(pixels, kind, "rgb"), self._size), "rgb"
+        pixels = np.ascontiguousarray(_even(pixels))
+        whole = self._av.VideoFrame.from_numpy_buffer(pixels, format=_FORMATS[kind])
+        picture = self._scale(whole, "yuv420p", (whole.width, whole.height), target=BT709)
         picture.time_base = _TIME_BASE
         picture.pts = round((frame.timestamp - self._start) / _TIME_BASE)
         self._end = frame.timestamp + (frame.duration or _LAST)
@@ -155,7 +161,7 @@ class VideoDisplay:
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:
-    """`pixels` (H, W, 3) with the last row and column repeated where H or W is odd: yuv420p needs even sizes."""
+    """`pixels` (H, W, C) with the last row and column repeated where H or W is odd: yuv420p needs even sizes."""
     height, width = pixels.shape[:2]
     if height % 2 or width % 2:
         return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -192,7 +192,10 @@ def _apply_tables(
         if grain is not None:
             first += grain[row : row + _ROWS]
             first ^= np.uint8(flip)
-        made[...] = _translated(rows, chroma)
+        if frame.strides[2] == 1:
+            made[...] = _translated(rows, chroma)
+        else:  # the channels are planes
+            made[..., 1], made[..., 2] = (_translated(rows[..., channel], chroma) for channel in (1, 2))
         made[..., 0] = first
 
 

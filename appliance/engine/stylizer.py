@@ -1,5 +1,6 @@
 """Runs a style: frame in, stylised frame out, in buffers that are allocated once."""
 
+import os
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -10,7 +11,8 @@ from ..memory import Memory
 from ..parts import Style
 from .exposure import ExposureMeter, expose, grain
 from .interpreter import Runtime, runtimes
-from .steps import Laps, load
+from .lanes import Lanes
+from .steps import Laps, Step, load
 from .stillness import Judged, Stillness
 
 _SIGN_BIT = np.uint8(0x80)
@@ -39,6 +41,8 @@ class Stylizer:
     are stored or, on an Edge TPU, compiled.
     `stillness` is the share of the last picture that is kept where nothing moves, see stillness.py; 0 turns it off.
     `threads` is for the CPU, 0 means one per CPU. `reference` selects the reference kernels: the same bits everywhere.
+    With several `lanes` it works on so many frames at once, on the CPU; threads are divided among them, and each takes
+    the memory of a network.
     Every candidate gets a trial run. Raises Problem when none passes.
 
     Attributes: `bundle`; `plan` (its name); `runtime` (a Runtime: str() gives name and version, `.device` CPU or TPU);
@@ -56,6 +60,7 @@ class Stylizer:
         prefer: Optional[str] = None,
         size: Optional[Tuple[int, int]] = None,
         stillness: float = 0.0,
+        lanes: int = 1,
     ):
         manifest = bundle.manifest
         plans = [p for p in manifest.plans if p.name == plan or plan is None and not p.lite]
@@ -64,7 +69,9 @@ class Stylizer:
             raise Problem(
                 f"style {manifest.name} has no plan {plan!r}: it has " + ", ".join(p.name for p in manifest.plans)
             )
-        here = [r for r in runtimes(threads, reference) if runtime in (None, r.name)]
+        threads = threads or os.cpu_count() or 1
+        lanes = min(lanes, threads)
+        here = [r for r in runtimes(threads // lanes, reference) if runtime in (None, r.name)]
         if not here:
             raise Problem(f"the runtime {runtime!r} is not on this machine: leave it out to take the best one")
         if size is not None:
@@ -79,9 +86,10 @@ class Stylizer:
         # In RGB, green comes closest to luma.
         self._stillness = Stillness(stillness, int(self.input_format == "rgb")) if stillness else None
         self._grained = 1.0
-        self._choose(plans, here, size)
+        self._lanes: Optional[Lanes] = None
+        self._choose(plans, here, size, lanes)
 
-    def _choose(self, plans: Sequence[Any], here: List[Runtime], size: Optional[Tuple[int, int]]) -> None:
+    def _choose(self, plans: Sequence[Any], here: List[Runtime], size: Optional[Tuple[int, int]], lanes: int) -> None:
         failures = []
         for runtime in here:
             for plan in plans:
@@ -96,6 +104,9 @@ class Stylizer:
                     # Kept, because no view of the tensor may exist while the network runs.
                     self._input = _end_of(self._steps[0].input())
                     self._trial_run()
+                    if lanes > 1 and runtime.device == "CPU":
+                        more = [load(plan, runtime, segments, self.bundle.reach)[0] for _ in range(1, lanes)]
+                        self._lanes = Lanes([self._steps] + more)
                 except DeviceError as error:  # no other plan would do better there
                     if len(here) == 1:
                         raise
@@ -131,7 +142,7 @@ class Stylizer:
         clock = Laps()
         prepared = self.prepare(frame)
         clock.lap("input")
-        drawn = self._run(prepared, clock)
+        drawn = self._run(self._steps, prepared, clock)
         self.finish(drawn, out)
         clock.lap("output")
         self.stage_ms = list(clock.laps.items())
@@ -163,12 +174,14 @@ class Stylizer:
             expose(frame, self._meter.update(frame), inside, self.input_format, int(flip))
         return Prepared(pixels, judged)
 
-    def run(self, prepared: "Prepared") -> "Drawn":
-        """Run the network on what `prepare` returned. Returns what `finish` takes; it need not be finished."""
-        clock = Laps()
-        drawn = self._run(prepared, clock)
-        self.stage_ms = list(clock.laps.items())
-        return drawn
+    def run(self, prepared: "Prepared") -> Any:
+        """Run the network on what `prepare` returned. Returns what `finish` takes; it need not be finished.
+
+        With several lanes it returns a Future (concurrent.futures) of that, as soon as a lane is free to run it.
+        """
+        if self._lanes:
+            return self._lanes.start(self._timed, prepared)
+        return self._timed(self._steps, prepared)
 
     def finish(self, drawn: "Drawn", out: np.ndarray) -> None:
         """Write what `run` returned into `out`, uint8 (H, W, channels) of `output_size` and `output_format`. Call it
@@ -182,14 +195,20 @@ class Stylizer:
         else:
             np.copyto(out, pixels)
 
-    def _run(self, prepared: "Prepared", clock: "Laps") -> "Drawn":
-        np.copyto(self._steps[0].input().view(np.uint8), prepared.pixels)
+    def _timed(self, steps: List[Step], prepared: "Prepared") -> "Drawn":
+        clock = Laps()
+        drawn = self._run(steps, prepared, clock)
+        self.stage_ms = list(clock.laps.items())
+        return drawn
+
+    def _run(self, steps: List[Step], prepared: "Prepared", clock: "Laps") -> "Drawn":
+        np.copyto(steps[0].input().view(np.uint8), prepared.pixels)
         clock.lap("input")
         before = None
-        for step in self._steps:
+        for step in steps:
             step.run(before, clock)
             before = step
-        tensor = self._steps[-1].output()
+        tensor = steps[-1].output()
         pixels = self._drawn.array(tensor.shape)
         _copy_pixels(tensor, pixels)
         del tensor  # an interpreter refuses to run while a view of its tensors is alive

@@ -152,6 +152,17 @@ def test_stillness_calms_noise_and_lets_a_cut_through(tiny_yuv, plan):
     assert np.array_equal(out[..., :3], live[30])
 
 
+def test_lanes_draw_the_same_pictures(tiny_yuv):
+    one, two = Stylizer(tiny_yuv, threads=2), Stylizer(tiny_yuv, threads=2, lanes=2)
+    frames = [np.random.default_rng(number).integers(16, 236, frame().shape).astype(np.uint8) for number in range(6)]
+    begun = [two.run(two.prepare(pixels)) for pixels in frames]
+    for pixels, future in zip(frames, begun):
+        out, same = np.empty((2, two.output_size[1], two.output_size[0], two.channels), np.uint8)
+        two.finish(future.result(), out)
+        one.stylize(pixels, same)
+        assert np.array_equal(out, same)
+
+
 def test_the_frame_itself_is_left_alone(tiny):
     pixels = frame()
     before = pixels.copy()

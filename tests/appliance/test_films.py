@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from appliance.camera import hdr, open_camera, pictures
+from appliance.display import open_display
 from appliance.errors import Problem
+from appliance.frames import Frame, converted
 from appliance.style import sizes
 
 from . import clips
@@ -233,6 +235,33 @@ def test_red_of_bt_2020_becomes_red_of_bt_709(tmp_path):
     code = float(hdr.light_to_pq(np.float64(100.0)))
     red, green, blue = hdr_film(tmp_path / "a.mkv", [code, 0, 0], hdr.PQ)
     assert red > 180 and green < 12 and blue < 12
+
+
+@pytest.mark.parametrize("size, codec", [((1280, 720), "libx264"), ((96, 64), "libx264"), ((96, 64), "mjpeg")])
+def test_yuv_frames_show_what_rgb_frames_show(tmp_path, size, codec):
+    full = {"codec": "mjpeg", "pix_fmt": "yuvj420p"} if codec == "mjpeg" else {}
+    path = clips.write(tmp_path / "a.mkv", [clips.corners(size)] * 2, **full)
+    seen = []
+    for pixels in ("rgb", "yuv"):
+        camera = open_camera(str(path))
+        camera.reduced, camera.format = lambda size: (64, 40), pixels
+        (one,) = take(camera, 1)
+        assert (one.format, one.made_for, one.pixels.shape) == (pixels, (64, 40), (40, 64, 3))
+        seen.append(converted(one.pixels, pixels, "rgb").astype(int))
+    assert np.abs(seen[0] - seen[1]).mean() < 2.5
+
+
+@pytest.mark.parametrize("size", [(64, 32), (63, 31)])
+def test_a_film_of_bgrx_is_the_film_of_rgb(tmp_path, size):
+    clips.import_av()
+    pictures = []
+    for pixels in ("rgb", "bgrx"):
+        display = open_display(str(tmp_path / f"{pixels}.mp4"))
+        display.show(Frame(converted(clips.corners(size), "rgb", pixels), 0.0, 0, pixels))
+        display.show(Frame(converted(clips.corners((48, 32)), "rgb", pixels), 0.1, 1, pixels))
+        display.finish()
+        pictures.append([picture.astype(int) for _, picture in clips.pictures(tmp_path / f"{pixels}.mp4")])
+    assert len(pictures[0]) == 2 and np.abs(np.subtract(*pictures)).max() < 8
 
 
 def test_what_a_film_is_written_with_says_its_colours(film, tmp_path):

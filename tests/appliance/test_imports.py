@@ -21,6 +21,7 @@ SHARED = {
     "pace",
     "parts",
     "places",
+    "scaler",
     "sections",
     "snapshot",
     "wire",
