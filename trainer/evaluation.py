@@ -116,15 +116,15 @@ def on_photos(recipe: Recipe, painted: dict, photos: np.ndarray, weights: dict, 
         table.setdefault(figure, {}).setdefault(name, []).append(value)
 
     for photo in track(photos, "measuring on photos", console=Console(stderr=True)):
-        exposed = as_on_board(photo, meter(recipe.frame))[None].astype("float32") / 255
-        wanted = perceptual.features(weights, exposed, layers)
+        shown = as_on_board(photo, meter(recipe.frame))
+        wanted = perceptual.features(weights, shown[None].astype("float32") / 255, layers)
         drawn = {name: paint([photo])[0] for name, paint in painted.items()}
         for name, output in drawn.items():
             image = (output[None].astype("float32") + 1) / 2
             note("content", name, content_distance(perceptual.features(weights, image, layers), wanted, recipe))
             if targets:
                 note("style", name, perceptual.style_distance(weights, image, targets, recipe.style))
-            note("blobs", name, blob_share(to_bytes(output)))
+            note("blobs", name, blob_share(to_bytes(output), shown))
             note("fine", name, fine_power(to_bytes(output)))
             if "teacher" in drawn and name != "teacher":
                 note("ssim", name, ssim((drawn["teacher"] + 1) / 2, (output + 1) / 2))
@@ -289,13 +289,16 @@ def painting_fine_power(painting: np.ndarray) -> float:
     return _rounded(fine_power((painting[0] * 255).round().astype("uint8")))
 
 
-def blob_share(image: np.ndarray, least: int = 400) -> float:
+def blob_share(image: np.ndarray, frame: np.ndarray | None = None, least: int = 400) -> float:
     """Share of pixels of a uint8 image (H, W, 3) in saturated blobs: all channels > 250 or all < 5, more than `least`
-    pixels connected.
+    pixels connected. With the frame that it was drawn from, only what is not white or black there within 16 counts.
     """
     total = 0
-    for saturated in ((image > 250).all(axis=-1), (image < 5).all(axis=-1)):
-        labels, _ = ndimage.label(saturated)
+    for saturated, there in (
+        ((image > 250).all(axis=-1), frame is not None and (frame > 239).all(axis=-1)),
+        ((image < 5).all(axis=-1), frame is not None and (frame < 16).all(axis=-1)),
+    ):
+        labels, _ = ndimage.label(saturated & ~np.asarray(there))
         areas = np.bincount(labels.ravel())[1:]
         total += int(areas[areas > least].sum())
     return total / (image.shape[0] * image.shape[1])

@@ -195,16 +195,16 @@ def _pictures(work, painted, compared, photos, weights, data):
         cells = [style, _figure(photo, "the frame")]
         for name, output in drawn.items():
             frame = frames.get(name.removesuffix(" int8"), work.recipe.frame)
+            exposed = evaluation.as_on_board(photo, evaluation.meter(frame))
             if frame not in seen:
-                exposed = evaluation.as_on_board(photo, evaluation.meter(frame))[None].astype("float32") / 255
-                seen[frame] = perceptual.features(weights, exposed, layers)
+                seen[frame] = perceptual.features(weights, exposed[None].astype("float32") / 255, layers)
             image = (output[None].astype("float32") + 1) / 2
             made = perceptual.features(weights, image, layers)
             numbers = [f"content {evaluation.content_distance(made, seen[frame], work.recipe):.3f}"]
             if work.targets:
                 distance = perceptual.style_distance(weights, image, work.targets, work.recipe.style)
                 numbers.insert(0, f"style {distance:.3f}")
-            numbers.append(f"blobs {blob_share(evaluation.to_bytes(output)):.1%}")
+            numbers.append(f"blobs {blob_share(evaluation.to_bytes(output), exposed):.1%}")
             for other, label in {"instance int8": ("instance", "float"), "int8": ("student", "float")}.items():
                 if name == other and label[0] in drawn:
                     numbers.append(f"{snr_db(drawn[label[0]], output):.1f} dB SNR to its {label[1]}")

@@ -29,6 +29,14 @@ def test_blobs_are_large_connected_and_saturated():
     assert blob_share(image) == pytest.approx(0.09)
 
 
+def test_white_and_black_of_the_frame_are_no_blobs():
+    image, frame = np.full((2, 100, 100, 3), 128, "uint8")
+    image[10:40, 10:40] = 255
+    image[60:90, 60:90] = 0
+    frame[:50], frame[60:90, 60:75] = 245, 10  # the white one is there, and half of the black one
+    assert blob_share(image, frame) == pytest.approx(0.045)
+
+
 @pytest.mark.parametrize("period, fine", [(3, True), (8, False)])
 def test_fine_power_is_that_of_periods_below_4_pixels(period, fine):
     wave = 128 + 60 * np.sin(2 * np.pi * np.arange(256) / period)
