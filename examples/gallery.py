@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/gallery.md: python examples/gallery.py STYLE FOLDER
+"""Draw the pictures of docs/gallery.md: python examples/gallery.py STYLE|BUNDLE FOLDER
 
 FOLDER/STYLE.jpg shows each of FOLDER/photographs in the style, at full size. FOLDER/STYLE.webp is a short film, played
 forwards and backwards.
@@ -34,10 +34,12 @@ def film(style: Style) -> list:
 def main(name: str, folder: Path) -> None:
     style = Style(name)
     photographs = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.glob("photographs/*.jpg"))]
-    sheet(style, photographs).save(folder / f"{name}.jpg", quality=85)
+    sheet(style, photographs).save(folder / f"{style.name}.jpg", quality=85)
     first, *others = film(style)
     loop = [*others, *others[-2::-1]]
-    first.save(folder / f"{name}.webp", save_all=True, append_images=loop, duration=100, loop=0, quality=70, method=6)
+    first.save(
+        folder / f"{style.name}.webp", save_all=True, append_images=loop, duration=100, loop=0, quality=70, method=6
+    )
 
 
 if __name__ == "__main__":
