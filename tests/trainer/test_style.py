@@ -189,7 +189,9 @@ def test_a_shipped_style_is_where_another_starts(place, tmp_path, monkeypatch):
     theirs, _ = load_model(student_run(begun, shipped("the_scream")[1]), 0)
     for a, b in zip(started.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    fresh = recipe.model_copy(update={"student": recipe.student.model_copy(update={"start": "udnie"})})
+    narrow = recipe.network.model_copy(update={"widths": (16, 32, 64)})
+    udnie = recipe.student.model_copy(update={"start": "udnie"})
+    fresh = recipe.model_copy(update={"network": narrow, "student": udnie})
     with pytest.raises(Problem, match="udnie has another \\[network\\]"):
         training.prepare(fresh, tmp_path, tmp_path)
     with pytest.raises(Problem, match="no style monet .* there are composition_vii, great_wave"):
