@@ -9,13 +9,13 @@ import shutil
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Tuple
+from typing import Callable, Dict, Iterator, List, Tuple
 
 from . import config
 from .errors import BundleError, Problem
 from .files import Pending
-from .host import keys, systemd
-from .host.keys import Keys
+from .host import buttons, keys, systemd
+from .host.inputs import Inputs
 from .playlist import Playlist
 from .snapshot import Snapshot
 from .style import bundle, state, store
@@ -55,15 +55,21 @@ class Orders:
             "restart": self.restart,
         }
 
-    def keys(self) -> Keys:
-        """The keys that ask for something."""
+    def inputs(self) -> List[Inputs]:
+        """Keys and buttons that ask for something."""
 
-        def wanted() -> Dict[int, str]:
-            named = {name: key for name, key in self._settings().keys.model_dump().items() if name != "device"}
-            codes = {action: keys.code(name) for action, name in named.items()}
-            return {code: action for action, code in codes.items() if code is not None}
+        def by_code() -> Dict[int, str]:
+            named = self._settings().keys.model_dump(exclude={"device"})
+            codes = {keys.code(name): action for action, name in named.items()}
+            return {code: action for code, action in codes.items() if code is not None}
 
-        return Keys(lambda: self._settings().keys.device, wanted, self.press)
+        def by_line() -> Dict[str, str]:
+            return {line: action for action, line in self._settings().buttons.model_dump().items() if line != "off"}
+
+        return [
+            keys.keys(lambda: self._settings().keys.device, by_code, self.press),
+            buttons.buttons(by_line, self.press),
+        ]
 
     def use(self, request: Message, _: Payload) -> Message:
         """Pin the "style", or "newest". Answers when it runs. Raises Problem with the reason when it is refused."""
@@ -94,7 +100,7 @@ class Orders:
         return {"on": on}
 
     def press(self, key: str) -> None:
-        """What a key does: "next", "previous", "pin" or "power". Raises Problem."""
+        """Do what a key or a button is for: "next", "previous", "pin" or "power". Raises Problem."""
         now = self._snapshot()
         if key in ("next", "previous"):
             self._playlist.turn(1 if key == "next" else -1)
