@@ -26,10 +26,13 @@ def command(arguments: argparse.Namespace) -> int:
     """Do what the command line asks for. Raises Problem."""
     settings = byhand.found(arguments.config)
     folder = Path(settings.style.folder)
-    if arguments.remove and not arguments.action:
+    if arguments.remove and arguments.action != "token":
         raise Problem("--remove is for reconet web token")
     if not arguments.action:
         return serve(settings, arguments.bind)
+    if arguments.action == "enabled":
+        print("enabled" if settings.web.enabled else "not enabled: [web] enabled is false")
+        return 0 if settings.web.enabled else 1
     if arguments.remove:
         guard.remove_token(folder)
         print("the token is removed: from now on only this machine is served, and nobody is asked")
