@@ -1,4 +1,4 @@
-"""Devices that people press: they are opened as they come, read, and let go when they have gone."""
+"""Keyboards, buttons and the like: they are opened when they appear, read, and closed when they are gone."""
 
 import errno
 import os
@@ -9,12 +9,12 @@ from typing import Callable, Dict, Iterable, List
 from ..errors import Problem
 from . import systemd
 
-_LOOK_S = 1.0  # until devices that have come are noticed
+_LOOK_S = 1.0  # until new devices are noticed
 _MOST_BYTES = 64 * 48
 
 
 class Inputs:
-    """Calls `press(action)` for what is pressed on the devices that `names()` lists.
+    """Calls `press(action)` for each press on the devices that `names()` lists.
 
     `open(name)` returns a descriptor or raises OSError. `actions(name, data)` says what the bytes read from it ask for.
     `kind` is what the journal calls them, such as "keys".
@@ -51,7 +51,7 @@ class Inputs:
                 self._close(name)
 
     def _follow(self) -> None:
-        """Open the devices that have come; close those that are not wanted any more."""
+        """Open new devices, and close those that are no longer wanted."""
         names = self._names()
         for name in set(self._open) - set(names):
             self._close(name)

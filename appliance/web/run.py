@@ -35,10 +35,10 @@ def command(arguments: argparse.Namespace) -> int:
         return 0 if settings.web.enabled else 1
     if arguments.remove:
         guard.remove_token(folder)
-        print("the token is removed: from now on only this machine is served, and nobody is asked")
+        print("The token is removed. The page now serves this machine only, without a token.")
     else:
         print(guard.set_token(folder))
-        print("This is the token. It is not shown again; it ends the sessions of the one before.")
+        print("This is the token. It is not shown again. Sessions of an earlier token have ended.")
     return 0
 
 
@@ -95,5 +95,5 @@ def place(text: str) -> Tuple[str, int]:
         if not port.isdecimal() or int(port) > 65535:
             raise ValueError(port)
     except ValueError:
-        raise Problem(f"{text} is no place to listen at: give an address and a port, such as 127.0.0.1:8080") from None
+        raise Problem(f"{text} is not a valid address: give an address and a port, such as 127.0.0.1:8080") from None
     return host, int(port)
