@@ -91,8 +91,11 @@ def add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--json", action="store_true", help="print the result as one line of JSON")
 
 
+WEB_HELP = "token: make the token that the page asks for; enabled: exit with 0 if the configuration enables the page"
+
+
 def add_web_options(web: argparse.ArgumentParser) -> None:
     web.add_argument("--bind", type=named, metavar="ADDRESS:PORT", help="where to listen (default: as configured)")
     web.add_argument("--config", type=named, metavar="FILE", help=CONFIG_HELP)
-    web.add_argument("action", nargs="?", choices=("token",), help="token: make the token that the page asks for")
+    web.add_argument("action", nargs="?", choices=("token", "enabled"), help=WEB_HELP)
     web.add_argument("--remove", action="store_true", help="with token: remove it")

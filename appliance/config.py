@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from .errors import Problem
 from .places import CONFIG
-from .sections import Camera, Display, Engine, Host, Keys, Mqtt, Settings, Style, Web
+from .sections import Buttons, Camera, Display, Engine, Host, Keys, Mqtt, Settings, Style, Web
 
 __all__ = [
+    "Buttons",
     "Camera",
     "Display",
     "Engine",

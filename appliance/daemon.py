@@ -80,7 +80,7 @@ class Daemon:
         self.switcher = Switcher(settings, self._rest.swap, self.screen.caption, around)
         self._playlist = Playlist(lambda: self._settings, self._snapshot)
         orders = Orders(lambda: self._settings, self._snapshot, self._stop, self._playlist)
-        self._keys = orders.keys()
+        self._inputs = orders.inputs()
         self._window = Window(wire.path(settings.host.status), self.screen, orders.by_name())
 
     def stop(self) -> None:
@@ -99,7 +99,7 @@ class Daemon:
             for name, work in (
                 ("pipeline", self.pipeline.run),
                 ("styles", lambda: self.switcher.run(self._stop)),
-                ("keys", lambda: self._keys.run(self._stop)),
+                *((one.kind, lambda one=one: one.run(self._stop)) for one in self._inputs),
             )
         ]
         try:

@@ -1,6 +1,6 @@
-"""What may be asked of the daemon through its socket: choose, add and delete styles, dim the slates, restart.
+"""What the daemon does on request: choose, add and delete styles, switch off, dim the slates, restart.
 
-Everything that is asked for has been asked by somebody whom the other end trusts. Its contents are not trusted.
+The other end of the socket has checked who sends a request. The contents of requests are not trusted.
 """
 
 import contextlib
@@ -9,13 +9,13 @@ import shutil
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Tuple
+from typing import Callable, Dict, Iterator, List, Tuple
 
 from . import config
 from .errors import BundleError, Problem
 from .files import Pending
-from .host import keys, systemd
-from .host.keys import Keys
+from .host import buttons, keys, systemd
+from .host.inputs import Inputs
 from .playlist import Playlist
 from .snapshot import Snapshot
 from .style import bundle, state, store
@@ -26,13 +26,13 @@ from .wire import Message
 _LOOK_S = 0.05
 _PATIENT_S = 75.0  # for a style to be tried and loaded
 _MOST_STYLES = 200
-_ROOM = 32 << 20  # bytes that have to stay free on the disk
+_ROOM = 32 << 20  # bytes that must stay free on the disk
 
 _Refusals = Tuple[Tuple[str, str], ...]
 
 
 class Orders:
-    """`settings` and `snapshot` give the latest ones; `stop` ends the daemon."""
+    """`settings` and `snapshot` return the current ones. `stop` ends the daemon."""
 
     def __init__(
         self,
@@ -55,15 +55,21 @@ class Orders:
             "restart": self.restart,
         }
 
-    def keys(self) -> Keys:
-        """The keys that ask for something."""
+    def inputs(self) -> List[Inputs]:
+        """The keys and buttons of the configuration."""
 
-        def wanted() -> Dict[int, str]:
-            named = {name: key for name, key in self._settings().keys.model_dump().items() if name != "device"}
-            codes = {action: keys.code(name) for action, name in named.items()}
-            return {code: action for action, code in codes.items() if code is not None}
+        def by_code() -> Dict[int, str]:
+            named = self._settings().keys.model_dump(exclude={"device"})
+            codes = {keys.code(name): action for action, name in named.items()}
+            return {code: action for code, action in codes.items() if code is not None}
 
-        return Keys(lambda: self._settings().keys.device, wanted, self.press)
+        def by_line() -> Dict[str, str]:
+            return {line: action for action, line in self._settings().buttons.model_dump().items() if line != "off"}
+
+        return [
+            keys.keys(lambda: self._settings().keys.device, by_code, self.press),
+            buttons.buttons(by_line, self.press),
+        ]
 
     def use(self, request: Message, _: Payload) -> Message:
         """Pin the "style", or "newest". Answers when it runs. Raises Problem with the reason when it is refused."""
@@ -86,7 +92,7 @@ class Orders:
         return {"style": self._playlist.turn(step)}
 
     def power(self, request: Message, _: Payload) -> Message:
-        """Show the picture ("on": true), or nothing at all: the screen is black, and the network idle."""
+        """Show the picture ("on": true), or turn the screen black and leave the network idle."""
         on = request.get("on")
         if not isinstance(on, bool):
             raise Problem("on is true or false")
@@ -94,7 +100,7 @@ class Orders:
         return {"on": on}
 
     def press(self, key: str) -> None:
-        """What a key does: "next", "previous", "pin" or "power". Raises Problem."""
+        """Do what a key or a button is for: "next", "previous", "pin" or "power". Raises Problem."""
         now = self._snapshot()
         if key in ("next", "previous"):
             self._playlist.turn(1 if key == "next" else -1)
@@ -105,9 +111,9 @@ class Orders:
             state.change(self._folder, lambda now: now.changed(off=not now.off))
 
     def add(self, request: Message, source: Payload) -> Message:
-        """Add the style that follows, under its own name. It runs at once, unless another one is pinned.
+        """Add the style in the payload, under its own name. It runs at once, unless another one is pinned.
 
-        Raises Problem with the reason when it is refused; then everything is as before.
+        Raises Problem with the reason when it is refused; nothing has changed then.
         """
         if not self._adding.acquire(blocking=False):
             raise Problem("another style is being added: wait until it is done")
@@ -134,7 +140,7 @@ class Orders:
         return {"deleted": name}
 
     def dim(self, request: Message, _: Payload) -> Message:
-        """Show slates at this "brightness", 0.05 to 1."""
+        """Set the "brightness" of slates, 0.05 to 1."""
         value = request.get("brightness")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not state.DARKEST <= value <= 1:
             raise Problem(f"brightness is a number from {state.DARKEST} to 1")
@@ -144,7 +150,7 @@ class Orders:
     def restart(self, request: Message, _: Payload) -> Message:
         """End the daemon; systemd starts it again."""
         if not systemd.runs_this():
-            raise Problem("nothing would start it again, as it does not run under systemd: stop and start it by hand")
+            raise Problem("the daemon does not run under systemd, so nothing would start it again: restart it by hand")
         threading.Timer(0.2, self._stop.set).start()  # after the answer
         return {}
 
@@ -166,7 +172,7 @@ class Orders:
                 pending.commit()
                 style, free = self._settings().style, before.pinned in (None, state.NEWEST)
                 tried = free and (style.name == state.NEWEST or style.seconds is not None)
-                if free and style.seconds:  # it is its turn
+                if free and style.seconds:  # the playlist shows it now
                     state.change(self._folder, lambda now: now.changed(turn=found.name))
                 if not tried and before.pinned != found.name:
                     return {"style": found.name, "title": found.manifest.title, "runs": False}
@@ -176,8 +182,10 @@ class Orders:
             pending.discard()
 
     def _outcome(self, found: Bundle, before: _Refusals) -> bool:
-        """Wait until the style runs. False when it is not known yet. Raises Problem when it is refused; `before` are
-        refusals of which that is not one."""
+        """Wait until the style runs. Returns False when that takes too long.
+
+        Raises Problem when it is refused. Refusals in `before` are old and do not count.
+        """
         end = time.monotonic() + _PATIENT_S
         while time.monotonic() < end:
             now = self._snapshot()
@@ -193,7 +201,7 @@ class Orders:
 
 @contextlib.contextmanager
 def _restored_unless_fine(target: Path) -> Iterator[None]:
-    """After a Problem inside, the file `target` is what it was before, or is not there."""
+    """After a Problem in the block, restore the file `target`, or remove it if there was none."""
     backup = Pending(target.with_name("old" + SUFFIX))
     try:
         had = target.is_file()
@@ -236,18 +244,18 @@ def _check_room(folder: Path, size: int) -> None:
     disk = os.statvfs(str(folder))
     free = disk.f_bavail * disk.f_frsize
     if free < size + _ROOM:
-        raise Problem(f"there is not enough room: {free / 1e6:.0f} MB are free: delete a style first")
+        raise Problem(f"the disk is too full: {free / 1e6:.0f} MB are free: delete a style first")
 
 
 def _text(request: Message, key: str) -> str:
     value = request.get(key)
     if not isinstance(value, str) or not 0 < len(value) <= 255:
-        raise Problem(f"{key} has to be a name")
+        raise Problem(f"{key} must be a name")
     return value
 
 
 def _name(text: str) -> str:
-    """The name of a style: nothing that could be a path."""
+    """The name of a style. Raises Problem for anything that could be a path."""
     if os.sep in text or text.endswith(SUFFIX):
         raise Problem(f"{text[:64]} is not the name of a style")
     return text

@@ -1,4 +1,4 @@
-"""Whose turn it is: the next style after a while."""
+"""The playlist: which style is shown next, and when."""
 
 import random
 from pathlib import Path
@@ -12,7 +12,7 @@ from .style import state, store
 
 
 class Playlist:
-    """`settings` and `snapshot` give the latest ones. `chance` shuffles."""
+    """`settings` and `snapshot` return the current ones. `chance` shuffles."""
 
     def __init__(
         self,
@@ -26,22 +26,22 @@ class Playlist:
         self._shown, self._since = "", 0.0  # the digest of the style that runs, and since when
 
     def look(self, now: float) -> None:
-        """Pass the turn on when it is time. `now` is on the clock of time.monotonic."""
+        """Show the next style when it is time. `now` is on the clock of time.monotonic."""
         style, every = self._snapshot().style, self._settings().style.seconds
         digest = style.digest if style else ""
         if digest != self._shown:
             self._shown, self._since = digest, now
         elif style and every and _is_free(self._snapshot().pinned) and now - self._since >= every:
-            self._since = now  # if it fails, it is the next one's turn, and not at once
+            self._since = now  # if it fails, the next attempt waits as long
             try:
                 self.turn(1)
             except Problem as problem:
                 systemd.log(f"playlist: {problem}", systemd.WARNING)
 
     def turn(self, step: int) -> str:
-        """Show the next style (1) or the previous one (-1); one that is pinned is replaced. Returns its name.
+        """Show the next style (1) or the previous one (-1), also in place of a pinned one. Returns its name.
 
-        Raises Problem where there is no other.
+        Raises Problem when there is no other.
         """
         style, snapshot = self._settings().style, self._snapshot()
         folder = Path(style.folder)
@@ -66,13 +66,13 @@ class Playlist:
         return name
 
     def _place(self, files: List[str]) -> int:
-        """Where in `files` the running style is."""
+        """The index of the running style in `files`; -1 when it is not there."""
         style = self._snapshot().style
         named = [f"{style.name}.reconet"] if style else []
         return next((files.index(one) for one in named + [self._latest] if one in files), -1)
 
     def _dealt(self, files: List[str], shuffle: bool) -> List[str]:
-        """`files` in the order of the deck: what is new comes last; shuffled once."""
+        """`files` in the order of the deck. New ones come last; with `shuffle`, in random order."""
         kept = [name for name in self._deck if name in files]
         new = [name for name in files if name not in kept]
         if shuffle:

@@ -1,7 +1,7 @@
-"""The daemon's socket: other programs of this machine see the picture through it, and ask for things.
+"""The daemon's socket: other programs on this machine get the picture and send requests through it.
 
-The daemon has no network; `reconet web`, a process of its own, is at the other end. A frame is kept only while somebody
-waits for the next one. Without a connection this is one thread that sleeps.
+The daemon has no network. `reconet web`, a separate process, is at the other end. A frame is kept only while somebody
+waits for the next one. Without a connection, a single thread sleeps here.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ from .wire import Broken, Message, Stream
 
 _MOST_CONNECTIONS = 8
 _NO_FRAME_S = 2.0
-_SILENT_S = 60.0  # until a connection that says nothing is closed
+_SILENT_S = 60.0  # until an idle connection is closed
 
 
 class Latest:
-    """The frames on the screen, for those who wait for the next one."""
+    """The frames on the screen, for whoever waits for the next one."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -34,7 +34,7 @@ class Latest:
         self._frame: Optional[Frame] = None
 
     def offer(self, frame: Frame) -> None:
-        """A frame is shown. Nothing happens unless somebody waits. Its pixels must not change any more."""
+        """Pass on a frame that is shown, if somebody waits. Its pixels must not change afterwards."""
         if not self._waiting:
             return
         with self._changed:
@@ -60,7 +60,7 @@ class Payload:
         self._file, self._left = file, size
 
     def read(self, most: int) -> bytes:
-        """The next bytes, up to `most`; b"" at the end. Raises Broken when the sender has gone."""
+        """The next bytes, up to `most`; b"" at the end. Raises Broken when the sender is gone."""
         data = wire.exactly(self._file, min(most, self._left))
         self._left -= len(data)
         return data
@@ -74,7 +74,7 @@ Order = Callable[[Message, Payload], Message]
 
 
 class Window:
-    """Answers at the socket `path`: "frame" is the next one on the `screen`; anything else from `orders`, by name."""
+    """Answers requests at the socket `path`: "frame" with the next one on `screen`, others with `orders`, by name."""
 
     def __init__(self, path: Path, screen: Announcer, orders: Dict[str, Order]):
         self._path, self._latest, self._orders = path, Latest(), orders
@@ -84,7 +84,7 @@ class Window:
         self._closed = threading.Event()
 
     def open(self) -> None:
-        """Begin to answer. Where the socket cannot be made, the journal says why; the picture goes on without."""
+        """Start answering. If the socket cannot be created, the journal says why and the daemon runs without it."""
         part = self._path.with_name(self._path.name + ".part")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -102,7 +102,7 @@ class Window:
         threading.Thread(target=self._accept, args=(listener,), name="window", daemon=True).start()
 
     def close(self) -> None:
-        """Accept nobody any more, and remove the socket."""
+        """Stop accepting connections, and remove the socket."""
         self._closed.set()
         if self._socket:
             with contextlib.suppress(OSError):
@@ -136,7 +136,7 @@ class Window:
             self._free.release()
 
     def _answer(self, request: Message, file: Stream) -> Tuple[Message, Any]:
-        """Raises Broken where the rest of the connection makes no sense."""
+        """Raises Broken when the rest of the connection cannot be understood."""
         order = request.get("do")
         if order == "frame":
             frame = self._latest.next()

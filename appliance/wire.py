@@ -1,6 +1,6 @@
-"""What passes through the daemon's socket: a line of JSON, then as many bytes as its "bytes" says.
+"""The protocol of the daemon's socket: a line of JSON, followed by as many bytes as its "bytes" says.
 
-A request has a "do"; the answer has what was asked for, or one line as "problem".
+A request names what to "do". The answer holds the result, or one line as "problem".
 """
 
 import json
@@ -15,11 +15,11 @@ MOST_BYTES = 64 << 20
 
 Message = Dict[str, Any]
 Stream = Any  # a socket's binary file, for both directions
-_PATIENT_S = 90.0  # for an answer: longer than a style takes to be tried
+_PATIENT_S = 90.0  # for an answer: longer than the trial of a style takes
 
 
 class Broken(Exception):
-    """The other end has gone, or does not speak this."""
+    """The other end is gone, or does not follow the protocol."""
 
 
 def path(status: Union[str, Path]) -> Path:

@@ -1,4 +1,4 @@
-"""The styles of a folder, for the page: opened and checked once, and again when their file changes."""
+"""The styles in a folder, as the page lists them. Each file is opened once, and again when it changes."""
 
 import threading
 from pathlib import Path
@@ -16,7 +16,7 @@ _MOST_PREVIEW = 1 << 20
 
 
 class Entry(NamedTuple):
-    """A file of the folder: what the page says about it, and its preview, a JPEG, or None."""
+    """A file in the folder: what the page says about it, and its preview, a JPEG or None."""
 
     signature: str
     facts: Dict[str, Any]
@@ -30,7 +30,7 @@ class Gallery:
         self._lock = threading.Lock()
 
     def list(self) -> List[Dict[str, Any]]:
-        """A document a file, by title."""
+        """One document per file, sorted by title."""
         with self._lock:
             paths = store.paths([self._folder])
             before, self._entries = self._entries, {}
@@ -41,7 +41,7 @@ class Gallery:
             return sorted((one.facts for one in self._entries.values()), key=lambda facts: str(facts["title"]).lower())
 
     def preview(self, name: str) -> Optional[bytes]:
-        """The preview of a file that `list` has given."""
+        """The preview of a file, by its name, as of the latest `list`."""
         with self._lock:
             entry = self._entries.get(name)
         return entry.preview if entry else None

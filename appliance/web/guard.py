@@ -1,7 +1,7 @@
-"""Who may ask for what: the token, its sessions, and requests that other pages make a browser send.
+"""Access control: the token, its sessions, and protection against requests that other sites make a browser send.
 
-The token is kept in the styles' folder, as a hash (scrypt). A session is a cookie signed with a key that is renewed
-with the token. Without a token everyone who reaches the server is trusted; it then has to be on this machine only.
+The styles' folder holds a hash (scrypt) of the token. A session is a cookie, signed with a key that changes with the
+token. Without a token everyone who reaches the server is trusted, so it must then listen on this machine only.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{32,128}$")]
 
 
 class Refused(Exception):
-    """`status`: of HTTP. The text is one line for whoever asked. `wait`: seconds until it is worth another try."""
+    """`status` is HTTP's, the text one line for the client. `wait`: seconds until another try may help."""
 
     def __init__(self, status: int, text: str, wait: int = 0):
         super().__init__(text)
@@ -54,7 +54,7 @@ class Secret(BaseModel):
 
 
 def set_token(folder: Path) -> str:
-    """Make a new token and return it; only its hash is kept. Sessions of the one before end. Raises Problem."""
+    """Make a new token and return it; only its hash is kept. Earlier sessions end. Raises Problem."""
     token, salt = secrets.token_urlsafe(18), secrets.token_bytes(16)
     secret = Secret(salt=salt.hex(), scrypt=_hash(token, salt), key=secrets.token_hex(32))
     with replacing(folder / NAME) as temporary:
@@ -64,7 +64,7 @@ def set_token(folder: Path) -> str:
 
 
 def remove_token(folder: Path) -> None:
-    """From now on nobody is asked for a token. Raises Problem."""
+    """Remove the token: nobody is asked for one from now on. Raises Problem."""
     try:
         (folder / NAME).unlink()
     except FileNotFoundError:
@@ -74,7 +74,7 @@ def remove_token(folder: Path) -> None:
 
 
 def read(folder: Path) -> Optional[Secret]:
-    """What is kept of the token; None where there is none. Raises Problem."""
+    """The stored secret; None when there is no token. Raises Problem."""
     path = folder / NAME
     try:
         return Secret.model_validate_json(read_small(path, _MOST_BYTES))
@@ -87,9 +87,9 @@ def read(folder: Path) -> Optional[Secret]:
 
 
 class Guard:
-    """Knows the token of `folder`, as it is now, and the names in `hosts` by which this machine may be called.
+    """Checks requests against the current token in `folder`, and against the names in `hosts` of this machine.
 
-    `everyone`: whether all who reach the server are trusted while there is no token.
+    `everyone`: whether every client is trusted while there is no token.
     """
 
     def __init__(self, folder: Path, hosts: Sequence[str] = (), everyone: bool = False):
@@ -98,7 +98,7 @@ class Guard:
         self._hosts = {"localhost", own, own.split(".")[0] + ".local", *(host.lower() for host in hosts)}
         self._attempts = Attempts()
         self._hashing = threading.Lock()  # one at a time: each takes 16 MB
-        self._known = b""  # a digest of the token that was right last, with the hash that it matched
+        self._known = b""  # a digest of the last token that was right, with the hash that it matched
 
     @property
     def asks(self) -> bool:
@@ -116,18 +116,18 @@ class Guard:
         raise Refused(421, "this name is not known here: use the address, or add the name to web.hosts")
 
     def check_origin(self, headers: Headers, changes: bool) -> None:
-        """Refuse what a page of another site makes a browser ask for. `changes`: whether the request changes a thing.
+        """Refuse requests that a page of another site makes a browser send. `changes`: whether it changes anything.
 
-        A change needs a header that no form can set, and that scripts of other sites may not.
+        A change needs a header that no form can set and that browsers let no script of another site set.
         """
         site, origin, host = headers.get("Sec-Fetch-Site"), headers.get("Origin"), headers.get("Host")
         if site not in (None, "same-origin", "none") or origin not in (None, f"http://{host}", f"https://{host}"):
-            raise Refused(403, "this was asked for by a page of another site")
+            raise Refused(403, "this request came from a page of another site")
         if changes and headers.get("X-Reconet") != "1":
             raise Refused(403, "a change needs the header X-Reconet: 1")
 
     def check_token(self, headers: Headers, address: str) -> None:
-        """Refuse who has neither a session nor the token."""
+        """Refuse a client with neither a session nor the token."""
         secret = self._secret()
         if secret is None:
             return
@@ -138,7 +138,7 @@ class Guard:
             raise Refused(401, "a token is needed: reconet web token makes one")
 
     def session(self, token: str, address: str) -> Optional[str]:
-        """A cookie's value for who knows the token; None where none is needed. Raises Refused."""
+        """The value of a session's cookie, in exchange for the token; None when there is no token. Raises Refused."""
         secret = self._secret()
         if secret is None:
             return None
@@ -177,7 +177,7 @@ class Attempts:
         self._by_address: "OrderedDict[str, Deque[float]]" = OrderedDict()
 
     def take(self, address: str) -> None:
-        """Count one attempt. Raises Refused where it is one too many."""
+        """Count one attempt. Raises Refused when it is one too many."""
         now = time.monotonic()
         with self._lock:
             mine = self._by_address.setdefault(network(address), deque())
@@ -193,7 +193,7 @@ class Attempts:
             self._all.append(now)
 
     def forgive(self, address: str) -> None:
-        """The attempt was right."""
+        """The token was right: the attempt does not count."""
         with self._lock:
             self._by_address.pop(network(address), None)
             if self._all:
@@ -231,7 +231,7 @@ def _is_signed(value: str, secret: Secret) -> bool:
     until, _, signature = value.partition(".")
     if not hmac.compare_digest(signature.encode(), _signature(until, secret).encode()):
         return False
-    return int(until) > time.time()  # it is ours, so it is a number
+    return int(until) > time.time()  # signed by us, so it is a number
 
 
 def _cookie(header: str) -> str:

@@ -1,4 +1,4 @@
-"""The daemon's status as Prometheus reads it: its text format, version 0.0.4."""
+"""The daemon's status in Prometheus's text format, version 0.0.4."""
 
 from typing import Iterator, Optional, Tuple
 
@@ -24,14 +24,14 @@ def metrics(status: Optional[Status], viewers: int) -> str:
 
 def _samples(status: Optional[Status], viewers: int) -> Iterator[_Sample]:
     yield "reconet_up", "gauge", "Whether the daemon runs.", float(status is not None)
-    yield "reconet_web_viewers", "gauge", "Who watches the picture.", viewers
+    yield "reconet_web_viewers", "gauge", "Viewers of the picture.", viewers
     if status is None:
         return
     yield "reconet_uptime_seconds", "gauge", "Since the daemon started.", status.uptime
     yield "reconet_fps", "gauge", "Frames shown per second during the last five seconds.", status.fps
-    yield "reconet_target_fps", "gauge", "Frames per second that were wanted.", status.target_fps
+    yield "reconet_target_fps", "gauge", "Frames per second that the size was chosen for.", status.target_fps
     yield "reconet_frames_shown_total", "counter", "Frames shown since the daemon started.", status.shown
-    yield "reconet_frames_dropped_total", "counter", "Frames that the camera gave in vain.", status.dropped
+    yield "reconet_frames_dropped_total", "counter", "Camera frames that were dropped.", status.dropped
     longest = status.longest_gap_ms / 1000
     yield "reconet_longest_gap_seconds", "gauge", "Longest time between two frames in the last minute.", longest
     for stage, milliseconds in status.ms.items():

@@ -1,7 +1,7 @@
 """Home Assistant: the style as a select, a switch, and sensors, through an MQTT broker.
 
-Topics and documents are those of its MQTT discovery (home-assistant.io/integrations/mqtt). What cannot be done is said
-in the journal; the connection is made again for as long as this runs.
+Topics and documents follow its MQTT discovery (home-assistant.io/integrations/mqtt). Failures go to the journal. A lost
+connection is opened again.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from .gallery import Gallery
 
 _PREFIX = "homeassistant"
 _OFTEN_S = 5.0  # between looks at the status
-_AGAIN_S = (1, 60)  # until the broker is tried again: the first pause and the longest
-_WAITING = 8  # orders that wait for one that is under way
+_AGAIN_S = (1, 60)  # the first and the longest pause before another try
+_WAITING = 8  # orders in the queue
 
 
 class HomeAssistant:
-    """Tells the broker of `settings` about the appliance, and does what Home Assistant asks for.
+    """Publishes the appliance at the broker of `settings`, and carries out Home Assistant's orders.
 
-    `paths`: of the daemon's status and its socket. Raises Problem when it cannot begin.
+    `paths`: of the daemon's status and its socket. Raises Problem when it cannot start.
     """
 
     def __init__(self, settings: config.Mqtt, paths: Tuple[Path, Path], gallery: Gallery):
@@ -57,17 +57,17 @@ class HomeAssistant:
         return f"{self.node}/{name}"
 
     def start(self) -> None:
-        """Begin, in threads of its own."""
+        """Start, in separate threads."""
         self._client.connect_async(*self._place, keepalive=30)
         self._client.loop_start()
         for work in (self._tell, self._do):
             threading.Thread(target=work, name="mqtt", daemon=True).start()
 
     def stop(self) -> None:
-        """Say that it is gone."""
+        """Say goodbye to the broker and disconnect."""
         self._over.set()
         self._look.set()
-        with contextlib.suppress(RuntimeError, ValueError):  # there is no connection
+        with contextlib.suppress(RuntimeError, ValueError):  # not connected
             self._client.publish(self.topic("availability"), "offline", retain=True).wait_for_publish(1.0)
         self._client.disconnect()
         self._client.loop_stop()
@@ -76,7 +76,7 @@ class HomeAssistant:
 
     def _connected(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            systemd.log(f"mqtt: the broker at {self._place[0]} refuses: {reason}", systemd.WARNING)
+            systemd.log(f"mqtt: the broker at {self._place[0]} refuses the connection: {reason}", systemd.WARNING)
             return
         systemd.log(f"mqtt: connected to {self._place[0]}", systemd.NOTICE)
         client.subscribe([(self.topic("style/set"), 1), (self.topic("power/set"), 1), (f"{_PREFIX}/status", 0)])
@@ -89,7 +89,7 @@ class HomeAssistant:
 
     def _asked(self, client: Any, data: Any, message: Any) -> None:
         text = message.payload[:300].decode("utf-8", "replace")
-        if message.topic == f"{_PREFIX}/status":  # it has started again, and wants to be told everything
+        if message.topic == f"{_PREFIX}/status":  # it has started anew and knows nothing
             self._told = {}
             self._look.set()
             return
@@ -112,7 +112,7 @@ class HomeAssistant:
                 systemd.log(f"{do} {', '.join(map(str, details.values()))}, asked for by MQTT", systemd.NOTICE)
             except Problem as problem:
                 systemd.log(f"mqtt: {do}: {problem}", systemd.WARNING)
-            self._told.pop(self.topic("state"), None)  # else Home Assistant would go on to show what it asked for
+            self._told.pop(self.topic("state"), None)  # so that Home Assistant stops showing what it asked for
             self._look.set()
 
     def _tell(self) -> None:
@@ -148,7 +148,7 @@ class HomeAssistant:
             return None
 
     def _names(self) -> Dict[str, str]:
-        """The styles' names by what people see: the title, or the name where two have the same title."""
+        """The styles' names by label: the title, or the name where two share a title."""
         found = [(one["title"], one["name"]) for one in self._gallery.list() if one["name"]]
         titles = [title for title, _ in found]
         return {title if titles.count(title) == 1 else name: name for title, name in found}
@@ -183,7 +183,7 @@ def discovery(one: HomeAssistant, titles: List[str]) -> List[Tuple[str, Dict[str
 
 
 def _identity() -> str:
-    """The same at each start of this machine, and another on each; it does not give the machine's own away."""
+    """Constant on one machine and different between machines, without revealing the machine's own ID."""
     try:
         machine = Path("/etc/machine-id").read_text().strip()
     except OSError:

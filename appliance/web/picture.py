@@ -1,4 +1,4 @@
-"""The picture as JPEG, for all who watch: taken from the daemon only while somebody does."""
+"""The picture as JPEG, shared by all viewers, and taken from the daemon only while there are any."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from ..wire import Line
 from .guard import Refused
 
 _QUALITY = 80
-_AGAIN_S = 1.0  # until the daemon is asked again after it did not answer
+_AGAIN_S = 1.0  # until another try when the daemon did not answer
 _MODES = {"rgb": "RGB", "bgrx": "BGRX"}
 
 
@@ -30,10 +30,13 @@ class Picture:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[int]:
-        """The picture is taken meanwhile. Gives the number of the latest one. Raises Refused for one too many."""
+        """One more viewer, in the `with` block. Gives the number of the latest picture.
+
+        Raises Refused when there are too many.
+        """
         with self._changed:
             if self.viewers >= self._most:
-                raise Refused(503, f"{self._most} people watch already", 5)
+                raise Refused(503, f"there are {self._most} viewers already", 5)
             self.viewers += 1
             if not self._runs:
                 self._runs = True
@@ -46,9 +49,10 @@ class Picture:
                 self.viewers -= 1
 
     def next(self, after: int, seconds: float) -> Tuple[int, bytes]:
-        """The latest picture, a JPEG, and its number; waits until that is above `after`, for so many seconds.
+        """The number of the latest picture, and the picture, a JPEG. Waits up to `seconds` for a
+        number above `after`.
 
-        Gives the same one again where there is no other, b"" where there has never been one.
+        Returns the same picture again when there is no newer one, and b"" before the first.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._number > after, seconds)

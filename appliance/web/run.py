@@ -26,16 +26,19 @@ def command(arguments: argparse.Namespace) -> int:
     """Do what the command line asks for. Raises Problem."""
     settings = byhand.found(arguments.config)
     folder = Path(settings.style.folder)
-    if arguments.remove and not arguments.action:
+    if arguments.remove and arguments.action != "token":
         raise Problem("--remove is for reconet web token")
     if not arguments.action:
         return serve(settings, arguments.bind)
+    if arguments.action == "enabled":
+        print("enabled" if settings.web.enabled else "not enabled: [web] enabled is false")
+        return 0 if settings.web.enabled else 1
     if arguments.remove:
         guard.remove_token(folder)
-        print("the token is removed: from now on only this machine is served, and nobody is asked")
+        print("The token is removed. The page now serves this machine only, without a token.")
     else:
         print(guard.set_token(folder))
-        print("This is the token. It is not shown again; it ends the sessions of the one before.")
+        print("This is the token. It is not shown again. Sessions of an earlier token have ended.")
     return 0
 
 
@@ -92,5 +95,5 @@ def place(text: str) -> Tuple[str, int]:
         if not port.isdecimal() or int(port) > 65535:
             raise ValueError(port)
     except ValueError:
-        raise Problem(f"{text} is no place to listen at: give an address and a port, such as 127.0.0.1:8080") from None
+        raise Problem(f"{text} is not a valid address: give an address and a port, such as 127.0.0.1:8080") from None
     return host, int(port)

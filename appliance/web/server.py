@@ -1,4 +1,4 @@
-"""HTTP, one request a connection: who is slow, large or one too many is let go, and nobody else notices."""
+"""An HTTP server, one request per connection. Slow, oversized and excess clients do not affect the others."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ from ..host import systemd
 from .guard import Refused, network
 
 _MOST_HEAD = 16 << 10
-_HEAD_S, _STALL_S = 10.0, 10.0  # for the whole head of a request; without a byte from it or taken by it
+_HEAD_S, _STALL_S = 10.0, 10.0  # for a request's whole head; without a byte sent or received
 _LINGER_S, _LINGER_BYTES = 2.0, 1 << 20
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _ALWAYS = {
@@ -36,14 +36,14 @@ Headers = Dict[str, str]
 
 
 class Bounded(io.RawIOBase):
-    """Reads from a connection until a time, up to a number of bytes. Raises socket.timeout and Refused."""
+    """Reads from a connection, with limits on time and bytes. Raises socket.timeout and Refused."""
 
     def __init__(self, connection: socket.socket):
         self._connection = connection
         self._left, self._until = 0, 0.0
 
     def allow(self, size: int, seconds: float) -> None:
-        """So many bytes more, within so many seconds from now."""
+        """Allow `size` more bytes, within `seconds` from now."""
         self._left += size
         self._until = time.monotonic() + seconds
 
@@ -71,7 +71,9 @@ class Request(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 128 << 10)  # else old pictures queue there
+        self.connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, 128 << 10
+        )  # a larger buffer would fill with old pictures
         self.bounded = Bounded(self.connection)
         self.rfile = io.BufferedReader(self.bounded, 4096)
 
@@ -89,7 +91,7 @@ class Request(BaseHTTPRequestHandler):
     def answer(self) -> None:
         try:
             if self.request_version not in ("HTTP/1.0", "HTTP/1.1"):
-                raise Refused(505, "HTTP/1.1 is spoken here")
+                raise Refused(505, "use HTTP/1.1")
             self.connection.settimeout(_STALL_S)
             self.server.answer(self)
         except Refused as refused:
@@ -101,12 +103,12 @@ class Request(BaseHTTPRequestHandler):
 
     @property
     def length(self) -> int:
-        """The length of the body. Refuses one that does not say it, or says it in two ways."""
+        """The length of the body. Raises Refused when it is missing or ambiguous."""
         lengths = self.headers.get_all("Content-Length", [])
         if "Transfer-Encoding" in self.headers or not lengths:
             raise Refused(411, "send a Content-Length, and no Transfer-Encoding")
         if len(lengths) > 1 or not (lengths[0].isascii() and lengths[0].isdigit()) or len(lengths[0]) > 15:
-            raise Refused(400, "this is no Content-Length")
+            raise Refused(400, "the Content-Length is not a number")
         return int(lengths[0])
 
     def body(self, most: int, seconds: float) -> Any:
@@ -127,7 +129,7 @@ class Request(BaseHTTPRequestHandler):
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise Refused(400, "this is no JSON object")
+            raise Refused(400, "the body is not a JSON object")
         return value
 
     def reply(
@@ -139,7 +141,7 @@ class Request(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def begin(self, kind: str, status: int = 200, headers: Optional[Headers] = None) -> None:
-        """Send the head of an answer. Every value is ours."""
+        """Send the head of an answer. No value may come from the request."""
         self._answered = True
         self.send_response_only(status)
         for name, value in {"Content-Type": kind, **_ALWAYS, **(headers or {})}.items():
@@ -150,21 +152,21 @@ class Request(BaseHTTPRequestHandler):
         if self._answered:
             return
         with contextlib.suppress(OSError):
-            self.request_version = "HTTP/1.1"  # of what cannot be read it is not known
+            self.request_version = "HTTP/1.1"  # it is not set when the request line cannot be read
             self.reply({"problem": str(Problem(text))}, status=status, headers=headers)
 
     def send_error(self, code: int, message: Optional[str] = None, explain: Optional[str] = None) -> None:
-        """The base class has found a fault in the head. Nothing of it is repeated."""
+        """The base class found a fault in the head. Its message would repeat parts of the request."""
         self.refuse(405 if code == 501 else int(code), "this cannot be done" if code == 501 else "not understood")
 
     def handle_expect_100(self) -> bool:
-        return True  # `body` continues, once it is known to be welcome
+        return True  # `body` does so, after the checks
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        pass  # server.answer writes what matters
+        pass  # the site logs what matters
 
     def _linger(self) -> None:
-        """Read on for a moment: closing at once would destroy the answer for who is still sending."""
+        """Read on for a moment: if the client is still sending, closing at once would destroy the answer."""
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
             end, left = time.monotonic() + _LINGER_S, _LINGER_BYTES
@@ -227,10 +229,10 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def _left(self, client: str) -> None:
         with self._lock:
             self._open[client] -= 1
-            self._open += Counter()  # those above zero stay
+            self._open += Counter()  # drops those at zero
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A request failed. That a client left is nothing; anything else is a bug, with a traceback."""
+        """Log a request that failed with a bug. That clients leave is normal."""
         if not isinstance(sys.exc_info()[1], (OSError, Refused)):
             systemd.log("a request failed", systemd.ERROR)
             super().handle_error(request, client_address)

@@ -1,4 +1,4 @@
-"""What there is to ask for: the page, the picture, the styles, the status, and a few orders."""
+"""The routes: the page, the picture, the styles, the status, and a few orders."""
 
 import contextlib
 import tempfile
@@ -26,7 +26,7 @@ _FILES = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 _STILL_S = 3.0  # until there is a picture
-_SAME_S = 5.0  # until the same one is sent again: it shows who has left
+_SAME_S = 5.0  # until the same one is sent again, to notice viewers who have left
 _UPLOAD_S = 600.0
 _BOUNDARY = "reconet-frame"
 
@@ -62,7 +62,7 @@ class Site:
         method, path = request.command, request.path.partition("?")[0]
         address = request.client_address[0]
         if len(request.headers.get_all("Host", [])) != 1:
-            raise Refused(400, "say once which host this is for")
+            raise Refused(400, "send exactly one Host header")
         self._guard.check_host(request.headers["Host"])
         if path in _FILES and method == "GET":
             name, kind = _FILES[path]
@@ -122,7 +122,7 @@ class Site:
     def _order(self, request: Request, do: str, *keys: str) -> None:
         fields = request.fields()
         if set(fields) != set(keys):
-            raise Refused(400, f"wanted is {', '.join(keys) or 'nothing'}")
+            raise Refused(400, f"expected fields: {', '.join(keys) or 'none'}")
         self._done(request, do, **fields)
 
     def _done(self, request: Request, do: str, upload: Any = None, **details: Any) -> None:
@@ -139,7 +139,7 @@ class Site:
             raise Refused(409, "another style is being added: wait until it is done")
         try:
             body, left = request.body(MAX_BYTES, _UPLOAD_S)
-            # Without a name, so that nothing is left of it, whatever happens.
+            # A file without a name leaves nothing behind, whatever happens.
             with tempfile.TemporaryFile(dir=self._inbox) as inbox:
                 while left:
                     piece = body.read(min(left, 1 << 16))
@@ -163,7 +163,7 @@ class Site:
     def _log_in(self, request: Request, address: str) -> None:
         token = request.fields().get("token")
         if not isinstance(token, str) or not 0 < len(token) <= 200:
-            raise Refused(400, "wanted is token")
+            raise Refused(400, "expected field: token")
         cookie = self._guard.session(token, address)
         if cookie is None:
             return request.reply({})

@@ -46,7 +46,7 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatc
         "stillness": 0.75,
     }
     assert settings.host.model_dump() == {"status": "/run/reconet/status.json", "watchdog": True}
-    assert settings.web.model_dump() == {"bind": "127.0.0.1:8080", "hosts": [], "fps": 10}
+    assert settings.web.model_dump() == {"enabled": False, "bind": "127.0.0.1:8080", "hosts": [], "fps": 10}
 
 
 def test_another_file_must_exist(tmp_path):
@@ -80,7 +80,7 @@ def test_the_default_file_explains_every_key():
                 comment, number = lines[number][1:] + comment, number - 1
             assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
             keys += 1
-    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 36
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 41
 
 
 def test_a_key_changes_and_the_others_stay(tmp_path):
@@ -191,13 +191,13 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(tmp_path, key, value, all
         ),
         (
             "fps = 30\n",
-            "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [keys], [host], "
-            "[web], [mqtt]",
+            "fps = 30: unknown section: allowed are [camera], [display], [style], [engine], [keys], "
+            "[buttons], [host], [web], [mqtt]",
         ),
         (
             "[camra]\nfps = 30\n",
             'camra = {"fps": 30}: unknown section: allowed are [camera], [display], [style], [engine], [keys], '
-            "[host], [web], [mqtt]",
+            "[buttons], [host], [web], [mqtt]",
         ),
         ("camera = 3\n", "camera = 3: allowed is a section [camera] with device, width, height, fps, mirror, format"),
         (

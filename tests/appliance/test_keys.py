@@ -1,4 +1,4 @@
-"""Keys, buttons and remotes. A FIFO stands in for the kernel's device: it gives the same bytes."""
+"""Keys of keyboards and remotes. A FIFO stands in for the kernel's device: it gives the same bytes."""
 
 import os
 import queue
@@ -10,8 +10,8 @@ import pytest
 from appliance import config, switcher, trial
 from appliance import daemon as daemon_module
 from appliance.errors import Problem
-from appliance.host import keys
-from appliance.host.keys import Keys, code
+from appliance.host import inputs, keys
+from appliance.host.keys import code
 from appliance.style import state
 
 from .running import picture, state_of
@@ -45,12 +45,12 @@ class Device:
 def running(tmp_path, monkeypatch):
     """Keys in a thread. What is pressed arrives in `pressed`."""
     monkeypatch.setattr(keys, "DEVICES", str(tmp_path / "event*"))
-    monkeypatch.setattr(keys, "_LOOK_S", 0.02)
+    monkeypatch.setattr(inputs, "_LOOK_S", 0.02)
     stop, threads = threading.Event(), []
 
     def start(device="auto", press=None):
         start.pressed = queue.Queue()
-        one = Keys(lambda: device, lambda: {NEXT: "next", LEFT: "previous"}, press or start.pressed.put)
+        one = keys.keys(lambda: device, lambda: {NEXT: "next", LEFT: "previous"}, press or start.pressed.put)
         threads.append(threading.Thread(target=one.run, args=(stop,)))
         threads[-1].start()
         return one
@@ -127,7 +127,7 @@ def test_every_default_is_a_key():
 def test_what_keys_do_to_the_daemon(appliance, styles, style, tmp_path, monkeypatch):
     pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
     monkeypatch.setattr(keys, "DEVICES", str(tmp_path / "event*"))
-    monkeypatch.setattr(keys, "_LOOK_S", 0.05)
+    monkeypatch.setattr(inputs, "_LOOK_S", 0.05)
     monkeypatch.setattr(trial, "measure", lambda *_: 1.0)
     monkeypatch.setattr(daemon_module, "_SECOND", 0.05)
     monkeypatch.setattr(switcher, "_LOOK_S", 0.05)

@@ -251,7 +251,7 @@ def test_viewers_are_limited(web):
     picture._most = 2
     with picture.watched(), picture.watched():
         status, answer, headers = web.get("/stream")
-        assert status == 503 and "2 people watch already" in answer["problem"] and headers["Retry-After"] == "5"
+        assert status == 503 and "there are 2 viewers already" in answer["problem"] and headers["Retry-After"] == "5"
     assert web.get("/snapshot")[0] == 200
 
 

@@ -162,7 +162,7 @@ def test_a_wrong_password_is_said(web, broker, capfd):
     one.start()
     assert said.wait(20)
     one.stop()
-    assert "refuses: Not authorized" in capfd.readouterr().err
+    assert "refuses the connection: Not authorized" in capfd.readouterr().err
 
 
 def test_a_password_that_cannot_be_read_is_a_problem(tmp_path):

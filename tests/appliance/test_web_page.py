@@ -106,7 +106,7 @@ def test_one_click_switches_and_pins(page):
     page.one("#next").click()
     page.shows(title)
     page.one("#power").click()
-    page.says("It is switched off")
+    page.says("Switched off")
     page.until(lambda: page.one("#power").text == "Switch on" and page.web.daemon.screen.slate)
     page.one("#power").click()
     page.until(lambda: page.one("#power").text == "Switch off" and not page.web.daemon.screen.slate)
@@ -179,7 +179,7 @@ def test_it_works_by_keyboard(page):
     page.says("is shown.")
     assert state.read(page.web.folder).pinned == "tiny"
     page.one("#brightness").send_keys(Keys.HOME)
-    page.says("Text screens are shown at 5 %.")
+    page.says("Text screens are at 5 % brightness.")
     assert state.read(page.web.folder).slates == 0.05
 
 

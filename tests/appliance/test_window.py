@@ -182,7 +182,7 @@ def test_a_sender_that_leaves_in_the_middle_leaves_nothing(daemon):
 
 def test_without_room_no_style_is_added(daemon, packed, monkeypatch):
     monkeypatch.setattr("appliance.orders._ROOM", 1 << 60)
-    with packed("new_one") as file, pytest.raises(Problem, match="there is not enough room"):
+    with packed("new_one") as file, pytest.raises(Problem, match="the disk is too full"):
         daemon.ask("add", file)
     assert names(daemon.folder) == ["other.reconet", "tiny.reconet"]
 

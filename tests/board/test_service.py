@@ -148,8 +148,8 @@ def test_confinement_from_inside(board):
             except OSError:
                 pass
         allowed = ("/dev/video", "/dev/media", "/dev/dma_heap", "/dev/dri", "/dev/apex", "/dev/bus/usb", "/dev/input",
-                   "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx",
-                   "/dev/pts")
+                   "/dev/gpiochip", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty",
+                   "/dev/ptmx", "/dev/pts")
         for path in glob.glob("/dev/**", recursive=True):
             kind = os.stat(path).st_mode if os.path.exists(path) else 0
             if (stat.S_ISCHR(kind) or stat.S_ISBLK(kind)) and not os.path.realpath(path).startswith(allowed):

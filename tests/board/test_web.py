@@ -35,3 +35,21 @@ def test_the_page_is_served_when_it_is_enabled(board):
     finally:
         board.run("systemctl disable --now reconet-web; reconet use --newest", BOOT)
     wait_for(lambda: board.run("systemctl is-active reconet-web", check=False).out.strip() == "inactive", "its end")
+
+
+def test_the_page_is_served_when_the_configuration_enables_it(board):
+    config = "/etc/reconet/config.toml"
+    board.run("systemctl restart reconet", BOOT)
+    board.wait_until_running()
+    ended = "systemctl show --value --property ExecMainExitTimestampMonotonic reconet-web-start"
+    wait_for(lambda: int(board.run(ended).out or 0), "the end of reconet-web-start", BOOT)
+    assert board.run("systemctl is-active reconet-web", check=False).out == "inactive"
+    board.run(f"cp {config} /run/config.toml && sed -i 's/^enabled = false/enabled = true/' {config}")
+    try:
+        board.run("systemctl restart reconet", BOOT)
+        board.wait_until_running()
+        wait_for(lambda: board.run("systemctl is-active reconet-web", check=False).out == "active", "the page", BOOT)
+        assert json.loads(_ask(board, "/api/status"))["status"]["style"]
+    finally:
+        board.run(f"cp /run/config.toml {config}; systemctl stop reconet-web; systemctl restart reconet", BOOT)
+    board.wait_until_running()

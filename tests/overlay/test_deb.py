@@ -279,7 +279,7 @@ def test_installing(board, tmp_path):
     assert all(path.stat().st_gid == gid and path.stat().st_mode & 0o060 == 0o060 for path in folder.iterdir())
     assert max(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime).stem == "starry_night"
     members = groups(root)
-    assert all("reconet" in members[name] for name in ("video", "render", "apex", "plugdev"))
+    assert all("reconet" in members[name] for name in ("video", "render", "apex", "plugdev", "gpio"))
     assert members["reconet"] == {"mendel"}
     assert (root / "etc/systemd/system/multi-user.target.wants/reconet.service").is_symlink()
 

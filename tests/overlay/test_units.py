@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -101,3 +102,18 @@ def test_the_journal_of_the_board_is_kept_and_stays_small():
     mount = {name: value for _, name, value in options(ROOT / "systemd/var-log-journal.mount")}
     # systemd names a mount unit after its path, and waits for the mount point's own file system.
     assert mount["Where"] == "/var/log/journal" and mount["What"].startswith("/var/lib/")
+
+
+def test_the_page_starts_with_the_daemon_only_where_the_configuration_says_so(tmp_path):
+    """The line of the unit, with stand-ins for both commands."""
+    assert ("Unit", "Wants", "reconet-web-start.service") in options(ROOT / "systemd/reconet.service")
+    (line,) = [value for _, name, value in options(ROOT / "systemd/reconet-web-start.service") if name == "ExecStart"]
+    script = shlex.split(line)[-1].replace("/usr/bin/reconet", f"{tmp_path}/reconet")
+    started = tmp_path / "started"
+    for enabled in (False, True):
+        for name, does in (("reconet", str(enabled).lower()), ("systemctl", f'echo "$*" >> {started}')):
+            (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+            (tmp_path / name).chmod(0o755)
+        subprocess.run(["/bin/sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
+        assert started.exists() == enabled
+    assert started.read_text() == "--no-block start reconet-web.service\n"

@@ -1,6 +1,6 @@
 "use strict";
-// The page of reconet-web: it asks for /api/status every two seconds, and for the styles when something changed.
-// Everything that it is told is put into the page as text, never as HTML.
+// The page of reconet-web: it fetches /api/status every two seconds, and the styles when something has changed.
+// All that it receives is put into the page as text, never as HTML.
 
 const MOST_BYTES = 64 * 1024 * 1024;
 const $ = (id) => document.getElementById(id);
@@ -38,7 +38,7 @@ async function ask(method, path, body) {
   }
   const answer = await response.json().catch(() => ({}));
   if (response.status === 401 && path !== "/api/login") askForToken();
-  if (!response.ok) throw new Refusal(answer.problem || `It answered ${response.status}.`);
+  if (!response.ok) throw new Refusal(answer.problem || `The device answered with status ${response.status}.`);
   return answer;
 }
 
@@ -64,7 +64,7 @@ function show(on) {
   const picture = $("picture");
   if (wanted === (picture.dataset.live === "1")) return;
   picture.dataset.live = wanted ? "1" : "";
-  // Another address: the browser would keep a stream that it believes it has.
+  // A new address each time: otherwise the browser keeps a stream that it believes is still open.
   if (wanted) picture.src = `/stream?${Date.now()}`;
   else if (on) picture.src = `/snapshot?${Date.now()}`;
   else picture.removeAttribute("src");
@@ -72,14 +72,14 @@ function show(on) {
 
 $("picture").addEventListener("error", () => {
   gone(true);
-  $("picture").dataset.live = "";  // the next status begins it again
+  $("picture").dataset.live = "";  // the next status starts it again
 });
 $("picture").addEventListener("load", () => gone(false));
 document.addEventListener("visibilitychange", () => show(now !== null));
 $("pause").addEventListener("click", () => {
   paused = !paused;
   $("pause").setAttribute("aria-pressed", String(paused));
-  $("pause").textContent = paused ? "Go on" : "Pause";
+  $("pause").textContent = paused ? "Resume" : "Pause";
   show(now !== null);
 });
 
@@ -194,9 +194,9 @@ async function order(begin, work) {
 }
 
 function use(name, title) {
-  return order(`${title} is being loaded …`, async () => {
+  return order(`Loading ${title} …`, async () => {
     const answer = await ask("POST", "/api/use", { style: name });
-    return answer.runs === false ? `${title} is pinned. It is still being loaded.` : `${title} is shown.`;
+    return answer.runs === false ? `${title} is pinned. It is still loading.` : `${title} is shown.`;
   });
 }
 
@@ -210,17 +210,17 @@ function remove(style) {
 }
 
 function upload(file) {
-  order(`${file.name} is being sent …`, () => new Promise((resolve, reject) => {
+  order(`Sending ${file.name} …`, () => new Promise((resolve, reject) => {
     if (!file.name.endsWith(".reconet")) return reject(new Refusal(`${file.name} is not a .reconet file.`));
-    if (file.size > MOST_BYTES) return reject(new Refusal(`${file.name} is too large: 64 MiB are allowed.`));
-    // Not fetch: it does not say how far an upload is.
+    if (file.size > MOST_BYTES) return reject(new Refusal(`${file.name} is too large: the limit is 64 MiB.`));
+    // Not fetch, which does not report the progress of an upload.
     const request = new XMLHttpRequest();
     const progress = $("progress");
     progress.hidden = false;
     progress.value = 0;
     request.upload.addEventListener("progress", (event) => {
       progress.value = 100 * event.loaded / event.total;
-      if (event.loaded === event.total) say("It has arrived. The device checks it and tries it out …");
+      if (event.loaded === event.total) say("Sent. The device is checking it and trying it out …");
     });
     request.addEventListener("loadend", () => {
       progress.hidden = true;
@@ -241,7 +241,7 @@ $("file").addEventListener("change", () => {
   if ($("file").files.length) upload($("file").files[0]);
   $("file").value = "";
 });
-// A file that is dropped beside the field must not replace the page.
+// A file dropped outside the field must not replace the page.
 for (const type of ["dragover", "drop"]) document.addEventListener(type, (event) => event.preventDefault());
 document.addEventListener("dragover", () => $("add").classList.add("over"));
 document.addEventListener("dragleave", () => $("add").classList.remove("over"));
@@ -269,18 +269,18 @@ for (const [id, step] of [["previous", -1], ["next", 1]]) {
 }
 $("power").addEventListener("click", () => order("…", async () => {
   const answer = await ask("POST", "/api/power", { on: now.off });
-  return answer.on ? "It is switched on." : "It is switched off: the screen is black.";
+  return answer.on ? "Switched on." : "Switched off: the screen is black.";
 }));
 $("brightness").addEventListener("input", () => setBrightness(Number($("brightness").value)));
 $("brightness").addEventListener("change", () => order("…", async () => {
   const percent = Number($("brightness").value);
   await ask("POST", "/api/dim", { brightness: percent / 100 });
-  return `Text screens are shown at ${percent} %.`;
+  return `Text screens are at ${percent} % brightness.`;
 }));
 $("restart").addEventListener("click", () => {
-  if (confirm("Restart? The picture is away for some seconds.")) order("…", async () => {
+  if (confirm("Restart? The picture disappears for a few seconds.")) order("…", async () => {
     await ask("POST", "/api/restart", {});
-    return "It restarts.";
+    return "Restarting.";
   });
 });
 $("logout").addEventListener("click", async () => {
