@@ -4,7 +4,6 @@ import base64
 import html
 import io
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from appliance.camera.pictures import is_picture, read_picture
 from appliance.engine.interpreter import runtimes
 from appliance.files import replacing
 from appliance.frames import cover
-from trainer import evaluation, flow, gather, perceptual
+from trainer import curves, evaluation, flow, gather, perceptual
 from trainer.data import pictures, video, wandering
 from trainer.edgetpu.convert import convert_instance_norm
 from trainer.edgetpu.cost import plan_costs
@@ -46,7 +45,6 @@ FIGURES = (
     ("fine", "share of power below 4 pixels"),
     ("faces", "share of faces still found"),
 )
-CURVES = ("content", "style", "feature_temporal", "output_temporal")
 CLIP = 24  # frames
 PART = 300, 150  # pixels of each part shown at full size
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1500px;margin:2em auto;padding:0 1em;color:#222}
@@ -118,7 +116,7 @@ def write(paths: list[Path], data: Path, photos: Path | None, clip: Path | None,
         parts += [f"<p>{html.escape(line)}</p>" for line in work.missing]
         parts.append(_pictures(work, painted, compared, _photos(photos, work), weights, data))
         parts.append(_temporal(work, painted, clip))
-        parts.append(_losses(folder) if folder else "<p>No loss curves: the run was not found; see --run.</p>")
+        parts.append(curves.losses(folder) if folder else "<p>No loss curves: the run was not found; see --run.</p>")
         parts.append(_costs(work))
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>ReCoNet on the Edge TPU</title>'
     about = (
@@ -264,7 +262,7 @@ def _temporal(work, painted, path):
     else:
         frames, flows, masks = wandering.clip(OWN_PHOTOS / "rocket.jpg", work.recipe.size, CLIP)
         caption = "Relative e_stab from frame to frame, with exact flow: a wandering camera under changing light."
-    figure, axes = _pyplot().subplots(figsize=(9, 3.2))
+    figure, axes = curves.pyplot().subplots(figsize=(9, 3.2))
     for name, paint in track(painted.items(), "playing ", console=Console(stderr=True)):
         drawn = [(output + 1) / 2 for output in paint(list(frames))]
         errors = []
@@ -278,48 +276,7 @@ def _temporal(work, painted, path):
         axes.plot(range(1, len(errors) + 1), errors, label=f"{TITLES[name]}: mean {np.mean(errors):.3f}")
     axes.set(xlabel="frame", ylabel="error", ylim=(0, None))
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    return f"<h3>Temporal error over a clip</h3>{_svg(figure)}<p>{html.escape(caption)}</p>"
-
-
-def _losses(folder):
-    figure, axes = _pyplot().subplots(1, len(CURVES), figsize=(14, 2.8), layout="constrained")
-    for name in ("teacher", "student"):
-        path = folder / f"{name}.losses.jsonl"
-        history = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        for term, one in zip(CURVES, axes):
-            steps = [entry["step"] for entry in history]
-            one.plot(steps, _smooth([entry.get(term, math.nan) for entry in history]), label=name, linewidth=1)
-            one.set(title=term, xlabel="step", yscale="log")
-    axes[0].legend(fontsize=8)
-    return f"<h3>Training</h3>{_svg(figure)}"
-
-
-def _smooth(values, most=200):
-    """A running mean over a hundredth of the curve."""
-    width = max(1, len(values) // most * 2)
-    if not values:
-        return []
-    padded = np.pad(np.asarray(values), (width // 2, width - 1 - width // 2), mode="edge")
-    return np.convolve(padded, np.ones(width) / width, "valid")
-
-
-def _pyplot():
-    import matplotlib  # slow, and only the page needs it
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def _svg(figure):
-    file = io.StringIO()
-    figure.savefig(
-        file, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
-    _pyplot().close(figure)
-    text = file.getvalue()
-    return text[text.index("<svg") :]  # without the XML header, whose DTD is a URL
+    return f"<h3>Temporal error over a clip</h3>{curves.svg(figure)}<p>{html.escape(caption)}</p>"
 
 
 def _costs(work):
