@@ -12,7 +12,7 @@ from ..files import FilePath
 from ..frames import Frame, Size
 from . import hdr, orientation
 
-_HD = 720  # rows: from here, a film without a stated colour space is BT.709
+_HD = 720  # rows: from this height, a film without a stated colour space is BT.709
 _BT709, _UNSPECIFIED = 1, 2  # matrix coefficients of ITU-T H.273
 _COVER, _TILE = 0x400, 0x80000  # AV_DISPOSITION_ATTACHED_PIC and _DEPENDENT of avformat.h
 _THREADS = 4  # of the decoder: each holds a frame or two
@@ -21,7 +21,7 @@ _THREADS = 4  # of the decoder: each holds a frame or two
 class VideoCamera:
     """The first video stream of the file at `path`, upright, with square pixels and the colours of BT.709.
 
-    `seconds` is the film's duration, None when the file has none. `reduced`, when set, maps a frame's size (width,
+    `seconds` is the film's duration, None when it is not stated. `reduced`, when set, maps a frame's size (width,
     height) to the size needed: the frame is then scaled to the smallest size that covers it, and `Frame.made_for` is
     set.
     """
@@ -39,7 +39,9 @@ class VideoCamera:
             raise Problem(f"{path} has no video stream: choose another file")
         if any(_is(stream, _TILE) for stream in streams):
             self._container.close()
-            raise Problem(f"cannot read {path}: a picture in tiles: pip install pillow-heif, or save it as JPEG")
+            raise Problem(
+                f"cannot read {path}: the picture is stored in tiles: pip install pillow-heif, or save it as JPEG"
+            )
         self._stream = streams[0]
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = min(_THREADS, os.cpu_count() or 1)
@@ -74,14 +76,14 @@ class VideoCamera:
         if wanted:
             scale = min(1.0, max(wanted[0] / seen[0], wanted[1] / seen[1]))
             size = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-        duration = getattr(picture, "duration", None)  # PyAV has 0 where the file does not say
+        duration = getattr(picture, "duration", None)  # PyAV returns 0 when the file does not state it
         seconds = float(duration * picture.time_base) if duration and picture.time_base else None
         return Frame(turn(_rgb(picture, size, mapped)), timestamp, index, "rgb", wanted, seconds)
 
     def _looks(self, picture: Any) -> Tuple[orientation.Orientation, Optional[hdr.ToneMap]]:
         """The frame's orientation, and its tone map if it is HDR. Both come from side data. In PyAV, side data and
-        frame refer to each other: a frame whose side data was read lives until the garbage collector runs. So it is
-        read only when rotation or transfer function changes."""
+        frame refer to each other, so a frame whose side data was read lives until the garbage collector runs. To avoid
+        that, side data is read only when the rotation or transfer function changes."""
         signs = getattr(picture, "rotation", 0), getattr(picture, "color_trc", None)
         if signs != self._signs:
             self._signs, self._look = signs, (orientation.of_picture(picture), hdr.tone_map(picture))
@@ -127,7 +129,7 @@ def opened(path: FilePath) -> Any:
 
 @contextlib.contextmanager
 def reading(path: FilePath, where: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Turn PyAV's errors, which are OSErrors and ValueErrors too, into a Problem with `path`."""
+    """Turn PyAV's errors, which are also OSErrors or ValueErrors, into a Problem that names `path`."""
     try:
         yield
     except (OSError, ValueError) as error:
