@@ -15,12 +15,12 @@ from .style import store
 
 
 def settings(path: Union[str, Path] = config.PATH) -> config.Settings:
-    """Those of the file at `path`, with this machine's places. Raises Problem."""
+    """The settings in the file at `path`, with this machine's folders. Raises Problem."""
     given = config.load(path)
     folders = [folder for folder in store.directories() if folder.is_dir()]
     folder = next((one for one in folders if os.access(str(one), os.W_OK)), None)
     if folder is None:
-        raise Problem("no folder of styles that this user may write to: name one in RECONET_STYLES")
+        raise Problem("no styles folder that this user can write to: name one in RECONET_STYLES")
     return given.model_copy(
         update={
             "camera": given.camera.model_copy(update={"device": "virtual"}),
@@ -32,8 +32,8 @@ def settings(path: Union[str, Path] = config.PATH) -> config.Settings:
 
 
 def found(path: Optional[str]) -> config.Settings:
-    """The settings of the appliance that runs: of the file `path`, where one is named; of one that was started by hand,
-    where there is one; else of the machine's configuration. Raises Problem."""
+    """The settings of the running appliance: from the file `path` if given, else of an appliance started by hand if one
+    runs, else from the machine's configuration. Raises Problem."""
     if path is None and not Path(config.load().host.status).exists():
         try:
             here = settings()
@@ -45,7 +45,7 @@ def found(path: Optional[str]) -> config.Settings:
 
 
 def _place() -> Path:
-    """A folder for the status and the socket, of this user alone. Raises Problem."""
+    """A private folder of this user for the status and the socket. Raises Problem."""
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     folder = Path(base) / f"reconet-{os.geteuid()}"
     try:
@@ -54,5 +54,5 @@ def _place() -> Path:
     except OSError as error:
         raise Problem(f"cannot make {folder}: {(error.strerror or str(error)).lower()}: set XDG_RUNTIME_DIR") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise Problem(f"{folder} is not a folder of this user alone: remove it")
+        raise Problem(f"{folder} is not a private folder of this user: remove it")
     return folder

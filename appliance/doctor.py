@@ -15,12 +15,12 @@ from .errors import Problem
 from .findings import Finding, may, missing, nodes, ok, problem, user
 from .places import CONFIG
 
-if TYPE_CHECKING:  # what needs NumPy or pydantic is imported where it is used: they may be missing
+if TYPE_CHECKING:  # NumPy and pydantic may be missing, so modules that need them are imported where they are used
     from .config import Settings
     from .style.bundle import Bundle
 
 _BOARD_INSTALL = "install the package reconet again"
-# By module, what to install where pip has it: a package of that name alone, as extras need not have what is missing.
+# What to install with pip, by module: single packages, because the extras may not include the missing one.
 _PACKAGES = {
     "numpy": "numpy>=1.21",
     "pydantic": "pydantic>=2.5",
@@ -39,8 +39,8 @@ _NEEDS_RUNTIME = {"16.": 14, "15.": 13, "14.": 13}
 def examine(path: Optional[str] = None) -> List[Finding]:
     """All findings, in the order in which a user would fix them.
 
-    With a configuration, at `path` or at the board's usual place, they are about the daemon, which needs a camera and a
-    monitor; otherwise about stylising files.
+    With a configuration, at `path` or in the board's usual place, they are about the daemon, which needs a camera and a
+    monitor. Without one, they are about stylising files.
     """
     board = path is not None or CONFIG.exists()
     findings = [
@@ -54,14 +54,14 @@ def examine(path: Optional[str] = None) -> List[Finding]:
         _package("v4l2-python3, for cameras", "v4l2", board, needed=board),
         _package("inotify_simple, for new styles", "inotify_simple", board, needed=board),
     ]
-    if board:  # not for a Python of its own, where apt would not put it
+    if board:  # elsewhere Python may have its own environment, which apt does not install into
         findings.append(_package("python3-systemd, for the journal", "systemd", board, needed=False))
     findings.append(_package("PyAV, for video files", "av", board, needed=False))
     settings = None
     try:
         settings = _settings(path) if board else None
     except ImportError:
-        pass  # a finding already
+        pass  # already a finding
     except Problem as reason:
         return findings + [problem("configuration", str(reason))]
     checks: List[Callable[[], List[Finding]]] = [lambda: _runtimes(board), machine.edge_tpu, lambda: _styles(settings)]
@@ -87,7 +87,7 @@ def _settings(path: Optional[str]) -> "Settings":
 
 def _configuration(path: Optional[str]) -> Finding:
     path = path or str(CONFIG)
-    return ok(f"configuration {path}" + ("" if os.path.exists(path) else ": no such file, so the defaults"))
+    return ok(f"configuration {path}" + ("" if os.path.exists(path) else ": no such file, using the defaults"))
 
 
 def _python() -> Finding:
@@ -108,7 +108,7 @@ def _install(module: str, board: bool) -> str:
     if module == "systemd":
         return "apt install python3-systemd"
     if board and module == "av":
-        return "use folders of pictures: a board has no PyAV"
+        return "use folders of pictures: PyAV is not available on a board"
     if board or module not in _PACKAGES:
         return _BOARD_INSTALL if board else f"install what provides the module {module}"
     return f"{shlex.quote(sys.executable)} -m pip install {shlex.quote(_PACKAGES[module])}"
@@ -137,7 +137,7 @@ def _styles(settings: Optional["Settings"]) -> List[Finding]:
     wanted = settings.style.name if settings else store.DEFAULT
     shown = next((bundle for bundle in valid if bundle.name == wanted), valid[0])
     if settings and wanted not in ("newest", shown.name):
-        what = f"style {wanted}, which the configuration names"
+        what = f"style {wanted}, named in the configuration"
         findings.append(missing(what, f"{shown.name} is shown instead", needed=False))
     plan = settings.engine.plan if settings and settings.engine.plan != "auto" else None
     findings.append(_trial(shown, plan))
@@ -145,7 +145,7 @@ def _styles(settings: Optional["Settings"]) -> List[Finding]:
 
 
 def _trial(bundle: "Bundle", plan: Optional[str]) -> Finding:
-    """The result of the style's trial, in a child process, which may crash."""
+    """The result of the style's trial. It runs in a child process, because it may crash."""
     from .trial import passes
 
     reason = passes(bundle.path, plan=plan)
@@ -155,7 +155,7 @@ def _trial(bundle: "Bundle", plan: Optional[str]) -> Finding:
 
 
 def _choice(bundle: "Bundle", settings: "Settings") -> Finding:
-    """At which size the appliance runs the style, and why: as it says itself, else as it will."""
+    """The size at which the daemon runs the style, or would run it, and why."""
     from .engine.interpreter import runtimes
     from .host import status
     from .options import decide, options
@@ -170,7 +170,7 @@ def _choice(bundle: "Bundle", settings: "Settings") -> Finding:
     try:
         remembered = state.read(Path(settings.style.folder))
     except Problem as reason:
-        return problem("what was measured", str(reason), needed=False)
+        return problem("saved measurements", str(reason), needed=False)
     engine = settings.engine
     target = float(engine.target_fps or settings.camera.fps)
     for runtime in runtimes(engine.threads):
@@ -183,7 +183,7 @@ def _choice(bundle: "Bundle", settings: "Settings") -> Finding:
                 now = status.Status(
                     size=row.text, plan=row.plan, measured_fps=row.fps, target_fps=target, why=found.why
                 )
-                return ok(f"style {bundle.name} is to run at {status.choice(now)}")
+                return ok(f"style {bundle.name} will run at {status.choice(now)}")
     return ok(f"style {bundle.name}: its size is measured when it first runs")
 
 
@@ -197,7 +197,7 @@ def _compiled(bundles: Sequence["Bundle"]) -> List[Finding]:
         compilers = [str(entry.get("compiler", "")) for entry in entries if isinstance(entry, dict)]
         needs = [least for start, least in _NEEDS_RUNTIME.items() if any(name.startswith(start) for name in compilers)]
         if runtime is not None and needs and max(needs) > runtime:
-            what = f"style {bundle.name} needs Edge TPU runtime {max(needs)}, here is {runtime}"
+            what = f"style {bundle.name} needs Edge TPU runtime {max(needs)}, this machine has {runtime}"
             advice = "apt install libedgetpu1-std, or compile it with an older compiler"
             findings.append(problem(what, advice, needed=False))
     return findings
@@ -206,15 +206,15 @@ def _compiled(bundles: Sequence["Bundle"]) -> List[Finding]:
 def _folders(settings: "Settings") -> List[Finding]:
     findings = []
     styles, run = settings.style.folder, os.path.dirname(settings.host.status)
-    denied = f"{user()} may not write there"
+    denied = f"{user()} has no write permission"
     if not os.path.isdir(styles):
         findings.append(problem(f"styles folder {styles}", f"mkdir -p {styles}"))
     elif not may(styles):
-        findings.append(problem(f"styles folder {styles}", f"{denied}: what ran last is not saved", needed=False))
+        findings.append(problem(f"styles folder {styles}", f"{denied}: the last style is not remembered", needed=False))
     if not os.path.isdir(run):
         findings.append(missing(f"status folder {run}", "systemd makes it when the service starts", needed=False))
     elif not may(run):
-        findings.append(problem(f"status folder {run}", f"{denied}: reconet status has nothing to show", needed=False))
+        findings.append(problem(f"status folder {run}", f"{denied}: reconet status cannot work", needed=False))
     if os.path.isdir(styles):
         free = shutil.disk_usage(styles).free
         what = f"{free >> 20} MB free in {styles}"
@@ -269,7 +269,7 @@ def _display() -> List[Finding]:
         if connected:
             findings.append(ok(f"monitor on {', '.join(connected)}"))
         else:
-            findings.append(missing("monitor", "plug one in: the picture then appears"))
+            findings.append(missing("monitor", "plug one in; the picture then appears"))
     return findings
 
 

@@ -43,7 +43,9 @@ def nodes(name: str, paths: List[str], advice: str, needed: bool) -> Finding:
     closed = [node for node in paths if not may(node)]
     if closed:
         group = grp.getgrgid(os.stat(closed[0]).st_gid).gr_name
-        return problem(f"{name} {closed[0]}", f"{user()} may not use it: usermod -aG {group} {user()}", needed)
+        return problem(
+            f"{name} {closed[0]}", f"{user()} has no permission to use it: usermod -aG {group} {user()}", needed
+        )
     return ok(f"{name} {', '.join(paths)}")
 
 

@@ -1,15 +1,15 @@
 """From a bundle to a Stylizer that may go live: which plan, at which size, on which runtime.
 
-The board chooses: see choice.py. What goes live is exactly what passed a trial in a separate process (trial.py): the
-same bundle (by digest), plan, size and runtime. Measurements are saved, so that each is made once.
+The board chooses: see choice.py. A bundle (by digest), plan, size and runtime go live only after exactly
+that combination passed a trial in a separate process (trial.py). Measurements are saved, so each is made only once.
 
 A new style is shown before everything is measured. `load` measures its plans at their smallest size, until one reaches
 the target rate or `FIRST_S` have passed, and loads the best so far. Then `measure_next` measures one more plan and size
-at a time while the style runs; the picture freezes for that second (`quiet`). When no measurement could change the
-choice any more, `decide` returns the final one. See tuner.py.
+at a time while the style runs; the picture freezes for that second (`quiet`). When no further measurement could
+change the choice, `decide` returns the final one. See tuner.py.
 
-A plan for the Edge TPU is tried on the CPU. Its compiled segments run and are measured in this process. That is written
-down first, because they may crash it.
+A plan for the Edge TPU is tried on the CPU. Its compiled segments are then run and measured in this process. The
+attempt is saved first, because the segments may crash the process.
 """
 
 import contextlib
@@ -32,14 +32,14 @@ from .style.state import State
 from .style.watch import signature
 
 TPU_RUNTIMES = ("pycoral", "libedgetpu")
-TRIAL_S = 180.0  # for all that a load tries
-LOAD_S = 60.0  # for one plan, in this process
-FIRST_S = 15.0  # to look for something better than the first plan that runs
+TRIAL_S = 180.0  # for all trials of one load
+LOAD_S = 60.0  # for loading one plan, in this process
+FIRST_S = 15.0  # to look for a better plan than the first one that runs
 MEASURE_S = 120.0  # for one plan and size, while a style may use all processors
 
 
 class Surroundings(NamedTuple):
-    """What a choice depends on. `rate()` is the frames per second that the running style could make, or None when
+    """What a choice depends on. `rate()` is the frames per second that the running style could reach, or None when
     unknown. `hot()` is whether the Edge TPU is too hot. `fits()` is the sizes of LADDER that the camera can deliver
     without scaling, or None when unknown. While `quiet()` is held, nothing but a measurement uses the processors.
     """
@@ -51,10 +51,10 @@ class Surroundings(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a style was loaded for. While the request stays the same, it is not loaded again.
+    """What a style was loaded for. While the request stays the same, the style is not reloaded.
 
-    The bundle's digest, the settings, what bench chose on CPU and TPU; and the name of the bundle's file,
-    which may change.
+    It has the bundle's digest, the settings, and bench's choices for the CPU and the TPU. The name of the bundle's
+    file may change.
     """
 
     digest: str
@@ -95,7 +95,7 @@ def tpu_is_there() -> bool:
 
 
 def tpus() -> str:
-    """Words that change when an Edge TPU comes, goes or is plugged in again."""
+    """A text that changes when an Edge TPU is plugged in, unplugged or replugged."""
     return ", ".join(tpu.identity for tpu in devices.found())
 
 
@@ -120,8 +120,8 @@ class Loader:
 
     def __init__(self, memory: state.Memory, busy: Callable[[float], None], around: Surroundings):
         self._memory, self._busy, self._around = memory, busy, around
-        self._failed: Dict[Tuple[str, str, str, Size], str] = {}  # why, by digest, device, plan and size
-        self.why_no_tpu: Optional[str] = None  # of the last `load`, where it is known
+        self._failed: Dict[Tuple[str, str, str, Size], str] = {}  # the reason, by digest, device, plan and size
+        self.why_no_tpu: Optional[str] = None  # for the last `load`, if known
 
     def load(
         self, bundle: Bundle, engine: config.Engine, target: float, device: Optional[str] = None
@@ -131,7 +131,7 @@ class Loader:
         The Stylizer's bundle has no files, because the interpreter holds its own copy of the network.
         """
         self._busy(LOAD_S)
-        self._failed.clear()  # the file may have been copied anew, or memory freed
+        self._failed.clear()  # the file may have been copied again, or memory freed
         deadline, failures = time.monotonic() + TRIAL_S, []
         self.why_no_tpu = interpreter.edge_tpu()[1]
         for on in self._places(bundle, engine, device):
@@ -158,13 +158,13 @@ class Loader:
         return pair is not None
 
     def decide(self, bundle: Bundle, engine: config.Engine, target: float, device: str) -> Optional[Decision]:
-        """The best of what was measured; None when nothing was that runs. Raises Problem."""
+        """The best of the measured plans and sizes; None when none of them runs. Raises Problem."""
         on = self._places(bundle, engine, device)[0]
         decisions = (decide(among, self._rows(on), target) for among in on.options(self._memory.now))
         return next(filter(None, decisions), None)
 
     def open(self, bundle: Bundle, engine: config.Engine, row: Measured, device: str) -> Stylizer:
-        """A Stylizer of a plan and size that were measured. Raises Problem."""
+        """A Stylizer for a plan and size that were measured. Raises Problem."""
         return self._open(self._places(bundle, engine, device)[0], row.plan, row.size)
 
     def forget(self, digest: str, engine: config.Engine, kind: str) -> None:
@@ -184,7 +184,7 @@ class Loader:
         ]
         if not found and device == "TPU":
             why = interpreter.edge_tpu()[1] or "there is an Edge TPU, but no runtime for it"
-            raise Problem(f"{why}: reconet doctor says more")
+            raise Problem(f"{why}: run reconet doctor")
         if not found:
             where = f"the runtime {engine.runtime!r}" if engine.runtime != "auto" else "this machine"
             raise Problem(f"{bundle.path}: it has no plan for {where}: see engine.runtime in the configuration")
@@ -193,7 +193,7 @@ class Loader:
         return found
 
     def _first(self, on: _On, among: Options, target: float, deadline: float) -> Tuple[Stylizer, Decision]:
-        """The best of what is measured, once something is. Raises Problem."""
+        """The best of what was measured, as soon as one plan runs. Raises Problem."""
         first = time.monotonic() + FIRST_S
         while True:
             decision, now = decide(among, self._rows(on), target), time.monotonic()
@@ -245,7 +245,7 @@ class Loader:
         except Problem as problem:
             self._failed[on.key(plan, size)] = str(problem)
             if on.runtime.device == "CPU" and any(row.plan == plan and row.fps for row in self._rows(on)):
-                # The plan runs at a smaller size: this is a limit, mostly of memory, that will stay.
+                # The plan runs at a smaller size, so this limit, mostly of memory, is permanent.
                 self._memory.measured(on.bundle.digest, on.device, [Measured(plan, size, 0.0)])
             return
         self._memory.measured(on.bundle.digest, on.device, [Measured(plan, size, 1000 / max(milliseconds, 1e-3))])
@@ -265,10 +265,10 @@ class Loader:
         self._memory.remember(proved=self._memory.now.proved + (proof,))
 
     def _open(self, on: _On, plan: str, size: Size) -> Stylizer:
-        """A Stylizer of a plan at a size, in this process. Raises Problem."""
+        """A Stylizer for a plan at a size, in this process. Raises Problem."""
         self._busy(LOAD_S)
         bundle, engine = on.bundle, on.engine
-        # The trial was on the CPU and proves nothing about compiled segments.
+        # The trial ran on the CPU, so it proves nothing about compiled segments.
         risk = on.runtime.device != "CPU"
         if risk:
             attempt = state.Attempt(

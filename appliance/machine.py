@@ -1,4 +1,4 @@
-"""What `reconet doctor` finds out about the machine: what it is, its power, its Edge TPU."""
+"""What `reconet doctor` checks on the machine: its model, its power, its Edge TPU."""
 
 import os
 import platform
@@ -15,37 +15,38 @@ _MODELS = "/proc/device-tree/model", "/sys/class/dmi/id/product_name"
 _RELEASE = "/etc/os-release"
 _PCI, _HWMON = "/sys/bus/pci/devices", "/sys/class/hwmon"
 _EDGE_TPU = "0x1ac1 0x089a"  # on PCI
-# The bits of vcgencmd's get_throttled (raspberrypi.com/documentation/computers/os.html): now, and since it booted.
-_THROTTLED = {0: "its power is too low", 1: "its clock is capped", 2: "it is throttled", 3: "it is at its soft limit"}
-_POWER = "use the power supply made for it and a short cable; a stick draws the most while it computes"
-_COOLING = "cool it: a fan or a heat sink"
+# The bits of vcgencmd's get_throttled (raspberrypi.com/documentation/computers/os.html), which
+# has each twice: now, and at any time since boot.
+_THROTTLED = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "at the soft temperature limit"}
+_POWER = "use its own power supply and a short cable; a USB stick draws most power while it computes"
+_COOLING = "add a fan or a heat sink"
 
 
 def describe() -> Finding:
-    """The model, the operating system and the size of the kernel's pages."""
+    """The model, the operating system and the kernel's page size."""
     model = next(filter(None, map(_text, _MODELS)), platform.machine())
     found = re.search(r'^PRETTY_NAME="?([^"\n]*)', _text(_RELEASE), re.MULTILINE)
     system = found.group(1) if found else platform.system()
     pages = os.sysconf("SC_PAGE_SIZE") >> 10
-    return ok(f"{model}, {system}, Linux {platform.release()} {platform.machine()}, pages of {pages} KiB")
+    return ok(f"{model}, {system}, Linux {platform.release()} {platform.machine()}, {pages} KiB pages")
 
 
 def power() -> List[Finding]:
-    """Whether a Raspberry Pi slows down, or did since it booted, for lack of power or of cooling."""
+    """Problems with a Raspberry Pi's power or cooling, now or at any time since boot."""
     bits = _throttled()
     findings = []
     for bit, words in _THROTTLED.items():
         now, since = bits >> bit & 1, bits >> bit + 16 & 1
         if now or since:
-            when = "" if now else ", at times since it booted"
+            when = "" if now else " at times since boot"
             findings.append(
-                problem(f"the machine slows down: {words}{when}", _COOLING if bit else _POWER, needed=False)
+                problem(f"the machine runs slower: {words}{when}", _COOLING if bit else _POWER, needed=False)
             )
     return findings
 
 
 def _throttled() -> int:
-    """The bits that vcgencmd reports; without it, what the kernel's voltage monitor does."""
+    """The bits that vcgencmd reports; without it, bit 0 from the kernel's voltage monitor."""
     tool = shutil.which("vcgencmd")
     if tool:
         done = subprocess.run([tool, "get_throttled"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -57,7 +58,7 @@ def _throttled() -> int:
 
 
 def edge_tpu() -> List[Finding]:
-    """Which Edge TPU is here, how it is connected, what drives it, and what keeps it from that. Nothing is opened."""
+    """The Edge TPUs, their connection and runtime, and what prevents their use. No device is opened."""
     from .engine import devices, interpreter
     from .host import tpu as driver
 
@@ -65,17 +66,17 @@ def edge_tpu() -> List[Finding]:
     cards = [f for f in Path(_PCI).glob("*") if f"{_text(f / 'vendor')} {_text(f / 'device')}" == _EDGE_TPU]
     if cards and not devices.APEX.exists():
         large = os.sysconf("SC_PAGE_SIZE") > 4096
-        advice = "install its driver, gasket: docs/hosts.md says which"
-        advice += "; pages of 4 KiB may be needed: kernel=kernel8.img in /boot/firmware/config.txt" if large else ""
+        advice = "install its gasket driver: docs/hosts.md says which one"
+        advice += "; it may need 4 KiB pages: kernel=kernel8.img in /boot/firmware/config.txt" if large else ""
         return [problem(f"Edge TPU on PCIe without {devices.APEX}", advice, needed=False)]
     if not found:
         return [missing("Edge TPU", f"no {devices.APEX} and no stick on USB: styles run on the CPU", needed=False)]
     findings = []
     for tpu in found:
         slow = tpu.link == "USB 2"
-        advice = "plug it into a USB 3 port: pictures travel faster there"
+        advice = "plug it into a USB 3 port: transfers are faster"
         what = f"Edge TPU on {tpu.link} ({tpu.node})"
-        new = "" if tpu.started else "; its firmware is loaded at the first use"
+        new = "" if tpu.started else "; its firmware loads on first use"
         findings.append(problem(what, advice, needed=False) if slow else ok(what + new))
     if runtime:
         findings.append(ok(f"Edge TPU runtime {runtime}{_speed()}"))
@@ -92,7 +93,7 @@ def edge_tpu() -> List[Finding]:
 
 
 def edge_tpu_runtime() -> Optional[int]:
-    """The version of the Edge TPU runtime, of which compiled segments need a minimum; None without one."""
+    """The version of the Edge TPU runtime, None without one. Compiled segments need a minimum version."""
     from .engine import delegate
     from .errors import Problem
 
@@ -103,7 +104,7 @@ def edge_tpu_runtime() -> Optional[int]:
 
 
 def _speed() -> str:
-    """The clock of a stick, which the installed build of libedgetpu sets."""
+    """The clock of sticks, which depends on the installed build of libedgetpu."""
     for name, words in (("max", ", sticks at 500 MHz (max)"), ("std", ", sticks at 250 MHz (std)")):
         if any(Path(_PACKAGES).glob(f"libedgetpu1-{name}*.list")):
             return words

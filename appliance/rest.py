@@ -1,4 +1,4 @@
-"""The times in which nothing is shown, on purpose: it was switched off, or the hours are quiet."""
+"""Times when nothing is shown on purpose: the picture is switched off, or it is quiet hours."""
 
 import threading
 import time
@@ -12,9 +12,9 @@ from .snapshot import Snapshot
 
 
 class Rest:
-    """Lets the style that was swapped in last run, but for times of rest. `begin` is called before it runs.
+    """Runs the style that was swapped in last, except in times of rest. `begin` is called before it runs.
 
-    `reason` says why nothing is shown; None while something is.
+    `reason` says why nothing is shown; None while a picture is shown.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Rest:
         self._lock = threading.Lock()
 
     def swap(self, stylizer: Optional[Stylizer]) -> None:
-        """Run this style from now on. Where it is another one, the last picture fades into its first."""
+        """Run this style from now on. If it is a different one, the last picture fades into its first."""
         style = self._snapshot().style
         digest = style.digest if style else None
         with self._lock:
@@ -37,7 +37,7 @@ class Rest:
             self._run()
 
     def look(self, settings: config.Settings) -> None:
-        """Begin or end a rest when it is time."""
+        """Begin or end a rest if it is time to."""
         reason = reason_to_rest(settings, self._snapshot())
         with self._lock:
             before, self.reason = self.reason, reason
@@ -52,7 +52,7 @@ class Rest:
 def reason_to_rest(
     settings: config.Settings, snapshot: Snapshot, now: Optional[time.struct_time] = None
 ) -> Optional[str]:
-    """Why nothing is to be shown at present, in words; None where something is. `now` is local time."""
+    """Why nothing should be shown now, in words; None when a picture should be. `now` is local time."""
     if snapshot.off:
         return "It is switched off."
     hours = settings.style.hours

@@ -1,4 +1,4 @@
-"""Boards that a style or a package is brought to: one behind Google's `mdt`, or any host behind ssh.
+"""The boards that styles and packages are deployed to: one reached by Google's `mdt`, or any host reached by ssh.
 
 MdtBoard works around mdt 1.5: it needs a terminal, disconnects when its standard input ends, mixes its own output with
 the board's, loses exit codes, and reads the board's name only from its own settings.
@@ -41,7 +41,7 @@ class Board:
         raise NotImplementedError
 
     def push(self, path: Path) -> str:
-        """Copy the file into `pushed`, under its name. Returns what was said; whether it worked is for the caller."""
+        """Copy the file into `pushed`, under its name. Returns the output; the caller checks that it worked."""
         raise NotImplementedError
 
     def install(self, path: Path) -> str:
@@ -62,7 +62,7 @@ class Board:
 
 
 class SshBoard(Board):
-    """The host `target`, such as pi@raspberrypi.local, reached through the ssh of this machine and its keys."""
+    """The host `target`, such as pi@raspberrypi.local, reached by this machine's ssh and its keys."""
 
     pushed = "/tmp"
 
@@ -172,7 +172,7 @@ class MdtBoard(Board):
         return found.group(2) == "0", found.group(1).strip()
 
     def push(self, path: Path) -> str:
-        # Where it pushes to by default. If an explicit target exists on this machine, mdt takes it for another source.
+        # To mdt's default target. mdt takes an explicit one for another source if that path exists on this machine.
         return self.mdt("push", path)
 
     def install(self, path: Path) -> str:
@@ -180,7 +180,7 @@ class MdtBoard(Board):
 
 
 def _read(terminal: int, timeout: float | None) -> bytes:
-    """Everything written to the other end until it is closed. Raises TimeoutError."""
+    """Everything written to the other end, until it is closed. Raises TimeoutError."""
     deadline, said = timeout and time.monotonic() + timeout, b""
     while True:
         left = deadline and max(0.0, deadline - time.monotonic())
@@ -193,6 +193,6 @@ def _read(terminal: int, timeout: float | None) -> bytes:
 
 
 def last_line(text: str) -> str:
-    """The last line of a board's words that is its own."""
+    """The last line of output that is the board's own, not mdt's or ours; "" without one."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("reconet-", "Connection to"))]
     return lines[-1].strip() if lines else ""

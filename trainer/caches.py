@@ -1,11 +1,11 @@
-"""What may be fetched or computed again: compiled programs and photographs, in the user's cache folder."""
+"""The user's cache folder: compiled programs and photographs, which can be made or downloaded again."""
 
 import contextlib
 import os
 import warnings
 from pathlib import Path
 
-COMPILED = 2 << 30  # bytes of compiled programs, at most; the ones longest unused go first
+COMPILED = 2 << 30  # bytes of compiled programs at most; the least recently used are evicted first
 
 
 def folder() -> Path:
@@ -14,10 +14,10 @@ def folder() -> Path:
 
 
 def keep_compiled() -> None:
-    """Makes JAX keep compiled programs, so that a second run starts in seconds. It has to run before JAX is imported,
-    and changes nothing where JAX_COMPILATION_CACHE_DIR is set or the folder cannot be written.
+    """Makes JAX cache compiled programs, so that a second run starts in seconds. Call it before JAX is imported. It
+    does nothing when JAX_COMPILATION_CACHE_DIR is set or the folder is not writable.
     """
-    # A damaged or unwritable entry is compiled again, which is all that these warnings would say.
+    # These warnings say only that a damaged or unwritable entry is compiled again.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return

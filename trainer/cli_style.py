@@ -1,4 +1,4 @@
-"""The commands that do everything: reconet-train style and gallery."""
+"""The commands that run all steps: reconet-train style and gallery."""
 
 import argparse
 from pathlib import Path
@@ -16,22 +16,22 @@ def add(commands) -> None:
         "--photos",
         type=Path,
         metavar="DIR",
-        help="photographs to train on, some hundreds (default: 600 of COCO's, fetched once, 0.8 GB)",
+        help="photographs to train on, a few hundred (default: 600 of COCO's, downloaded once, 0.8 GB)",
     )
     sub.add_argument(
         "--quality",
         choices=("draft", "gallery"),
-        help="draft: 3,200 steps, to judge a painting by; gallery: 10,000 steps, as the shipped styles (default: "
+        help="draft: 3,200 steps, to see whether a painting is suitable; gallery: 10,000 steps (default: "
         "gallery). Without a GPU, draft is 1,000 steps at 160x88",
     )
     sub.add_argument("--steps", type=positive, metavar="N", help="training steps, for a trial")
     sub.add_argument(
-        "--from", dest="start", metavar="STYLE", help="start from a shipped style's network: a third of the steps"
+        "--from", dest="start", metavar="STYLE", help="start from a shipped style's network; takes a third of the steps"
     )
     _add_set(sub, "KEY=VALUE", "another value for a setting of the recipe, such as student.loss.content=6; repeatable")
-    sub.add_argument("--restart", action="store_true", help="discard what an earlier run made; start at step 0")
+    sub.add_argument("--restart", action="store_true", help="discard the earlier run; start at step 0")
     sub.set_defaults(command=_style)
-    about = "make the styles of many recipes, or of one with other values, as jobs"
+    about = "make the styles of many recipes, or of variants of one, as jobs"
     sub = commands.add_parser("gallery", help=about, description=_gallery.__doc__)
     sub.add_argument("recipes", type=Path, nargs="+", metavar="RECIPE", help=".toml files")
     sub.add_argument(
@@ -39,17 +39,17 @@ def add(commands) -> None:
     )
     sub.add_argument("--data", type=Path, default=Path("data"), help="folder of paintings and photos (default: data)")
     sub.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="for a folder NAME of each style (default: runs)"
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="parent of each style's folder (default: runs)"
     )
     sub.add_argument(
-        "--workers", type=positive, metavar="N", help="jobs at a time (default: one for each GPU; on Slurm, all)"
+        "--workers", type=positive, metavar="N", help="jobs at a time (default: one per GPU; on Slurm, all)"
     )
-    sub.add_argument("--partition", help="Slurm's")
-    sub.add_argument("--account", help="Slurm's")
+    sub.add_argument("--partition", help="Slurm partition")
+    sub.add_argument("--account", help="Slurm account")
     _add_set(
         sub,
         "KEY=VALUE,...",
-        "a style for each value, such as student.loss.content=4,5,6; with several --set, for each combination",
+        "make a style for each value, such as student.loss.content=4,5,6; with several --set, for each combination",
     )
     sub.set_defaults(command=_gallery)
 
@@ -67,7 +67,7 @@ def _add_set(parser, form, about):
 
 def _style(arguments):
     """Make a style of a painting: choose a recipe, fetch photographs, train, export, check, report. The same command
-    continues a run that was stopped. It ends with the paths of the bundle and of a picture.
+    resumes a run that was stopped. Prints the paths of the bundle and of a picture.
     """
     from trainer.quiet import import_tensorflow
 
@@ -90,8 +90,8 @@ def _style(arguments):
 
 
 def _gallery(arguments):
-    """Make the styles of many recipes, each as a job of its own on one GPU. Jobs that die are tried again. The same
-    command does what is left. It ends with a table of figures, and OUT/gallery.jpg.
+    """Make the styles of many recipes, each as a separate job on one GPU. Jobs that die are retried. The same command
+    resumes an interrupted gallery. Prints a table of figures, and writes OUT/gallery.jpg.
     """
     from rich.console import Console
 

@@ -17,15 +17,15 @@ from trainer.boards import Board, MdtBoard, SshBoard, last_line
 _MENDEL = re.compile(r"reconet_[^_+]+_arm64\.deb")
 _OTHER = re.compile(r"reconet_[^_+]+\+(debian\d+)_(\w+)\.deb")
 _INSTALLED = "/var/lib/dpkg/info/reconet.md5sums"
-# An old refusal of the same file stays in status.json until the daemon has examined the new one.
+# The refusal of an older file of the same name stays in status.json until the daemon has examined the new one.
 _LOOKED_S = 5.0
 
 
 def deploy(path: Path, device: str | None, timeout: float, say=print) -> None:
     """Copy the bundle or install the package at `path`, and wait until it runs.
 
-    `device` is a host for ssh, USER@HOST; or a Coral Dev Board by its name for mdt, None for any. `timeout`, in
-    seconds, bounds each wait: for the board, and for the style. Raises Problem; the board then has its previous style.
+    `device` is an ssh host, USER@HOST, or mdt's name of a Coral Dev Board; None for any board. `timeout`, in seconds,
+    limits each wait: for the board, and for the style. Raises Problem; the board then has its previous style again.
     """
     host = device if device and "@" in device else None
     wanted = "HOST=... writes dist/reconet_VERSION+HOST.deb" if host else "writes dist/reconet_VERSION_arm64.deb"
@@ -94,7 +94,7 @@ def _put(board: Board, path: Path, made: bundle.Bundle, say) -> None:
 
 
 def _watch(board: Board, style: str, before: status.Status, say) -> str | None:
-    """Wait until the new bundle of `style` runs: None, or the reason why it does not."""
+    """Wait until the new bundle of `style` runs. Returns None, or the reason why it does not."""
     begin = time.monotonic()
     while True:
         now, waited = board.status(), time.monotonic() - begin

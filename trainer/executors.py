@@ -1,4 +1,4 @@
-"""Where the jobs of a gallery run: submitit's executors, one for each job that runs at a time."""
+"""Where the jobs of a gallery run: submitit's executors, one for each concurrent job."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ HOURS = 12  # of one job, at most
 
 
 def local(folder: Path, workers: int | None) -> list[Executor]:
-    """An executor for each GPU of this machine, or for each of so many workers; without a GPU, one. folder is for
+    """One executor per worker: by default one per GPU of this machine, or a single one without a GPU. folder is for
     submitit's files.
     """
     gpus = _gpus()
@@ -27,8 +27,8 @@ def local(folder: Path, workers: int | None) -> list[Executor]:
 
 
 def slurm(folder: Path, workers: int, partition: str | None, account: str | None) -> list[Executor]:
-    """An executor for each of so many workers; a job gets one GPU and is queued again when it is preempted. Raises
-    Problem where there is no Slurm.
+    """One executor per worker. A job gets one GPU, and is requeued when it is preempted. Raises Problem without
+    Slurm.
     """
     if not shutil.which("srun"):
         raise Problem("--on slurm: no srun on this machine; run this on a login node of the cluster, or --on local")
@@ -41,7 +41,7 @@ def slurm(folder: Path, workers: int, partition: str | None, account: str | None
 
 
 def _gpus() -> list[int]:
-    """The numbers of this machine's NVIDIA GPUs, by nvidia-smi: importing JAX here would take their memory."""
+    """The numbers of this machine's NVIDIA GPUs, from nvidia-smi: importing JAX here would take their memory."""
     tool = shutil.which("nvidia-smi")
     if not tool:
         return []

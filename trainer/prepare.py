@@ -55,8 +55,8 @@ def title_of(painting: Path) -> str:
 
 
 def examine(painting: Path, width: int) -> int:
-    """Checks a painting that will be scaled to width, says what the style will suffer from, and returns the width at
-    which it has the 64 rows that it needs. Raises Problem.
+    """Checks a painting that will be scaled to width, and warns of what will spoil the style. Returns width, or the
+    larger width at which the painting has the 64 rows that it needs. Raises Problem.
     """
     if not painting.is_file():
         raise Problem(f"painting {painting}: no such file; name a picture")
@@ -70,15 +70,15 @@ def examine(painting: Path, width: int) -> int:
         say(f"{painting.name} is {picture.width} pixels wide and will be enlarged to {width}: strokes will be soft")
     few = np.asarray(picture.resize((64, 64)), "int16")
     if np.ptp(few, axis=-1).max() < 16:
-        say(f"{painting.name} is grey, and so will the style be")
+        say(f"{painting.name} is grey, so the style will be grey too")
     return max(width, math.ceil(64.5 * picture.width / picture.height))
 
 
 def recipe_for(
     painting: Path, title: str | None, quality: Quality, steps: int | None, start: Recipe | None, settings: dict
 ) -> Recipe:
-    """The default recipe for a painting. A start, the recipe of a shipped style, gives the network, and a third of the
-    steps. settings come last. Raises Problem.
+    """The default recipe for a painting. start, the recipe of a shipped style, sets the network and reduces the steps
+    to a third. settings override everything else. Raises Problem.
     """
     height, width = quality.size
     share = width / GALLERY.size[1]
@@ -121,8 +121,8 @@ def _is_low(painting: Path, width: int) -> bool:
 
 
 def lay_out(recipe: Recipe, painting: Path, photos: Path, data: Path) -> Recipe:
-    """Puts the painting and links to the photographs into the data folder. Returns the recipe with fewer photographs
-    held out when there are few. Raises Problem.
+    """Puts the painting and links to the photographs into the data folder. Returns the recipe, in which fewer
+    photographs are held out when there are few. Raises Problem.
     """
     data.mkdir(parents=True, exist_ok=True)
     placed = data / recipe.data.painting
@@ -142,8 +142,8 @@ def lay_out(recipe: Recipe, painting: Path, photos: Path, data: Path) -> Recipe:
 
 
 def choose(folder: Path, size: tuple[int, int]) -> list[Path]:
-    """At most MOST_PHOTOS photographs of a folder that are at least size (height, width), evenly spaced in order of
-    name. Those that are left out are named. Raises Problem when too few remain.
+    """At most MOST_PHOTOS photographs of a folder that are at least size (height, width), evenly spaced when sorted by
+    name. Reports those that are too small or damaged. Raises Problem when too few remain.
     """
     if not folder.is_dir():
         raise Problem(f"photos {folder}: no such folder; name one with photographs")
@@ -157,11 +157,11 @@ def choose(folder: Path, size: tuple[int, int]) -> list[Path]:
         say(f"{folder}: left out {len(small)} of {len(found)} pictures, {smaller}, or damaged: {named}")
     if len(good) < LEAST_PHOTOS:
         raise Problem(
-            f"photos {folder}: {len(good)} usable; a style needs {LEAST_PHOTOS}, better some hundreds, of "
+            f"photos {folder}: {len(good)} usable; a style needs at least {LEAST_PHOTOS}, preferably a few hundred, of "
             f"{size[1]}x{size[0]} pixels or more"
         )
     if len(good) < FEW_PHOTOS:
-        say(f"{folder}: {len(good)} photographs; with some hundreds the style will suit more scenes")
+        say(f"{folder}: {len(good)} photographs; with a few hundred the style would suit more scenes")
     if len(good) > MOST_PHOTOS:
         good = [good[i * len(good) // MOST_PHOTOS] for i in range(MOST_PHOTOS)]
     return good

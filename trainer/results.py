@@ -1,6 +1,6 @@
-"""The bundles that recipes became: whether there is one, a contact sheet of several, a table of their figures.
+"""The bundles made from recipes: whether one is complete, a contact sheet of several, a table of their figures.
 
-It imports neither Keras nor JAX.
+This module imports neither Keras nor JAX.
 """
 
 import io
@@ -25,7 +25,7 @@ def path(recipe: Recipe, out: Path) -> Path:
 
 
 def complete(recipe: Recipe, out: Path) -> bool:
-    """Whether out has the bundle of this very recipe, trained to its last step."""
+    """Whether out has the bundle of exactly this recipe, trained to its last step."""
     try:
         made = bundle.read(path(recipe, out)).manifest.provenance
         same = Recipe.model_validate(made.get("recipe")) == recipe
@@ -58,7 +58,7 @@ def contact_sheet(styles: Sequence[bundle.Bundle], columns: int = 4) -> Image.Im
 
 
 def figures(styles: Sequence[bundle.Bundle]) -> Table:
-    """The int8 figures that export() measured, a row for each style; lower is better, but for the SNR."""
+    """The int8 figures that export() measured, a row for each style. Lower is better, except for the SNR."""
     made = Table("style", *FIGURES)
     for style in styles:
         metrics = style.manifest.provenance.get("metrics", {})

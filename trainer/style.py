@@ -36,8 +36,7 @@ def style(
     restart: bool = False,
 ) -> tuple[Path, Path]:
     """Makes the style of a painting in the folder out, runs/NAME by default; returns the paths of its bundle and of a
-    picture. The options are those of the command. A call that was interrupted is continued by the same call. Raises
-    Problem.
+    picture. The options are those of the command. Repeating an interrupted call resumes it. Raises Problem.
     """
     cpu = jax.default_backend() == "cpu"
     chosen = DRAFT_ON_CPU if cpu and quality != "gallery" else DRAFT if quality == "draft" else GALLERY
@@ -75,8 +74,8 @@ def _lite_steps(recipe: Recipe) -> float:
 
 
 def _fitting(recipe: Recipe, data: Path, out: Path) -> tuple[Recipe, training.Prepared, float]:
-    """The recipe with the largest batch that the memory holds, what training.prepare() made of it, and seconds a
-    step.
+    """The recipe with the largest batch that fits into memory, the result of training.prepare() for it, and seconds
+    per step.
     """
     while True:
         made = training.prepare(recipe, data, out)
@@ -86,11 +85,11 @@ def _fitting(recipe: Recipe, data: Path, out: Path) -> tuple[Recipe, training.Pr
             if recipe.student.batch == 1:
                 raise
             recipe = changed(recipe, {"student.batch": recipe.student.batch // 2})
-            say(f"too little GPU memory: the batch is now {recipe.student.batch}")
+            say(f"not enough GPU memory: batch reduced to {recipe.student.batch}")
 
 
 def _offer(recipe: Recipe, painting: Path, steps: int | None) -> str:
-    """What to say where there is no GPU; recipe is the draft's. Measures a step, on built-in photographs."""
+    """The message when there is no GPU; recipe is the draft's. Times a step on built-in photographs."""
     with tempfile.TemporaryDirectory() as folder:
         with quiet():
             small = prepare.lay_out(recipe, painting, OWN_PHOTOS, Path(folder))
@@ -99,8 +98,8 @@ def _offer(recipe: Recipe, painting: Path, steps: int | None) -> str:
     whole = seconds * (width * height) / (frame.width * frame.height) * (steps or GALLERY.steps)
     draft = seconds * recipe.student.steps
     return (
-        f"no GPU here: a style at {width}x{height} would take {duration(whole)}. --quality draft makes one at "
-        f"{frame.width}x{frame.height} in {duration(draft)}; --quality gallery insists; "
+        f"no GPU found: a style at {width}x{height} would take {duration(whole)}. --quality draft makes one at "
+        f"{frame.width}x{frame.height} in {duration(draft)}; --quality gallery trains the full style anyway; "
         "notebooks/train_your_style.ipynb runs where there is a GPU"
     )
 

@@ -1,4 +1,4 @@
-"""--set KEY=VALUE,...: changes a recipe, or makes one recipe of each combination of values."""
+"""--set KEY=VALUE,...: changes a recipe, or makes one recipe for each combination of values."""
 
 import hashlib
 import itertools
@@ -11,7 +11,7 @@ from trainer.recipe import Recipe, checked
 
 
 def changed(recipe: Recipe, settings: Mapping[str, object]) -> Recipe:
-    """The recipe with other values, {"student.loss.content": 5.0, ...}. Raises Problem, or Faults."""
+    """The recipe with some values replaced, {"student.loss.content": 5.0, ...}. Raises Problem, or Faults."""
     fields = recipe.model_dump(mode="json", exclude_unset=True)
     for key, value in settings.items():
         *sections, last = key.split(".")
@@ -25,8 +25,8 @@ def changed(recipe: Recipe, settings: Mapping[str, object]) -> Recipe:
 
 
 def parse(texts: Sequence[str]) -> dict[str, list]:
-    """{key: values} of texts such as "student.loss.content=4,5,6". Values are TOML; the quotes of a single word may be
-    left out. Raises Problem.
+    """{key: values} from texts such as "student.loss.content=4,5,6". Values are TOML; single words need no quotes.
+    Raises Problem.
     """
     settings = {}
     for text in texts:
@@ -61,7 +61,7 @@ def single(texts: Sequence[str]) -> dict[str, object]:
 
 
 def product(recipe: Recipe, settings: Mapping[str, list]) -> list[Recipe]:
-    """A recipe of each combination of values, with the values in its name and its title. Raises Problem."""
+    """A recipe for each combination of values, with the values in its name and title. Raises Problem."""
     made = []
     for values in itertools.product(*settings.values()):
         chosen = dict(zip(settings, values, strict=True))
@@ -73,5 +73,5 @@ def product(recipe: Recipe, settings: Mapping[str, list]) -> list[Recipe]:
 
 
 def _short(name: str) -> str:
-    """The name, or as much of it as a recipe takes, with a digest of the whole."""
+    """The name; if it is too long for a recipe, its beginning and a digest of the whole."""
     return name if len(name) <= 64 else f"{name[:55]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"

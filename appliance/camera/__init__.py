@@ -1,6 +1,6 @@
-"""Where frames come from: one module a source.
+"""Where frames come from: one module per source.
 
-What a camera is: parts.Camera. Bad sources raise Problem, when opened or at the frame where it shows.
+Cameras have the interface parts.Camera. A bad source raises Problem, when it is opened or at the first bad frame.
 """
 
 import os
@@ -13,10 +13,10 @@ from ..parts import Camera
 
 def open_camera(spec: str, every_frame: bool = False, skip: Optional[Callable[[Problem], None]] = None) -> Camera:
     """The camera that `spec` names: "virtual", a folder of pictures, a picture, a video file, a device in /dev,
-    or "csi", a Raspberry Pi's ribbon cable.
+    or "csi", the camera on a Raspberry Pi's ribbon cable.
 
-    `every_frame` keeps a live source from being paced: no frame is dropped. `skip`, see PictureCamera, gets what is
-    wrong with a picture among others. A device has to be there now; later it may come and go.
+    With `every_frame` the virtual camera is not paced, and no frame is dropped. `skip` is called with the Problem of an
+    unreadable picture, see PictureCamera. A device must exist now; later it may be unplugged and replugged.
     """
     if spec == "virtual":
         from .virtual import VirtualCamera
@@ -45,7 +45,7 @@ def open_camera(spec: str, every_frame: bool = False, skip: Optional[Callable[[P
 
 
 def _is_device(spec: str) -> bool:
-    """Whether `spec` is a device, or would be if it were there."""
+    """Whether `spec` is a device, or is the path of an absent one."""
     try:
         mode = os.stat(spec).st_mode
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""High dynamic range (HDR10 and HLG) as the BT.709 picture that everything else here takes.
+"""Tone mapping of high dynamic range (HDR10 and HLG) to BT.709, which all other modules expect.
 
-Light is brought to an SDR screen whose white is HDR's reference white, 203 cd/m2 (ITU-R BT.2408): up to the knee it
-stays, above it is rolled off by the EETF of ITU-R BT.2390, as far as the brightest of the three primaries asks.
+The white of the SDR screen is HDR's reference white, 203 cd/m2 (ITU-R BT.2408). Light below the knee is unchanged.
+Above it, the EETF of ITU-R BT.2390 rolls the light off, by the brightest of the three primaries.
 """
 
 import struct
@@ -12,7 +12,7 @@ import numpy as np
 
 PQ, HLG = 16, 18  # transfer characteristics of ITU-T H.273: SMPTE ST 2084, ARIB STD-B67
 WHITE = 203.0  # cd/m2
-_PEAK = 1000.0  # cd/m2, of a film that does not say, and of HLG's nominal display
+_PEAK = 1000.0  # cd/m2, of a film that does not state it, and of HLG's nominal display
 _GAMMA = 1 / 2.4  # the inverse of ITU-R BT.1886
 _LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)  # of BT.2020
 # From BT.2020's primaries to those of BT.709, in linear light (ITU-R BT.2087, inverted).
@@ -21,7 +21,7 @@ _PRIMARIES = np.array(
 )
 _SHIFT = 4  # codes of 16 bits are looked up by their upper 12
 _STEPS = 4096
-_LEVELS = 65536  # of linear light: the dark ones are far apart as seen
+_LEVELS = 65536  # of linear light: fewer would band in the shadows
 _ROWS = 64
 
 
@@ -46,7 +46,7 @@ def hlg_to_scene(code: np.ndarray) -> np.ndarray:
 
 
 def rolled_off(light: np.ndarray, peak: float) -> np.ndarray:
-    """cd/m2 up to WHITE of cd/m2 up to `peak`: the EETF of ITU-R BT.2390 without its lift of black."""
+    """Light up to `peak` compressed to WHITE, both in cd/m2: the EETF of ITU-R BT.2390 without its black lift."""
     if peak <= WHITE:
         return np.asarray(np.minimum(light, WHITE))
     most = light_to_pq(np.float64(peak))
@@ -58,20 +58,20 @@ def rolled_off(light: np.ndarray, peak: float) -> np.ndarray:
 
 
 class ToneMap:
-    """What makes BT.709 of pictures whose transfer is `transfer`, PQ or HLG, and whose brightest light is `peak`."""
+    """Converts pictures with the transfer `transfer`, PQ or HLG, and the peak `peak`, in cd/m2, to BT.709."""
 
     def __init__(self, transfer: int, peak: float):
         codes = np.arange(_STEPS) / (_STEPS - 1)
         self._hlg = transfer == HLG
         self._linear = np.float32(hlg_to_scene(codes) if self._hlg else pq_to_light(codes) / WHITE)
-        # By the PQ code of a pixel's brightest primary: how far down all three go, and out by 1 = white.
+        # The gain of all three primaries, by the PQ code of the brightest.
         light = pq_to_light(codes)
         self._gain = np.float32(rolled_off(light, peak) / np.maximum(light, 1e-6))
         self._gain[0] = self._gain[1]
         self._encode = np.uint8(np.rint(255 * (np.arange(_LEVELS) / (_LEVELS - 1)) ** _GAMMA))
 
     def __call__(self, codes: np.ndarray) -> np.ndarray:
-        """uint8 RGB (H, W, 3) of BT.709 out of uint16 RGB (H, W, 3) of BT.2020, full range."""
+        """uint8 BT.709 RGB (H, W, 3) from uint16 BT.2020 RGB (H, W, 3), full range."""
         out = np.empty(codes.shape, np.uint8)
         for row in range(0, len(codes), _ROWS):
             self._map(codes[row : row + _ROWS] >> _SHIFT, out[row : row + _ROWS])
@@ -91,7 +91,7 @@ class ToneMap:
 
 
 def tone_map(picture: Any) -> Optional[ToneMap]:
-    """The one for a frame decoded by PyAV; None where the frame is not HDR."""
+    """The tone map for a frame decoded by PyAV; None when the frame is not HDR."""
     transfer = getattr(picture, "color_trc", None)
     if transfer not in (PQ, HLG):
         return None
@@ -105,7 +105,7 @@ def _peak(side_data: Any) -> float:
     if level is not None:
         peak = float(struct.unpack_from("<I", bytes(level))[0])
     if not peak and mastering is not None:
-        above, below = struct.unpack_from("<2i", bytes(mastering), 72)  # behind four points and the least light
+        above, below = struct.unpack_from("<2i", bytes(mastering), 72)  # after four points and the minimum luminance
         peak = above / below if below > 0 else 0.0
     return min(max(peak, WHITE), 10000.0) if peak > 0 else _PEAK
 

@@ -1,4 +1,4 @@
-"""Decoding the JPEG pictures of webcams, with libjpeg-turbo, to Y, U and V without the way over RGB."""
+"""Decoding the JPEG pictures of webcams, with libjpeg-turbo, directly to Y, U and V instead of RGB."""
 
 import warnings
 from typing import Any, Optional
@@ -10,8 +10,8 @@ from ..frames import Size
 from .planar import Planar
 
 _GREY, _PIXEL_GREY = 3, 6  # TJSAMP_GRAY and TJPF_GRAY of turbojpeg.h
-_PADDING = 4096  # bytes at most that a camera leaves behind the end of a picture
-_SCALES = (4, 2)  # by which the decoder reduces a picture at less cost than the whole takes
+_PADDING = 4096  # bytes at most that a camera appends after the end of a picture
+_SCALES = (4, 2)  # by which the decoder can reduce a picture faster than it decodes the whole one
 
 
 def decoder() -> Any:
@@ -19,26 +19,26 @@ def decoder() -> Any:
     try:
         from turbojpeg import TurboJPEG
 
-        # Of pictures that decode nevertheless. A picture that is cut off is found in another way.
+        # It warns of pictures that decode nevertheless. Truncated ones are detected below.
         warnings.filterwarnings("ignore", module="turbojpeg")
         return TurboJPEG()
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise Problem(
-            "cameras that give MJPG need PyTurboJPEG and libturbojpeg: pip install 'PyTurboJPEG>=1.7,<2', "
+            "MJPG cameras need PyTurboJPEG and libturbojpeg: pip install 'PyTurboJPEG>=1.7,<2', "
             "apt install libturbojpeg0"
         ) from error
 
 
 def scale(camera: Size, factor: int) -> int:
-    """The part of `factor` by which the decoder may reduce pictures of size `camera`: 1, 2 or 4."""
+    """The divisor of `factor` by which the decoder can reduce pictures of size `camera`: 1, 2 or 4."""
     fitting = (each for each in _SCALES if factor % each == 0 and not any(side % (4 * each) for side in camera))
     return next(fitting, 1)
 
 
 def decoded(turbo: Any, jpeg: np.ndarray, camera: Size, reduced: int = 1) -> Optional[Planar]:
-    """The picture in `jpeg`, uint8 (bytes,), 1/`reduced` of its size `camera`.
+    """The picture in `jpeg`, uint8 (bytes,), reduced by `reduced` from its size `camera`.
 
-    None when it is damaged, cut off or of another size, as pictures are after an error on the bus.
+    None when the picture is damaged, truncated or of another size, as happens after bus errors.
     """
     if b"\xff\xd9" not in jpeg[-_PADDING:].tobytes():
         return None
@@ -46,7 +46,7 @@ def decoded(turbo: Any, jpeg: np.ndarray, camera: Size, reduced: int = 1) -> Opt
         width, height, subsampling, _ = turbo.decode_header(jpeg)
         if (width, height) != camera:
             return None
-        if subsampling == _GREY:  # of which PyTurboJPEG gives no planes
+        if subsampling == _GREY:  # PyTurboJPEG cannot decode it to planes
             planes = [turbo.decode(jpeg, _PIXEL_GREY, (1, reduced))[..., 0]]
             planes += [np.full((height // reduced // 2, width // reduced // 2), 128, np.uint8)] * 2
         else:

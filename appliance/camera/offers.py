@@ -1,4 +1,4 @@
-"""What a V4L2 capture device offers: formats, sizes and rates, as it lists them."""
+"""The formats, sizes and rates that a V4L2 capture device offers."""
 
 import contextlib
 import ctypes
@@ -10,7 +10,7 @@ import numpy as np
 from ..frames import Size
 from .sizes import Offer, steps
 
-_MANY = 64  # formats, sizes or rates at most, in case a driver's list never ends
+_MANY = 64  # formats, sizes or rates at most, in case a driver's list is endless
 
 Ask = Callable[[str, Any], Any]  # an ioctl without its prefix, and its argument, which is returned; raises OSError
 
@@ -23,8 +23,8 @@ def formats(ask: Ask, api: Any) -> List[str]:
 
 
 def offers(ask: Ask, api: Any, among: Sequence[str], network: Size) -> List[Offer]:
-    """The sizes in the formats `among`; [] where the device does not report them. Where it has any size, those that
-    suit `network`."""
+    """The sizes in the formats `among`; [] when the device does not report them. If it offers ranges of sizes, those
+    that suit `network`."""
     return [
         Offer(size, _rate(ask, api, pixels, size), pixels)
         for pixels in among
@@ -42,7 +42,7 @@ def _sizes(ask: Ask, api: Any, pixels: str, network: Size) -> List[Size]:
         for one in _listed(ask, "ENUM_FRAMESIZES", entry):
             if one.type == api.V4L2_FRMSIZE_TYPE_DISCRETE:
                 found.append((one.discrete.width, one.discrete.height))
-            else:  # the package has these fields in another order than the kernel
+            else:  # the package orders these fields differently from the kernel
                 across, down = np.array((ctypes.c_uint32 * 9).from_buffer(one)[3:]).reshape(2, 3).tolist()
                 least, most, step = zip(across, down)
                 found += steps(least, most, step, network)

@@ -1,4 +1,4 @@
-"""Which way up a decoded picture belongs: the display matrix that films carry (ISO/IEC 14496-12, 6.2.2)."""
+"""The orientation of decoded pictures, from the display matrix that films carry (ISO/IEC 14496-12, 6.2.2)."""
 
 import struct
 from typing import Any, NamedTuple
@@ -7,15 +7,15 @@ import numpy as np
 
 
 class Orientation(NamedTuple):
-    """How a stored picture becomes the one to be seen: first rows and columns are exchanged, then the columns are
-    reversed (`mirror`), then the rows (`flip`)."""
+    """How to make a stored picture upright: first transpose it (`transpose`), then reverse the columns (`mirror`), then
+    the rows (`flip`)."""
 
     transpose: bool = False
     mirror: bool = False
     flip: bool = False
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """`pixels` (H, W, C) as it is to be seen, contiguous: (W, H, C) where `transpose`."""
+        """`pixels` (H, W, C) made upright, contiguous; (W, H, C) with `transpose`."""
         if self == UPRIGHT:
             return pixels
         turned = pixels.transpose(1, 0, 2) if self.transpose else pixels
@@ -27,8 +27,8 @@ UPRIGHT = Orientation()
 
 
 def of_matrix(matrix: bytes) -> Orientation:
-    """The nearest of the eight orientations to a matrix of nine little-endian int32: a b u, c d v, x y w, of which a
-    stored pixel at (p, q) is seen at (a p + c q, b p + d q)."""
+    """The nearest of the eight orientations to a matrix of nine little-endian int32: a b u, c d v, x y w. It shows a
+    stored pixel at (p, q) at (a p + c q, b p + d q)."""
     a, b, _, c, d = struct.unpack_from("<5i", matrix)
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(False, a < 0, d < 0)
@@ -36,6 +36,6 @@ def of_matrix(matrix: bytes) -> Orientation:
 
 
 def of_picture(picture: Any) -> Orientation:
-    """That of a frame decoded by PyAV."""
+    """The orientation of a frame decoded by PyAV."""
     data = picture.side_data.get("DISPLAYMATRIX")
     return UPRIGHT if data is None else of_matrix(bytes(data))

@@ -1,7 +1,7 @@
-"""A camera on a Raspberry Pi's ribbon cable, by libcamera and Picamera2 (apt: python3-picamera2).
+"""A camera on a Raspberry Pi's ribbon cable, through libcamera and Picamera2 (apt: python3-picamera2).
 
 The Pi's image processor scales each picture to the network's size, in planes of Y, U and V (the stream that Picamera2
-calls lores). The CPU copies it and does nothing else.
+calls lores). The CPU only copies it.
 """
 
 import contextlib
@@ -22,16 +22,16 @@ from .yuyv import BT601, yuyv_to_rgb
 
 _WHOLE = (1280, 720)  # for pictures in RGB, and while there is no network
 _LOOK_S = 0.1  # between checks of the stop event
-_CHECK = "rpicam-hello --list-cameras says what libcamera finds"
+_CHECK = "rpicam-hello --list-cameras lists what libcamera finds"
 
 
 def is_csi(device: str) -> bool:
-    """Whether the configured `device` is such a camera: "csi", or "auto" where Picamera2 is installed and finds one."""
+    """Whether the configured `device` is a CSI camera: "csi", or "auto" if Picamera2 is installed and finds one."""
     if device != "auto" or not importlib.util.find_spec("picamera2"):
         return device == "csi"
     try:
         return bool(_cameras())
-    except Exception:  # libcamera's are many
+    except Exception:  # libcamera raises many kinds
         return False
 
 
@@ -46,7 +46,7 @@ def look() -> str:
 
 
 class Picamera(LiveCamera):
-    """The first camera that libcamera finds; as V4l2Camera otherwise. `wanted.device` and `wanted.pixels` are ignored.
+    """The first camera that libcamera finds; otherwise like V4l2Camera. Ignores `wanted.device` and `wanted.pixels`.
 
     Raises Problem when Picamera2 is not installed.
     """
@@ -94,7 +94,7 @@ class Picamera(LiveCamera):
             pixels = self._memory.array((height, width, 3))
             yuyv_to_rgb(as_yuyv(picture), pixels, BT601)
             return Frame(pixels[:, ::-1].copy() if self._wanted.mirror else pixels, timestamp, index)
-        if size != reducer.network:  # nobody looks, or it has just changed
+        if size != reducer.network:  # no viewer, or the size has just changed
             return Frame(self._memory.array((0, 0, 3)), timestamp, index, "yuv", made_for=(0, 0))
         pixels = self._memory.array((size[1], size[0], 3))
         reducer(picture, pixels)
@@ -102,7 +102,7 @@ class Picamera(LiveCamera):
 
 
 class _Stream:
-    """The camera, open, giving pictures of `size`; or of what libcamera makes of that. Raises Problem."""
+    """The open camera. Pictures have the size `size`, or the one to which libcamera adjusts it. Raises Problem."""
 
     def __init__(self, size: Size, fps: int):
         self.name = look()
@@ -118,11 +118,11 @@ class _Stream:
                         main=stream,
                         lores=stream,
                         raw=None,
-                        colour_space=ColorSpace.Smpte170m(),  # BT.601 in limited range, which networks are trained on
+                        colour_space=ColorSpace.Smpte170m(),  # BT.601 in limited range, as in training
                         controls={"FrameDurationLimits": (duration, duration)},
                         display=None,
                         encode=None,
-                        queue=False,  # the next picture, not the last one
+                        queue=False,  # capture the next picture, not the last one
                     )
                 )
                 found = self._camera.stream_configuration("lores")
@@ -133,7 +133,7 @@ class _Stream:
                 raise
 
     def take(self, stop: threading.Event) -> Optional[Tuple[Planar, float]]:
-        """The next picture, and when it was taken on the clock of time.monotonic; None when `stop` is set."""
+        """The next picture, and when it was taken, on the clock of time.monotonic; None when `stop` is set."""
         deadline = time.monotonic() + STALLED
         with _explained():
             job = self._camera.capture_request(wait=False)
@@ -154,7 +154,7 @@ class _Stream:
         return None
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):  # one that hangs or is gone
+        with contextlib.suppress(Exception):  # it may hang or be unplugged
             self._camera.stop()
         with contextlib.suppress(Exception):
             self._camera.close()
@@ -172,7 +172,7 @@ def _cameras() -> List[Any]:
 
 
 def _when(about: Any) -> float:
-    """The time that the metadata name, if it can be true."""
+    """The timestamp in the metadata if it is plausible, else the time now."""
     now, taken = time.monotonic(), about.get("SensorTimestamp", 0) / 1e9
     return taken if 0 <= now - taken < 1 else now
 

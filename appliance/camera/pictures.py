@@ -1,4 +1,4 @@
-"""A folder of pictures (or a single one) as a camera: each picture is one frame."""
+"""A folder of pictures, or a single picture, as a camera: each picture is one frame."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from ..frames import Frame, Size
 
 SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp")
 HEIF = (".heic", ".heif")
-MOVING = (".avif", ".gif") + HEIF  # may be animated: camera.video reads them
+MOVING = (".avif", ".gif") + HEIF  # may be animated, so camera.video reads them
 _MOST = 50_000_000  # pixels: larger pictures are halved until they fit
 _REFUSED = 1_000_000_000  # pixels
 _FPS = 30.0
@@ -33,7 +33,7 @@ def is_picture(path: FilePath) -> bool:
 
 @lru_cache(maxsize=None)
 def _opens_heif() -> bool:
-    """Whether pillow-heif is here. It also joins the tiles of which a phone's pictures consist."""
+    """Whether pillow-heif is installed. It also joins the tiles of phones' pictures."""
     try:
         import pillow_heif
     except ImportError:
@@ -78,7 +78,7 @@ def read_picture(path: FilePath, most: int = _MOST) -> np.ndarray:
 
 @contextlib.contextmanager
 def without_limit() -> Iterator[None]:
-    """Lets Pillow open pictures of any size: it warns from 89 megapixels on, and refuses twice as many."""
+    """Lets Pillow open pictures of any size. By default it warns above 89 megapixels and refuses above twice that."""
     with _reading:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -90,8 +90,8 @@ def without_limit() -> Iterator[None]:
 class PictureCamera:
     """The pictures of `path`, a folder or one file, in natural order of their names.
 
-    A picture that cannot be read raises Problem. With `skip`, it is skipped and `skip` gets the Problem, as long as
-    others can be read. `seconds` is the duration at `fps`, counting an animation as one frame.
+    An unreadable picture raises Problem. With `skip`, it is skipped and `skip` is called with the Problem; Problem is
+    raised only if no picture can be read. `seconds` is the duration at `fps`, counting an animation as one frame.
     """
 
     live = monotonic = False

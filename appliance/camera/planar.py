@@ -1,4 +1,4 @@
-"""Pictures whose Y, U and V lie in planes of their own: NV12, YU12, and what JPEG is decoded to."""
+"""Pictures with separate planes of Y, U and V: NV12, YU12 and decoded JPEG."""
 
 from typing import Iterator, List, NamedTuple, Tuple
 
@@ -25,14 +25,14 @@ class Planar(NamedTuple):
 
 
 def nv12(memory: np.ndarray, size: Size, row: int) -> Planar:
-    """The picture in a buffer of bytes: Y, then pairs of U and V for each 2 x 2 pixels. `row`: bytes of a row."""
+    """The picture in a buffer of bytes: Y, then pairs of U and V for each 2 x 2 pixels. `row`: bytes per row."""
     (width, height), pairs = size, memory[row * size[1] :]
     luma = _plane(memory, height, width, row)
     return Planar(luma, (_plane(pairs, height // 2, width, row).reshape(height // 2, width // 2, 2),))
 
 
 def yu12(memory: np.ndarray, size: Size, row: int) -> Planar:
-    """The picture in a buffer of bytes: Y, then U, then V, these for each 2 x 2 pixels, in rows of half the bytes."""
+    """The picture in a buffer of bytes: Y, then U, then V, each for 2 x 2 pixels, in rows of `row` / 2 bytes."""
     width, height = size
     quarter = row // 2 * (height // 2)
     planes = [memory[row * height + number * quarter :] for number in (0, 1)]
@@ -41,7 +41,7 @@ def yu12(memory: np.ndarray, size: Size, row: int) -> Planar:
 
 
 def bytes_of(size: Size, row: int) -> int:
-    """How many bytes a picture in NV12 or YU12 takes, without what pads its last row."""
+    """The bytes of a picture in NV12 or YU12, without the padding of its last row."""
     return row * size[1] + row // 2 * size[1] - (row - size[0]) // 2
 
 
@@ -69,7 +69,7 @@ class PlanarReducer(Reducer):
         top, left = self.top // down * down, self.left
         for first in range(0, height, factor * self.rows):
             end = min(height, first + factor * self.rows)
-            # Copied whole, see thin.py.
+            # Whole rows are copied, see thin.py.
             luma = picture.luma[top + first : top + end, left : left + width].copy()
             first_down, last_down = (top + first) // down, -(-(top + end) // down)
             chroma = tuple(
@@ -90,7 +90,7 @@ def _channels(chroma: Tuple[np.ndarray, ...]) -> List[np.ndarray]:
 def _reduced(plane: np.ndarray, down: int, across: int, factor: int, skip: int, rows: int) -> np.ndarray:
     """Means over `factor` x `factor` pixels, of which `down` x `across` share an element of `plane`.
 
-    They begin `skip` pixels below its top and end `rows` pixels further down.
+    Covers `rows` rows of pixels, from `skip` pixels below the top of `plane`.
     """
     if factor % down == 0 and factor % across == 0 and not skip:
         return _means(plane, factor // down, factor // across)

@@ -1,4 +1,4 @@
-"""The pixels of a stream's pictures, whatever format they have."""
+"""Reads the pixels of a stream's pictures, in any of its formats."""
 
 from typing import Any, Optional
 

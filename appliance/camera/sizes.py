@@ -7,13 +7,13 @@ from ..frames import Size
 
 FORMATS = ("YUYV", "UYVY", "NV12", "YU12", "MJPG")  # by preference: decoding costs the most
 
-WHOLE = 0.98  # share of the view that counts as all of it
+WHOLE = 0.98  # share of the view that counts as the whole view
 _FAST = 0.8  # share of the wanted rate that is fast enough: 24 and 25 fps count as 30
-_MOST = 16  # the largest factor: more pixels would overflow the sums
+_MOST = 16  # the largest factor: a larger one would overflow the sums
 _BEST = (2, 1, 3, 4)  # factors by preference: averaging reduces noise, but large pictures take time to read
 
-# Sizes for a network that come by a whole step, without a crop, from sizes that cameras have: 1280x720 by 4, 3, 2 and
-# 1, 1024x576 by 2, 1920x1080 by 5, 3 and 2, 848x480 as it is.
+# Network sizes that are a common camera size divided by an integer factor, without a crop: 1280x720 by 4, 3, 2 and 1,
+# 1024x576 by 2, 1920x1080 by 5, 3 and 2, 848x480 by 1.
 LADDER = ((320, 180), (384, 216), (424, 240), (512, 288), (640, 360), (848, 480), (960, 540), (1280, 720))
 
 
@@ -30,7 +30,7 @@ class Way(NamedTuple):
     """How a camera's picture becomes the network's input.
 
     `taken` (width, height) is cut out of its middle, and `factor` x `factor` pixels are averaged into one. `resampled`:
-    the result is then scaled to the network's size, by a ratio that is not whole.
+    the result is then scaled to the network's size, by a non-integer ratio.
     """
 
     factor: int
@@ -46,7 +46,7 @@ def way(camera: Size, network: Size) -> Way:
     if taken[0] % 2 == 0 and taken[0] * taken[1] >= WHOLE * across * down * camera[0] * camera[1]:
         return Way(factor, taken, False)
     factor = max(1, factor)
-    # One row or pair more than the part with the network's aspect ratio: scaling reads the pixels around it.
+    # One row or pair more than the network's aspect ratio needs, because scaling reads neighbouring pixels.
     width = min(camera[0], across * camera[0] + 2 * factor) // (2 * factor) * 2 * factor
     height = min(camera[1], down * camera[1] + factor) // factor * factor
     return Way(factor, (int(width), int(height)), True)
@@ -69,7 +69,7 @@ def shown(camera: Size, network: Size) -> Tuple[float, float]:
 @lru_cache(maxsize=8)
 def described(camera: Size, network: Size) -> str:
     """How much of the camera's view the network sees, in words: "75 % of the camera's view (cuts 25 % top and bottom)";
-    and that it is scaled, where no whole step leads to the network's size."""
+    and whether it is scaled, because no integer factor gives the network's size."""
     across, down = shown(camera, network)
     text = f"{round(100 * across * down)} % of the camera's view"
     cuts = [
@@ -78,7 +78,7 @@ def described(camera: Size, network: Size) -> str:
         if share < WHOLE
     ]
     text += f" (cuts {' and '.join(cuts)})" if cuts else ""
-    return text + (", scaled: no whole step leads to {}x{}".format(*network) if way(camera, network).resampled else "")
+    return text + (", scaled: no integer factor gives {}x{}".format(*network) if way(camera, network).resampled else "")
 
 
 def choose_size(offered: Sequence[Offer], network: Size, fps: float = 30) -> Size:
@@ -89,8 +89,8 @@ def choose_size(offered: Sequence[Offer], network: Size, fps: float = 30) -> Siz
 def choose(offered: Sequence[Offer], network: Size, fps: float = 30) -> Offer:
     """The offer that suits the network's input best. `offered` is not empty.
 
-    Criteria in order: fast enough; a whole step without a crop; more of the view; no smaller than the input; a whole
-    step; the cheapest step; the rate; the cheapest format.
+    Criteria in order: fast enough; an integer factor without a crop; more of the view; no smaller than the input; an
+    integer factor; the cheapest factor; the rate; the cheapest format.
     """
 
     def merit(offer: Offer) -> Tuple[float, ...]:
@@ -115,7 +115,7 @@ def choose(offered: Sequence[Offer], network: Size, fps: float = 30) -> Offer:
 
 
 def steps(least: Size, most: Size, step: Size, network: Size) -> List[Size]:
-    """The sizes that suit `network`, of a camera that has all sizes from `least` to `most` in steps of `step`."""
+    """The sizes that suit `network`, for a camera that offers all sizes from `least` to `most` in steps of `step`."""
     found = []
     for factor in _BEST:
         size = factor * network[0], factor * network[1]

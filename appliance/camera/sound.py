@@ -1,17 +1,17 @@
-"""The sound of a film, packet by packet, as it was encoded. Needs PyAV."""
+"""The sound of a film, as encoded packets. Needs PyAV."""
 
 from typing import Any, Generator, Iterator, List, Optional
 
 from ..files import FilePath
 from .video import opened, reading
 
-_EARLY = 0.2  # seconds: what decoders need of the sound before its first sample
+_EARLY = 0.2  # seconds of sound that decoders need before the first sample
 
 
 class Sound:
-    """All audio streams of the film at `path`: `streams`, PyAV's, none where it is silent. Raises Problem.
+    """All audio streams of the film at `path`: `streams`, PyAV's, empty for a silent film. Raises Problem.
 
-    `shortened`: whether the film made of it may end before it does, so that the sound is to end with it.
+    `shortened`: whether the stylised film may end before this one; the sound must then end with it.
     """
 
     def __init__(self, path: FilePath):
@@ -23,9 +23,9 @@ class Sound:
         self._next: Any = None
 
     def packets(self, start: float, end: Optional[float] = None) -> Generator[Any, None, None]:
-        """PyAV's packets that begin before `end`, in seconds of the film, None for all there are; a second call goes on
-        from there. Those that end before `start`, the film's first frame, are left out; from the others its time is
-        taken away."""
+        """PyAV's packets that begin before `end`, in seconds of the film; None for all. A second call continues from
+        there. Packets that end before `start`, the time of the film's first frame, are skipped. `start` is subtracted
+        from the times of the others."""
         with reading(self._path):
             while True:
                 packet = self._next = self._next or next(self._packets, None)

@@ -24,15 +24,15 @@ from .planar import bytes_of, nv12, yu12
 from .sizes import FORMATS, LADDER, Offer, choose, way
 from .yuyv import BT601, BT709, Colour
 
-NETWORK = (640, 360)  # the input that a camera's size is chosen for while there is no network
+NETWORK = (640, 360)  # the input size that a camera's size is chosen for while there is no network
 FPS = 30
 _LOOK_MS = 100  # between checks of the stop event
 _BUFFERS = 4
-# From videodev2.h; the package is older. The first three index the 32-bit words of struct v4l2_pix_format.
+# From videodev2.h; the package's copy is older. The first three index the 32-bit words of struct v4l2_pix_format.
 _PRIV, _YCBCR_ENC, _QUANTIZATION = 7, 9, 10
 _PRIV_MAGIC, _YCBCR_ENC_709, _FULL_RANGE = 0xFEEDCAFE, 2, 1
 _BUF_FLAG_ERROR, _TIMESTAMP_MASK, _TIMESTAMP_MONOTONIC = 0x40, 0xE000, 0x2000
-# Drivers of a Raspberry Pi whose nodes give nothing without libcamera, although they say that they capture.
+# Raspberry Pi drivers whose nodes claim to capture, but deliver no pictures without libcamera.
 _RASPBERRY = (b"unicam", b"rp1-cfe", b"pispbe", b"bcm2835-isp", b"bcm2835-codec")
 _WHY = {
     errno.EACCES: "not allowed: add the user to the group video",
@@ -41,7 +41,7 @@ _WHY = {
     errno.ENODEV: "it was unplugged: plug it in again",
     errno.ENOENT: "it is not there: plug it in, or name another device",
     errno.ENOSPC: "its USB bus has no bandwidth left: use another port",
-    errno.ENOTTY: "it is no camera: name another device",
+    errno.ENOTTY: "it is not a camera: name another device",
     errno.ENXIO: "it was unplugged: plug it in again",
 }
 
@@ -49,10 +49,10 @@ _WHY = {
 class Stream:
     """The camera at `path`, streaming.
 
-    It is asked for `size` (width, height), `fps` and `pixels`, one of FORMATS; the attributes have what it actually
-    gives. Without `size` or `pixels` it is asked for those that suit `network` best, the size of a network's input.
+    `size` (width, height), `fps` and `pixels`, one of FORMATS, are what to ask for; the attributes have what the camera
+    delivers. Without `size` or `pixels` it is asked for what suits `network`, the size of a network's input, best.
     `colour` says how its YUV is encoded. `pictures` are its buffers: YUYV or UYVY, uint8 (H, W, 2) each; Planar; or
-    bytes, in which a JPEG picture begins.
+    bytes that begin with a JPEG picture.
 
     Raises Problem for a camera that cannot be used, and OSError.
     """
@@ -83,7 +83,7 @@ class Stream:
             raise
 
     def choice(self, network: Size) -> Offer:
-        """What to ask this camera for, given a network's input of size `network`. `asked` is what is in use."""
+        """What to ask this camera for, given a network's input of size `network`. `asked` is the choice in use."""
         offered = offers(self._ioctl, self._api, self._usable, network)
         if self._given:
             offered = [offer for offer in offered if offer.size == self._given]
@@ -92,7 +92,7 @@ class Stream:
         return Offer(self._given or (2 * NETWORK[0], 2 * NETWORK[1]), None, self._usable[0])
 
     def fits(self) -> Tuple[Size, ...]:
-        """The sizes of LADDER to which a whole step leads, without a crop, from a size that this camera gives."""
+        """The sizes of LADDER that an integer factor gives, without a crop, from a size that this camera offers."""
         asked = {size: self.choice(size).size for size in LADDER}
         given = {size: self.size if camera == self.asked.size else camera for size, camera in asked.items()}
         return tuple(size for size, camera in given.items() if not way(camera, size).resampled)
@@ -121,27 +121,29 @@ class Stream:
         self._ioctl("QBUF", buffer)
 
     def close(self) -> None:
-        """Stop the stream and release the camera. One that is left streaming may hang until power off."""
+        """Stop the stream and release the camera. A camera left streaming may hang until power-off."""
         try:
             if self._running:
                 with contextlib.suppress(OSError):  # unplugged
                     self._ioctl("STREAMOFF", ctypes.c_int(self._api.V4L2_BUF_TYPE_VIDEO_CAPTURE))
             self.pictures.clear()
             while self._maps:
-                with contextlib.suppress(BufferError):  # a view of it is alive: it is unmapped with the last one
+                with contextlib.suppress(
+                    BufferError
+                ):  # a view is still alive; the memory is unmapped with the last view
                     self._maps.pop().close()
         finally:
             os.close(self._fd)
 
     def _check(self, wanted: Optional[str]) -> List[str]:
-        """The formats that it offers and that can be read here, those of FORMATS or the one `wanted`."""
+        """The offered formats that can be read here: of FORMATS, or only `wanted`. Raises Problem if there is none."""
         api, about = self._api, self._ioctl("QUERYCAP", self._api.v4l2_capability())
         # device_caps, which is about this node alone, is the first of the package's reserved words.
         can = about.reserved[0] if about.capabilities & api.V4L2_CAP_DEVICE_CAPS else about.capabilities
         if not (can & api.V4L2_CAP_VIDEO_CAPTURE and can & api.V4L2_CAP_STREAMING):
             raise NotACamera(f"{self.path} is not a camera: name another device")
         if about.driver.startswith(_RASPBERRY):
-            raise NotACamera(f"{self.path} is a part of the Raspberry Pi's camera: set camera.device to csi")
+            raise NotACamera(f"{self.path} is part of the Raspberry Pi's camera: set camera.device to csi")
         offered, name = formats(self._ioctl, api), about.card.decode(errors="replace")
         usable = [one for one in FORMATS if one in offered and wanted in (None, one)]
         if not usable:
@@ -195,7 +197,7 @@ class Stream:
             self.queue(buffer)
 
     def _least(self, row: int) -> int:
-        """The bytes of a picture, at least."""
+        """The minimum number of bytes in a picture."""
         width, height = self.size
         if self.pixels == "MJPG":
             return 1
@@ -241,7 +243,7 @@ class Stream:
 
 
 class NotACamera(Problem):
-    """A video device that captures nothing."""
+    """A video device that does not capture."""
 
 
 @contextlib.contextmanager
@@ -255,7 +257,7 @@ def explained(path: str) -> Iterator[None]:
 
 
 def colour_of(given: Any, api: Any) -> Colour:
-    """How Y, U and V are encoded in the v4l2_format `given`; where it leaves that open, the defaults of videodev2.h."""
+    """How Y, U and V are encoded in the v4l2_format `given`; where unspecified, the defaults of videodev2.h."""
     words = (ctypes.c_uint32 * 12).from_buffer(given.fmt)
     known = words[_PRIV] == _PRIV_MAGIC
     encoding, quantization = (words[_YCBCR_ENC], words[_QUANTIZATION]) if known else (0, 0)

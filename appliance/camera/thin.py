@@ -1,4 +1,4 @@
-"""Pictures averaged down to a network's input; YUYV four or eight bytes and a few rows at a time.
+"""Averages pictures down to a network's input; YUYV by four or eight bytes and a few rows at a time.
 
 A driver's buffer is probably uncached (vb2-dma-contig), and reading single bytes from it is very slow. So whole rows
 are copied out of it once, and everything else works on the copy.
@@ -14,7 +14,7 @@ from .sizes import way
 
 _LUMA = bytes(round(16 + y * 219 / 255) for y in range(256))
 _CHROMA = bytes(round(128 + (c - 128) * 224 / 255) for c in range(256))
-_ROWS = 120  # of the camera's picture at a time: the copies fit the second-level cache, and calls are few
+_ROWS = 120  # of the camera's picture at a time: the copies fit into the L2 cache, and few calls are needed
 _ONE = np.uint64(1)
 _HALVES = np.uint64(0x7F7F7F7F7F7F7F7F)
 _Y = np.uint32(0x00FF00FF)  # Y0 and Y1 of Y0 U Y1 V
@@ -27,9 +27,9 @@ Planes = Tuple[np.ndarray, np.ndarray, np.ndarray]
 class Reducer:
     """Reduces a camera's pictures of size `camera` to a network's input, YUV of size `network`, both (width, height).
 
-    The middle is taken, as large as possible (sizes.way). `factor` x `factor` pixels become their mean, rounded to
-    nearest. Where no whole step fits, the result is scaled. `mirror` swaps left and right. The result has limited
-    range; pictures of a `full_range` camera go through a table. How pictures are stored is a subclass's: see `bands`.
+    The largest possible middle part is used (sizes.way). Each `factor` x `factor` pixels become their mean, rounded to
+    nearest. If no integer factor fits, the result is scaled. `mirror` swaps left and right. The result has limited
+    range; pictures of a `full_range` camera go through a table. Subclasses know how pictures are stored: see `bands`.
     """
 
     def __init__(self, camera: Size, network: Size, mirror: bool = False, full_range: bool = False):
@@ -60,7 +60,7 @@ class Reducer:
 
 
 class Thinner(Reducer):
-    """A Reducer of pictures in YUYV, uint8 (H, W, 2), or with `swapped` in UYVY. Each row of them is contiguous.
+    """A Reducer of pictures in YUYV, uint8 (H, W, 2), or with `swapped` in UYVY. Each row is contiguous.
 
     U and V are rounded up, for factor 2.
     """
@@ -135,7 +135,7 @@ def _sums(factor: int, band: np.ndarray) -> Planes:
 
 
 def _words(rows: np.ndarray) -> np.ndarray:
-    """`rows` (rows, bytes) as words of eight bytes; the last may be half empty."""
+    """`rows` (rows, bytes) as words of eight bytes; the last word of a row may be padded."""
     spare = -rows.shape[1] % 8
     return (np.pad(rows, ((0, 0), (0, spare)), "edge") if spare else rows).view(np.uint64)
 

@@ -17,14 +17,14 @@ from .sizes import described
 from .stream import FPS, NETWORK, NotACamera, Stream, explained, import_v4l2
 
 ALIAS = "/dev/reconet-camera"
-STALLED = 2.0  # seconds without a picture after which a camera counts as stalled
+STALLED = 2.0  # seconds without a picture until a camera counts as stalled
 BACKOFF = (0.5, 10.0)  # seconds between attempts: the first, doubling up to the last
 
 
 class State(NamedTuple):
-    """What a camera is doing. `fault`: in one line why there is no picture, None while there is one. `path`: the device
-    in use, None without one; `given`: the size and rate that it gives, in words. `fits`: which sizes of LADDER a whole
-    step leads to from a size that it has; None where that is not known."""
+    """The state of a camera. `fault`: one line that says why there is no picture; None while there is one. `path`: the
+    device in use, or None. `given`: the size and rate that it delivers, in words. `fits`: the sizes of LADDER that an
+    integer factor gives from a size that it offers; None when unknown."""
 
     fault: Optional[str] = None
     path: Optional[str] = None
@@ -34,7 +34,7 @@ class State(NamedTuple):
 
 class Wanted(NamedTuple):
     """What to ask for: a device, None for the first; a size (width, height), None for the one that suits the network;
-    frames per second; whether to swap left and right; and a format of sizes.FORMATS, None for the one that suits."""
+    frames per second; whether to swap left and right; a format of sizes.FORMATS, None for the one that suits best."""
 
     device: Optional[str] = None
     size: Optional[Size] = None
@@ -44,10 +44,10 @@ class Wanted(NamedTuple):
 
 
 class LiveCamera:
-    """What the cameras share that are opened again when they fail or when something else is asked for."""
+    """The common part of cameras that are reopened when they fail or when their configuration changes."""
 
     live = True
-    monotonic = True  # timestamps: when the picture was taken
+    monotonic = True  # timestamps are on the clock of time.monotonic
 
     def __init__(self, wanted: Optional[Wanted] = None, yuv_size: Optional[Size] = None):
         self.yuv_size = yuv_size
@@ -56,7 +56,7 @@ class LiveCamera:
         self.configure(wanted or Wanted())
 
     def configure(self, wanted: Wanted) -> None:
-        """Ask for something else; the camera is reopened if it differs. Safe from any thread."""
+        """Change what to ask for; the camera is reopened if it differs. Safe from any thread."""
         self.fps = float(wanted.fps)
         self._wanted = wanted
 
@@ -92,7 +92,7 @@ class V4l2Camera(LiveCamera):
                     self.fps, reader, fits = stream.fps, Reader(stream, wanted.mirror), stream.fits()
                     # The fault stays until a picture comes.
                     self.state = State(self.state.fault, stream.path, given(stream), fits)
-                    good = time.monotonic()  # when there was a picture last
+                    good = time.monotonic()  # time of the last good picture
                     while wanted == self._wanted:
                         asked = self.yuv_size
                         if asked and all(asked) and asked != network:
@@ -120,10 +120,10 @@ class V4l2Camera(LiveCamera):
                 wait = BACKOFF[0] if _rest(stop, wait, devices) else min(2 * wait, BACKOFF[1])
 
     def _newest(self, stream: Stream, stop: threading.Event, wait: float, devices: List[str]) -> Any:
-        """The newest v4l2_buffer. None when `stop` is set, or when a stalled camera has to be reopened.
+        """The newest v4l2_buffer. None when `stop` is set, or when a stalled camera must be reopened.
 
-        A stalled camera may resume by itself, so it is listened to for `wait` seconds, or until the devices are no
-        longer `devices`.
+        A stalled camera may recover by itself, so this waits for `wait` more seconds, or until the video devices are
+        no longer `devices`.
         """
         buffer = stream.newest(stop, STALLED)
         if buffer is None and not stop.is_set():
@@ -171,7 +171,7 @@ def _devices() -> List[str]:
 
 
 def _rest(stop: threading.Event, seconds: float, devices: List[str]) -> bool:
-    """Wait for `seconds`, or until the devices are no longer `devices`. Returns whether they changed."""
+    """Wait for `seconds`, or until the video devices are no longer `devices`. Returns whether they changed."""
     while seconds > 0 and not stop.wait(min(seconds, BACKOFF[0])):
         if _devices() != devices:
             return True

@@ -14,7 +14,7 @@ from ..memory import Memory
 from ..scaler import BT601, BT709, Scaler
 from . import hdr, orientation
 
-_HD = 720  # rows: from here, a film without a stated colour space is BT.709
+_HD = 720  # rows: from this height, a film without a stated colour space is BT.709
 _UNSPECIFIED = 2  # matrix coefficients of ITU-T H.273
 _COVER, _TILE = 0x400, 0x80000  # AV_DISPOSITION_ATTACHED_PIC and _DEPENDENT of avformat.h
 _THREADS = 4  # of the decoder: each holds a frame or two
@@ -23,7 +23,7 @@ _THREADS = 4  # of the decoder: each holds a frame or two
 class VideoCamera:
     """The first video stream of the file at `path`, upright, with square pixels and the colours of BT.709.
 
-    `seconds` is the film's duration, None when the file has none. `reduced`, when set, maps a frame's size (width,
+    `seconds` is the film's duration, None when it is not stated. `reduced`, when set, maps a frame's size (width,
     height) to the size needed: the frame is then scaled until it covers that, cropped to its centre, and
     `Frame.made_for` is set. `format`, "rgb" or "yuv", is the one wanted; frames that are HDR are "rgb" all the same.
     """
@@ -43,7 +43,9 @@ class VideoCamera:
             raise Problem(f"{path} has no video stream: choose another file")
         if any(_is(stream, _TILE) for stream in streams):
             self._container.close()
-            raise Problem(f"cannot read {path}: a picture in tiles: pip install pillow-heif, or save it as JPEG")
+            raise Problem(
+                f"cannot read {path}: the picture is stored in tiles: pip install pillow-heif, or save it as JPEG"
+            )
         self._stream = streams[0]
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = min(_THREADS, os.cpu_count() or 1)
@@ -78,7 +80,7 @@ class VideoCamera:
         if wanted:
             scale = max(wanted[0] / seen[0], wanted[1] / seen[1])
             size = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-        duration = getattr(picture, "duration", None)  # PyAV has 0 where the file does not say
+        duration = getattr(picture, "duration", None)  # PyAV returns 0 when the file does not state it
         seconds = float(duration * picture.time_base) if duration and picture.time_base else None
         kind = "rgb" if mapped else self.format
         pixels = turn(self._pixels(picture, size, mapped))
@@ -98,8 +100,8 @@ class VideoCamera:
 
     def _looks(self, picture: Any) -> Tuple[orientation.Orientation, Optional[hdr.ToneMap]]:
         """The frame's orientation, and its tone map if it is HDR. Both come from side data. In PyAV, side data and
-        frame refer to each other: a frame whose side data was read lives until the garbage collector runs. So it is
-        read only when rotation or transfer function changes."""
+        frame refer to each other, so a frame whose side data was read lives until the garbage collector runs. To avoid
+        that, side data is read only when the rotation or transfer function changes."""
         signs = getattr(picture, "rotation", 0), getattr(picture, "color_trc", None)
         if signs != self._signs:
             self._signs, self._look = signs, (orientation.of_picture(picture), hdr.tone_map(picture))
@@ -142,7 +144,7 @@ def opened(path: FilePath) -> Any:
 
 @contextlib.contextmanager
 def reading(path: FilePath, where: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Turn PyAV's errors, which are OSErrors and ValueErrors too, into a Problem with `path`."""
+    """Turn PyAV's errors, which are also OSErrors or ValueErrors, into a Problem that names `path`."""
     try:
         yield
     except (OSError, ValueError) as error:

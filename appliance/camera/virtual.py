@@ -1,6 +1,6 @@
 """The virtual camera: slow pans and zooms over photographs, with cross-fades, endlessly.
 
-Frame k is always the same picture, so results can be compared from run to run.
+Frame k is always the same picture, so results are comparable between runs.
 """
 
 import threading
@@ -30,7 +30,7 @@ _SHOTS = (
 
 
 class VirtualCamera:
-    """640x360 at 30 fps. `paced`: in real time, skipping frames when the reader is slow; else as fast as it is read."""
+    """640x360 at 30 fps. `paced`: in real time, dropping frames when the reader is slow; else as fast as the reader."""
 
     fps, monotonic = FPS, False
 
@@ -71,7 +71,7 @@ class VirtualCamera:
 
 
 class VirtualDevice(VirtualCamera):
-    """The virtual camera in the place of a device, for the daemon: it has a device's state, and never a fault."""
+    """The virtual camera as a device for the daemon: it has a device's state, and never a fault."""
 
     def __init__(self, wanted: Wanted) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class VirtualDevice(VirtualCamera):
     fault: Optional[str] = None
 
     def configure(self, wanted: Wanted) -> None:
-        """There is nothing to choose."""
+        """Does nothing: the virtual camera has no options."""
 
 
 def _box(size: Tuple[int, int], x: float, y: float, width: float) -> Tuple[float, float, float, float]:

@@ -1,4 +1,4 @@
-"""YUYV pictures, in which two neighbouring pixels are four bytes, Y0 U Y1 V. Pure functions on uint8 arrays."""
+"""YUYV pictures: each two neighbouring pixels are four bytes, Y0 U Y1 V. Pure functions on uint8 arrays."""
 
 from typing import NamedTuple
 

@@ -1,8 +1,8 @@
 """Google's libedgetpu as a delegate of a TensorFlow Lite runtime: segments on the Edge TPU without pycoral.
 
-libedgetpu may crash (one built for another TensorFlow Lite), abort (an error on the USB bus) or hang. So the first
-segment after a start of the daemon, or after the stick was plugged in, is rehearsed in a process of its own, which also
-loads the stick's firmware. While the delegate is made, ctypes holds Python's lock: what takes seconds takes them there.
+libedgetpu may crash (if built for another TensorFlow Lite), abort (on a USB bus error) or hang. So after the daemon
+starts or the stick is replugged, the first segment is rehearsed in a separate process, which also loads the stick's
+firmware. ctypes holds Python's lock while the delegate is created, so the slow part happens in that process, too.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ _rehearsed: Set[str] = set()  # see _state
 
 
 def version() -> int:
-    """The number of the Edge TPU runtime that is installed. Compiled segments need a minimum of it. Raises Problem."""
+    """The version of the installed Edge TPU runtime. Compiled segments need a minimum version. Raises Problem."""
     try:
         library = ctypes.CDLL(LIBRARY)
     except OSError as error:
@@ -49,18 +49,18 @@ def version() -> int:
         text = b""
     found = re.search(rb"RuntimeVersion\((\d+)\)", text)
     if not found:
-        raise Problem(f"{LIBRARY} does not say which Edge TPU runtime it is: {INSTALL}")
+        raise Problem(f"{LIBRARY} does not report its Edge TPU runtime version: {INSTALL}")
     return int(found.group(1))
 
 
 def check(tpu: EdgeTpu) -> int:
-    """The version of libedgetpu, if it can use `tpu` as far as one can see without opening it. Raises Problem."""
+    """The version of libedgetpu. Raises Problem if it cannot use `tpu`, as far as is known without opening it."""
     number = version()
     if number < OLDEST:
-        raise Problem(f"libedgetpu is of runtime {number}, segments need {OLDEST} or newer: {INSTALL}")
+        raise Problem(f"libedgetpu has runtime {number}; segments need {OLDEST} or newer: {INSTALL}")
     if not tpu.usable:
         group = "plugdev" if tpu.kind == "usb" else "apex"
-        then = ", log in and plug it in again" if tpu.kind == "usb" else " and log in again"
+        then = ", log in again and replug it" if tpu.kind == "usb" else " and log in again"
         raise Problem(f"no permission to use the Edge TPU {tpu}: add the user to the group {group}{then}")
     return number
 
@@ -77,12 +77,12 @@ def load(package: str, tpu: EdgeTpu, data: bytes) -> Interpreter:
         interpreter = _open(package, tpu.kind, data)
     except Exception as error:  # runtimes raise many kinds
         raise _explained(str(error) or repr(error), tpu) from error
-    _rehearsed.add(_state(package, tpu.kind))  # opening a stick may be as good as plugging it in again
+    _rehearsed.add(_state(package, tpu.kind))  # opening a stick may change its identity, like replugging it
     return interpreter
 
 
 def _state(package: str, kind: str) -> str:
-    """What a rehearsal holds for: it changes when an Edge TPU of this kind is plugged in again."""
+    """What a rehearsal is valid for. It changes when an Edge TPU of this kind is replugged."""
     return " ".join([package, LIBRARY] + [tpu.identity for tpu in devices.found() if tpu.kind == kind])
 
 
@@ -96,7 +96,7 @@ def _open(package: str, kind: str, data: bytes) -> Interpreter:
 
 
 def _rehearse(package: str, tpu: EdgeTpu, data: bytes) -> None:
-    """Open `tpu` and run `data` once, in a process of its own. Raises Problem when that fails in whatever way."""
+    """Open `tpu` and run `data` once, in a separate process. Raises Problem on any failure."""
     paths = json.dumps([str(Path(__file__).resolve().parents[2])] + [place for place in sys.path if place])
     command = [sys.executable, "-I", "-c", _CHILD, paths, package, LIBRARY, tpu.kind]
     try:
@@ -106,11 +106,11 @@ def _rehearse(package: str, tpu: EdgeTpu, data: bytes) -> None:
     except subprocess.TimeoutExpired:
         raise DeviceError(f"the Edge TPU {tpu} did not answer within {REHEARSAL_S:g} s: {_PLUG}") from None
     if done.returncode == -signal.SIGABRT:
-        raise DeviceError(f"libedgetpu gave up the Edge TPU {tpu}: {_PLUG}")
+        raise DeviceError(f"libedgetpu aborted on the Edge TPU {tpu}: {_PLUG}")
     if done.returncode < 0:
         raise DeviceError(
-            f"libedgetpu crashed in {package} (signal {-done.returncode}): Google's own 16.0 does in TensorFlow Lite "
-            f"2.12 and newer: {INSTALL}"
+            f"libedgetpu crashed in {package} (signal {-done.returncode}): Google's own 16.0 does so with "
+            f"TensorFlow Lite 2.12 and newer: {INSTALL}"
         )
     if done.returncode:
         lines = done.stdout.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
@@ -122,13 +122,15 @@ def _explained(text: str, tpu: EdgeTpu) -> Problem:
     if newer:
         needs, here = newer.groups()
         return Problem(
-            f"a segment was compiled for Edge TPU runtime {needs}, here is {here}: "
+            f"a segment was compiled for Edge TPU runtime {needs}, this machine has {here}: "
             "install a newer libedgetpu, or compile it with an older compiler"
         )
     if tpu.kind not in {one.kind for one in devices.found()}:
         return DeviceError(f"the Edge TPU {tpu} is gone: plug it in again")
     if "Failed to load delegate" in text:
-        return DeviceError(f"the Edge TPU {tpu} was seen but not opened: end the program that uses it, or {_PLUG}")
+        return DeviceError(
+            f"the Edge TPU {tpu} was found but could not be opened: end the program that uses it, or {_PLUG}"
+        )
     return Problem(f"the Edge TPU {tpu} failed: {text[-300:]}")
 
 

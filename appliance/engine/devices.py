@@ -1,6 +1,6 @@
 """The Edge TPUs of this machine, as the kernel shows them: cards by their driver, sticks by the USB bus.
 
-A stick is another USB device until its firmware is loaded, at the first open. It then leaves the bus for a moment.
+Until its firmware is loaded, at the first open, a stick has another USB ID. It then leaves the bus for a moment.
 """
 
 import os
@@ -18,7 +18,7 @@ _USB_3 = 5000
 class EdgeTpu(NamedTuple):
     """An Edge TPU. `kind`: "pci" or "usb", as libedgetpu calls them. `node`: its file in /dev.
 
-    `identity` changes whenever it is plugged in again. `mbits`: the speed of its USB link, None for a card.
+    `identity` changes whenever it is replugged. `mbits`: the speed of its USB link, None for a card.
     `started`: whether a stick's firmware is loaded.
     """
 
@@ -50,7 +50,7 @@ def found() -> List[EdgeTpu]:
 
 
 def _stick(folder: Path) -> Optional[EdgeTpu]:
-    """The Edge TPU at `folder` of sysfs; None when it is another device, or on its way."""
+    """The Edge TPU at `folder` of sysfs; None when it is another device, or is still being enumerated."""
     kind = _text(folder / "idVendor"), _text(folder / "idProduct")
     bus, number = _text(folder / "busnum"), _text(folder / "devnum")
     if kind not in (NEW, STARTED) or not (bus.isdigit() and number.isdigit()):

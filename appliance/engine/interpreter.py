@@ -16,8 +16,8 @@ _PACKAGES = ("ai_edge_litert", "tflite_runtime")  # the faster one first
 class Runtime:
     """A way to run models: `load(data)` returns an interpreter with its tensors allocated.
 
-    `name` and `version` are the package's or libedgetpu's, `device` is "TPU" or "CPU". A runtime that `unrolls` needs,
-    for a convolution, twice the memory of its input times the size of its kernel. `load(data, height)` then returns an
+    `name` and `version` are the package's or libedgetpu's; `device` is "TPU" or "CPU". A runtime that `unrolls` needs,
+    for a convolution, twice its input's memory times its kernel's size. `load(data, height)` then returns an
     interpreter whose input has `height` rows, if the model allows it.
     """
 
@@ -32,7 +32,7 @@ class Runtime:
 
 
 def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
-    """The runtimes that work here, fastest first: one for the Edge TPU, ai_edge_litert, tflite_runtime.
+    """The runtimes that work on this machine, fastest first: one for the Edge TPU, ai_edge_litert, tflite_runtime.
 
     `threads` is how many CPU threads an interpreter may use (0: one per CPU). `reference` selects the CPU's reference
     kernels, which give the same bits everywhere. Raises Problem when there is none.
@@ -52,10 +52,10 @@ def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
 
 
 def edge_tpu() -> Tuple[Optional[Runtime], Optional[str]]:
-    """The runtime for the Edge TPU that is here: pycoral, else libedgetpu as a delegate. Without one, a line that says
-    why; None where there is no Edge TPU.
+    """(runtime, reason): the runtime for the Edge TPU, pycoral or else libedgetpu as a delegate. Without a runtime, one
+    line that says why. Both are None when there is no Edge TPU.
 
-    The Edge TPU is not opened: that may fail at the first `load`, with a line of the same kind.
+    The Edge TPU is not opened, so the first `load` may still fail, also with one line.
     """
     found = devices.found()
     if not found:
@@ -79,7 +79,7 @@ def edge_tpu() -> Tuple[Optional[Runtime], Optional[str]]:
 def _attempt(make: Callable[..., Runtime], *arguments: Any) -> List[Runtime]:
     try:
         return [make(*arguments)]
-    except Exception:  # not installed, or built for another NumPy: importing it fails in many ways
+    except Exception:  # not installed, or built for another NumPy: the import may raise anything
         return []
 
 
@@ -98,7 +98,7 @@ def _pycoral() -> Runtime:
 
 def _on_edge_tpu(package: str, tpu: devices.EdgeTpu, number: int) -> Runtime:
     importlib.import_module(package + ".interpreter")
-    # What is measured holds for this link: a stick on USB 2 is slower.
+    # Part of the version, because measurements depend on the link: a stick on USB 2 is slower.
     version = f"{number} with {package} {_version(package)} on {tpu.link}"
     return Runtime("libedgetpu", version, "TPU", lambda data, height=0: delegate.load(package, tpu, data))
 

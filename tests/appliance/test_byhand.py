@@ -53,17 +53,17 @@ def test_run_status_use_and_web_find_each_other(here, styles):
 def test_a_folder_that_others_may_use_is_refused(here):
     here.mkdir(mode=0o777)
     here.chmod(0o777)
-    with pytest.raises(Problem, match="is not a folder of this user alone: remove it"):
+    with pytest.raises(Problem, match="is not a private folder of this user: remove it"):
         byhand.settings()
     here.rmdir()
     here.symlink_to(here.parent)
-    with pytest.raises(Problem, match="is not a folder of this user alone"):
+    with pytest.raises(Problem, match="is not a private folder of this user"):
         byhand.settings()
 
 
 def test_without_a_folder_of_styles_it_says_what_to_do(here, monkeypatch, tmp_path):
     monkeypatch.setenv("RECONET_STYLES", str(tmp_path / "none"))
-    with pytest.raises(Problem, match="no folder of styles that this user may write to: name one in RECONET_STYLES"):
+    with pytest.raises(Problem, match="no styles folder that this user can write to: name one in RECONET_STYLES"):
         byhand.settings()
 
 

@@ -64,7 +64,7 @@ def test_a_video_in_and_out(reconet, tmp_path):
         (["run", "--display", "{tmp}/bad"], "it is a file: name a new folder"),
         (["run", "--display", "{tmp}/bad/"], "it is a file: name a new folder"),
         (["run", "--camera", "/dev/video999"], "it is not there"),
-        (["run", "--camera", "/dev/null"], "it is no camera"),
+        (["run", "--camera", "/dev/null"], "it is not a camera"),
         (["run", "--camera", "/dev/zero", "--seconds", "1"], "cannot use the camera /dev/zero"),
         (["run", "--camera", "/dev/full"], "cannot use the camera /dev/full"),
         (["run", "--size", "63x47"], "multiples of 4"),

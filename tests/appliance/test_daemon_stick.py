@@ -51,7 +51,7 @@ def test_a_stick_that_comes_late_and_opens_later_is_used(folder, compiled, libra
     bus.plug("2-1", "1a6e", "089a")
     waiting = start(folder, tpu_missing="slate")
     assert waiting.runs() is None and "A coffee cup waits for it: " in waiting.now.slate.text
-    assert "was seen but not opened" in waiting.now.slate.text
+    assert "was found but could not be opened" in waiting.now.slate.text
     library("run")
     assert waiting.runs() == "a" and waiting.now.style.device == "TPU" and waiting.now.slate is None
 

@@ -59,15 +59,23 @@ def test_the_first_segment_is_rehearsed_in_a_process_of_its_own(library, bus, co
 @pytest.mark.parametrize(
     "behaviour, kind, words",
     [
-        ("fail", DeviceError, "was seen but not opened: end the program that uses it, or unplug it for a moment"),
+        (
+            "fail",
+            DeviceError,
+            "was found but could not be opened: end the program that uses it, or unplug it for a moment",
+        ),
         (
             "segfault",
             DeviceError,
-            r"libedgetpu crashed in \w+ \(signal 11\): Google's own 16.0 does in TensorFlow Lite",
+            r"libedgetpu crashed in \w+ \(signal 11\): Google's own 16.0 does so with TensorFlow Lite",
         ),
-        ("abort", DeviceError, "libedgetpu gave up the Edge TPU USB 3 .*: unplug it for a moment"),
+        ("abort", DeviceError, "libedgetpu aborted on the Edge TPU USB 3 .*: unplug it for a moment"),
         ("hang", DeviceError, "did not answer within 1 s: unplug it for a moment"),
-        ("newer", Problem, "a segment was compiled for Edge TPU runtime 15, here is 14: install a newer libedgetpu"),
+        (
+            "newer",
+            Problem,
+            "a segment was compiled for Edge TPU runtime 15, this machine has 14: install a newer libedgetpu",
+        ),
         ("gone", Problem, "Edge TPU USB 3 .* failed: Failed to execute request. Deadline exceeded: USB transfer error"),
     ],
 )
@@ -102,7 +110,7 @@ def test_a_stick_that_was_pulled_meanwhile(library, bus):
     [
         ("libedgetpu-none.so.1", "no libedgetpu: install libedgetpu1-std"),
         (__file__, "libedgetpu does not load .* it was built for another system"),
-        ("libm.so.6", "libm.so.6 does not say which Edge TPU runtime it is"),
+        ("libm.so.6", "libm.so.6 does not report its Edge TPU runtime version"),
     ],
 )
 def test_without_a_good_libedgetpu(bus, name, words, monkeypatch):
@@ -117,7 +125,7 @@ def test_without_a_good_libedgetpu(bus, name, words, monkeypatch):
 def test_an_old_libedgetpu_and_one_without_permission(library, bus, monkeypatch):
     bus.plug()
     monkeypatch.setenv("STAND_IN_RUNTIME", "12")
-    assert edge_tpu() == (None, f"libedgetpu is of runtime 12, segments need 13 or newer: {delegate.INSTALL}")
+    assert edge_tpu() == (None, f"libedgetpu has runtime 12; segments need 13 or newer: {delegate.INSTALL}")
     monkeypatch.setenv("STAND_IN_RUNTIME", "13")
     assert edge_tpu()[0] and machine.edge_tpu_runtime() == 13
     monkeypatch.setattr(devices.os, "access", lambda *_: False)  # root may use everything
@@ -130,7 +138,7 @@ def test_what_doctor_says_of_sticks(library, bus, monkeypatch):
 
     assert "missing  Edge TPU" in said()
     bus.plug("2-1", "1a6e", "089a")
-    assert "ok       Edge TPU on USB 3" in said() and "firmware is loaded at the first use" in said()
+    assert "ok       Edge TPU on USB 3" in said() and "firmware loads on first use" in said()
     assert "ok       Edge TPU runtime libedgetpu 14 with" in said()
     bus.unplug()
     bus.plug(speed=480)

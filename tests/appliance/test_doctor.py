@@ -96,7 +96,7 @@ def test_a_node_that_may_not_be_used_names_user_and_group(board, monkeypatch):
     node = board[1]["/dev/video*"][0]
     monkeypatch.setattr(findings.os, "access", lambda path, mode: path != node)  # root may use everything
     fine, text = said(board[0])
-    assert not fine and "may not use it: usermod -aG" in text
+    assert not fine and "has no permission to use it: usermod -aG" in text
 
 
 def test_a_style_that_crashes_the_runtime_does_not_crash_doctor(styles, tmp_path):
@@ -120,7 +120,7 @@ def test_an_old_edge_tpu_runtime(board, styles, tiny, monkeypatch):
     fields["provenance"]["compiled"] = {"fused.tflite": {"compiler": "16.0.384591198"}}
     bundle.write(styles / "tiny.reconet", fields, tiny.files)
     monkeypatch.setattr(machine, "edge_tpu_runtime", lambda: 13)
-    assert "tiny needs Edge TPU runtime 14, here is 13" in said(board[0])[1]
+    assert "tiny needs Edge TPU runtime 14, this machine has 13" in said(board[0])[1]
     monkeypatch.setattr(machine, "edge_tpu_runtime", lambda: 14)
     assert "needs Edge TPU runtime" not in said(board[0])[1]
 
@@ -213,7 +213,7 @@ def test_the_size_that_is_chosen(board, styles, tiny, monkeypatch):
     rows = [Measured("fused", (64, 32), 41.25), Measured("split", (64, 32), 12.0)]
     state.note(styles, tiny.digest, state.device(str(runtime), "CPU", 0), rows)
     words = "64x32 by plan fused, measured at 41.2 fps of 30 wanted: the largest measured that holds 30 fps"
-    assert f"ok       style tiny is to run at {words}" in said(board[0])[1]
+    assert f"ok       style tiny will run at {words}" in said(board[0])[1]
     now = status.Status(digest=tiny.digest, plan="fused", size="64x32", why="stepped down from 96x48: too hot")
     status.write(os.path.join(os.path.dirname(board[0]), "status.json"), now)
     assert "ok       style tiny runs at 64x32 by plan fused: stepped down from 96x48" in said(board[0])[1]

@@ -121,11 +121,11 @@ def test_a_configured_format_that_is_not_offered(kernel):
 
 def test_without_a_decoder(kernel, monkeypatch):
     def refuse():
-        raise Problem("cameras that give MJPG need PyTurboJPEG")
+        raise Problem("MJPG cameras need PyTurboJPEG")
 
     monkeypatch.setattr("appliance.camera.stream.decoder", refuse)
     kernel.devices["/dev/video0"] = Device(("MJPG",))
-    assert "/dev/video0 (A camera): cameras that give MJPG need PyTurboJPEG" in fault_of(kernel)
+    assert "/dev/video0 (A camera): MJPG cameras need PyTurboJPEG" in fault_of(kernel)
     kernel.devices["/dev/video0"] = Device(("MJPG", "YUYV"))
     assert len(take(V4l2Camera(), Stop(kernel), 1)) == 1
 

@@ -25,7 +25,7 @@ def test_what_it_is(pi, monkeypatch):
     assert machine.describe().fine
     words = str(machine.describe())
     assert "Raspberry Pi 5 Model B Rev 1.0, Debian GNU/Linux 12 (bookworm), Linux " in words
-    assert words.endswith(", pages of 16 KiB")
+    assert words.endswith(", 16 KiB pages")
     monkeypatch.setattr(machine, "_MODELS", ())
     monkeypatch.setattr(machine, "_RELEASE", str(pi / "none"))
     assert os.uname().machine in str(machine.describe())
@@ -35,9 +35,9 @@ def test_what_it_is(pi, monkeypatch):
     "bits, words",
     [
         ("0x0", []),
-        ("0x1", ["its power is too low  -  use the power supply"]),
-        ("0x50000", ["its power is too low, at times since it booted", "it is throttled, at times"]),
-        ("0x80008", ["it is at its soft limit  -  cool it"]),
+        ("0x1", ["under-voltage  -  use its own power supply"]),
+        ("0x50000", ["under-voltage at times since boot", "throttled at times"]),
+        ("0x80008", ["at the soft temperature limit  -  add a fan"]),
     ],
 )
 def test_a_raspberry_pi_that_slows_down(pi, bits, words, monkeypatch):
@@ -57,7 +57,7 @@ def test_without_vcgencmd_the_kernel_knows_about_the_power(pi):
         (pi / "hwmon" / name / "in0_lcrit_alarm").write_text(alarm + "\n")
     assert machine.power() == []
     (pi / "hwmon/rpi_volt/in0_lcrit_alarm").write_text("1\n")
-    assert "its power is too low" in str(machine.power()[0])
+    assert "under-voltage" in str(machine.power()[0])
 
 
 def test_a_card_without_its_driver(pi, bus, monkeypatch):

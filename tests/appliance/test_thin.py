@@ -135,7 +135,7 @@ def test_what_is_cropped_is_reported():
     assert described((1024, 432), (512, 216)) == "100 % of the camera's view"
     assert described((720, 480), (240, 480)) == "33 % of the camera's view (cuts 67 % left and right)"
     assert described((640, 480), (640, 360)) == "75 % of the camera's view (cuts 25 % top and bottom)"
-    scaled = ", scaled: no whole step leads to "
+    scaled = ", scaled: no integer factor gives "
     assert described((1280, 720), (512, 288)) == f"100 % of the camera's view{scaled}512x288"
     assert described((1280, 720), (512, 216)).endswith(f"(cuts 25 % top and bottom){scaled}512x216")
 

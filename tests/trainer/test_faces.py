@@ -47,7 +47,7 @@ def test_faces_are_kept_by_what_shows_them_and_lost_by_what_does_not(portrait):
 
 
 def test_photographs_without_faces_are_an_error_in_words():
-    with pytest.raises(Problem, match="none was found"):
+    with pytest.raises(Problem, match="none found"):
         faces.on_photos({}, np.full((1, 360, 640, 3), 128, "uint8"))
 
 

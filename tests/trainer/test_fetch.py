@@ -97,7 +97,7 @@ def test_a_part_of_an_earlier_run_is_used_and_a_server_that_cannot_resume_starts
 
 
 def test_another_file_than_expected_is_removed(server, archive_bytes, tmp_path):
-    with pytest.raises(Problem, match="is not the file that it was, and was removed; use --photos DIR"):
+    with pytest.raises(Problem, match="has changed, so the download was deleted; use --photos DIR"):
         fetch.photographs(archive(server, archive_bytes, sha256="0" * 64))
     assert not list((tmp_path / "reconet/photos").iterdir())
 
@@ -106,7 +106,7 @@ def test_without_a_network_it_says_what_to_do(server, archive_bytes, tmp_path):
     one = archive(server, archive_bytes)
     server.shutdown()
     server.server_close()
-    with pytest.raises(Problem, match="cannot fetch .*refused.*; run again when online, use your own with --photos"):
+    with pytest.raises(Problem, match="cannot download .*refused.*; run again when online, use your own with --photos"):
         fetch.photographs(one)
     (tmp_path / "reconet/photos/set.zip").write_bytes(archive_bytes)  # brought by hand
     assert len(list(fetch.photographs(one).iterdir())) == 2

@@ -133,7 +133,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_stays_so(place, tmp_path, monke
 
     quick(monkeypatch, memory=1)
     assert batch("student.batch=4") == 4 // 2 // 2
-    assert "the batch is now 2" in capfd.readouterr().err
+    assert "batch reduced to 2" in capfd.readouterr().err
     quick(monkeypatch)
     assert batch() == 1  # the run that is continued has it
     quick(monkeypatch, memory=0)
@@ -288,7 +288,7 @@ def test_photographs_are_chosen_turned_and_counted(place, tmp_path, monkeypatch,
     assert "left out 2 of 11" in capfd.readouterr().err
     monkeypatch.setattr(prepare, "MOST_PHOTOS", 3)
     assert [path.name for path in prepare.choose(tmp_path, (88, 160))] == ["0.jpg", "3.jpg", "6.jpg"]
-    with pytest.raises(Problem, match="0 usable; a style needs 5, better some hundreds, of 640x360"):
+    with pytest.raises(Problem, match="0 usable; a style needs at least 5, preferably a few hundred, of 640x360"):
         prepare.choose(tmp_path, (360, 640))
     with pytest.raises(Problem, match="nowhere: no such folder"):
         prepare.choose(tmp_path / "nowhere", (88, 160))

@@ -9,7 +9,7 @@ from trainer.recipe import Augment, Motion
 
 
 def similarity(scale, degrees, shift) -> np.ndarray:
-    """Matrices (..., 3, 3) that scale, turn and then shift by (..., 2)."""
+    """Matrices (..., 3, 3) that scale, rotate by degrees, then shift by (..., 2)."""
     c, s = scale * np.cos(np.radians(degrees)), scale * np.sin(np.radians(degrees))
     matrices = np.zeros((*np.shape(shift)[:-1], 3, 3))
     matrices[..., 0, 0] = matrices[..., 1, 1] = c
@@ -19,7 +19,7 @@ def similarity(scale, degrees, shift) -> np.ndarray:
 
 
 def centred(matrices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The same maps, about the centre of a frame of size (height, width), in the frame's pixels."""
+    """The same maps, applied about the centre of a frame of size (height, width), in the frame's pixels."""
     to_centre = similarity(1, 0, (np.array(size[::-1]) - 1) / -2.0)
     return np.linalg.inv(to_centre) @ matrices @ to_centre
 
@@ -32,7 +32,7 @@ def views(
     crops: tuple[float, float] = (0.7, 1.0),
 ) -> np.ndarray:
     """Maps (count, 3, 3) from pixels of a frame of size (height, width) to those of a picture (rows, columns): random
-    crops, with sides between two shares of the largest crop's, slightly rotated, half of them mirrored.
+    crops, slightly rotated, half of them mirrored. crops is the range of their sides, as shares of the largest crop's.
     """
     (rows, columns), (height, width) = picture, size
     zoom = min(columns / width, rows / height) * rng.uniform(*crops, count)
@@ -84,9 +84,9 @@ def random_colours(rng: np.random.Generator, count: int, augment: Augment) -> tu
 
 
 def turn(frames, hue):
-    """Frames (..., h, w, 3) in 0..1 with the colour differences U and V (BT.601) turned by hue, radians, clipped.
+    """Frames (..., h, w, 3) in 0..1 with the colour differences U and V (BT.601) rotated by hue, clipped.
 
-    hue (...) is that of each frame.
+    hue (...) has an angle in radians for each frame.
     """
     c, s = ops.cos(hue)[..., None, None, None], ops.sin(hue)[..., None, None, None]
     y = losses.luma(frames)

@@ -7,7 +7,7 @@ from pathlib import Path
 from trainer.data import pictures, sintel, video
 from trainer.recipe import Recipe
 
-FIELDS = {  # the setting that locates it
+FIELDS = {  # the setting that locates each kind of data
     "painting": "data.painting",
     "photos": "data.photos",
     "sintel": "data.sintel",
@@ -17,7 +17,7 @@ FIELDS = {  # the setting that locates it
 
 
 def contents(recipe: Recipe, data: Path) -> dict[str, str]:
-    """SHA-256 of everything that the recipe trains on, by the keys of FIELDS. What is missing or unused is left out."""
+    """SHA-256 of everything that the recipe trains on, by the keys of FIELDS. Missing and unused data is left out."""
     where, used = recipe.data, {}
     used["painting"] = [data / where.painting]
     used["photos"] = pictures.paths(data / where.photos)[0]

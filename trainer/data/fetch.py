@@ -1,4 +1,4 @@
-"""Fetches a public set of photographs once: resumed where it stopped, checked by its digest, kept in the cache."""
+"""Downloads a public set of photographs once. Downloads resume, are checked by SHA-256, and are kept in the cache."""
 
 import hashlib
 import http.client
@@ -18,14 +18,14 @@ from appliance.files import Pending, cannot_write, remove_leftovers
 from trainer import caches
 
 BLOCK = 1 << 20  # bytes
-TRIES = 5  # connections that end early, without a byte between them, before giving up
-SECONDS = 30  # without an answer
+TRIES = 5  # failed connections in a row, without a byte received, before giving up
+SECONDS = 30  # until a connection times out
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip file on the web, and which of its pictures are kept: the first `count` of at least `size` (height, width)
-    in order of name.
+    """A zip file on the web, and which of its pictures to keep: sorted by name, the first `count` of at least `size`
+    (height, width).
     """
 
     name: str
@@ -36,7 +36,7 @@ class Archive:
     size: tuple[int, int]
 
 
-# Photographs from Flickr under Creative Commons licences of their own, see cocodataset.org: used, never passed on.
+# Photographs from Flickr, each under its own Creative Commons licence, see cocodataset.org: never redistributed.
 COCO = Archive(
     "coco_val2017",
     "http://images.cocodataset.org/zips/val2017.zip",
@@ -48,7 +48,7 @@ COCO = Archive(
 
 
 def photographs(archive: Archive = COCO) -> Path:
-    """The folder of the archive's photographs in the cache, fetched if it is not there. Raises Problem."""
+    """The folder of the archive's photographs in the cache, downloaded if missing. Raises Problem."""
     top = caches.folder() / "photos"
     folder = top / archive.name
     if folder.is_dir():
@@ -69,7 +69,7 @@ def _download(archive, file):
     part = file.with_suffix(".part")
     if not file.exists():
         console = Console(stderr=True)
-        console.print(f"fetching photographs once: {archive.url}, {archive.bytes / 1e6:.0f} MB", highlight=False)
+        console.print(f"downloading photographs once: {archive.url}, {archive.bytes / 1e6:.0f} MB", highlight=False)
         columns = [TextColumn("photographs"), BarColumn(), DownloadColumn(), TimeRemainingColumn()]
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("", total=archive.bytes)
@@ -83,7 +83,7 @@ def _download(archive, file):
                 failed = 0 if _size(part) > before else failed + 1
         if _size(part) < archive.bytes:
             raise Problem(
-                f"photographs: cannot fetch {archive.url}: {reason}; run again when online, use your own with "
+                f"photographs: cannot download {archive.url}: {reason}; run again when online, use your own with "
                 f"--photos DIR, or copy the file to {file}"
             )
         part.replace(file)
@@ -94,7 +94,7 @@ def _download(archive, file):
     if digest.hexdigest() == archive.sha256:
         return
     file.unlink()
-    raise Problem(f"photographs: {archive.url} is not the file that it was, and was removed; use --photos DIR")
+    raise Problem(f"photographs: {archive.url} has changed, so the download was deleted; use --photos DIR")
 
 
 def _size(path):
@@ -102,7 +102,7 @@ def _size(path):
 
 
 def _continue(archive, part, report):
-    """Adds to the part what the server sends from its end on."""
+    """Appends the rest of the file to the part, or starts it again if the server cannot resume."""
     have = _size(part)
     request = urllib.request.Request(archive.url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=SECONDS) as answer:

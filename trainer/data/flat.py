@@ -1,5 +1,5 @@
-"""Pairs of frames without detail: plain walls, gradients, dark rooms. There a network's own patterns show, and noise
-flickers most.
+"""Pairs of frames without detail: plain walls, gradients, dark rooms. On these a network's own patterns are most
+visible, and noise flickers most.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from trainer.flow import grid, inside
 from trainer.recipe import Motion
 
 PLAIN, LINEAR, RADIAL = range(3)
-DARKEST = 0.05  # share of a bright scene's light
+DARKEST = 0.05  # the least light, as a share of a bright scene's
 
 
 def source(size: tuple[int, int], motion: Motion, share: float) -> Source:
@@ -45,7 +45,7 @@ def random_draws(rng: np.random.Generator, count: int, size: tuple[int, int], mo
 
 
 def render(draws, size: tuple[int, int]) -> Pairs:
-    """The drawn pairs. The mask is 0 where the place is outside the previous frame."""
+    """The drawn pairs. The mask is 0 where the flow leads outside the previous frame."""
     points = grid(*size)
     there = augment.project(draws["back"], points)
     here = ops.broadcast_to(points, there.shape)

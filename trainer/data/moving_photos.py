@@ -1,5 +1,5 @@
-"""Pairs of frames with exact flow, from photographs: a moving camera, and in front of it cut-outs of other photographs
-that move independently, so that there are true occlusions.
+"""Pairs of frames with exact flow, from photographs: a moving camera, with cut-outs of other photographs that move
+independently in front of it and cause true occlusions.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from trainer.data.source import Pairs, Source
 from trainer.flow import grid, inside, sample
 from trainer.recipe import Motion
 
-MARGIN = 2.0  # pixels from an outline within which a pixel may blend two layers
+MARGIN = 2.0  # pixels on each side of an outline, where a pixel may blend two layers
 HARMONICS = (2, 3, 4)
 
 
@@ -70,8 +70,8 @@ def _narrow(arrays):
 
 
 def render(photos, draws, size: tuple[int, int]) -> Pairs:
-    """The drawn pairs, from photos, uint8 (N, H, W, 3). The mask is 0 where the place is outside the previous frame,
-    hidden there by a cut-out, or within MARGIN of an outline.
+    """The drawn pairs, from photos, uint8 (N, H, W, 3). The mask is 0 where the flow leads outside the previous frame,
+    to a place hidden by a cut-out, or within MARGIN of an outline.
     """
     points = grid(*size)
     chosen = _take(photos, draws["photo"])

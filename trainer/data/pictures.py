@@ -28,7 +28,7 @@ def painting(path: Path, width: int) -> tuple[np.ndarray, str]:
 
 
 def on_white(path: Path) -> Image.Image:
-    """The picture in RGB, turned as its EXIF says, with white where it is transparent. Raises Problem."""
+    """The picture in RGB, rotated by its EXIF orientation, with white where it is transparent. Raises Problem."""
     opaque = Image.fromarray(read_picture(path))
     with without_limit(), Image.open(path) as file:
         if not file.has_transparency_data:
@@ -39,17 +39,17 @@ def on_white(path: Path) -> Image.Image:
 
 
 def paths(folder: Path) -> tuple[list[Path], list[Path]]:
-    """(the photographs of a folder, its other files), each in order of name. Hidden files are left out."""
+    """(the photographs of a folder, its other files), each sorted by name, without hidden files."""
     found = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
     return [path for path in found if is_picture(path)], [path for path in found if not is_picture(path)]
 
 
 def photographs(folder: Path, size: tuple[int, int]) -> np.ndarray:
-    """All photographs of a folder, in order of name: uint8 (N, H, W, 3).
+    """All photographs of a folder, sorted by name: uint8 (N, H, W, 3).
 
     Each is scaled to cover 5/4 of size (height, width), so that the camera has room to move, and cropped at the centre.
-    Files that are not pictures are skipped, with a line on stderr. Raises Problem when there are no photographs, and
-    Faults that names all those that cannot be read or are smaller than size.
+    Files that are not pictures are skipped and listed on stderr. Raises Problem when there are no photographs, and
+    Faults, with one line for each that is unreadable or smaller than size.
     """
     if not folder.is_dir():
         raise Problem(f"photos {folder}: no such folder; put photographs there or set data.photos in the recipe")
@@ -80,7 +80,7 @@ def photographs(folder: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def report_skipped(folder: Path, foreign: list[Path]) -> None:
-    """Prints one line on stderr that names the files that are skipped, if any."""
+    """Lists the skipped files, if any, in one line on stderr."""
     if foreign:
         names = ", ".join(path.name for path in foreign)
         Console(stderr=True).print(f"{folder}: skipped {names}", highlight=False, markup=False, soft_wrap=True)

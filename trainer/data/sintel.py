@@ -52,12 +52,11 @@ def source(
 ) -> Source:
     """Every pair of the training set except for the held-out scenes, at size (height, width). Raises Problem.
 
-    Sintel's flow leads from a frame to the one after it, so the pair is reversed: the later frame is the "previous"
-    one.
+    Sintel's flow leads from a frame to the next one, so each pair is reversed: its later frame is the "previous" one.
     """
     wanted = [(name, scene, n) for name in passes for scene, n in pairs(root, name) if scene not in held_out]
     if not wanted:
-        raise Problem(f"Sintel {root}: no scene left to train on but {', '.join(held_out)}, which are held out")
+        raise Problem(f"Sintel {root}: all scenes are held out ({', '.join(held_out)}); none is left to train on")
     with ThreadPoolExecutor() as pool:
         decoding = pool.map(lambda item: pair(root, item[1], item[2], size, item[0]), wanted)
         loaded = list(track(decoding, "decoding Sintel", len(wanted), console=Console(stderr=True)))
@@ -90,7 +89,7 @@ def render(store, draws) -> Pairs:
 def pairs(root: Path, rendering: str = "clean") -> list[tuple[str, int]]:
     """(scene, n) of every pair of frames n and n + 1 that has a flow, in order.
 
-    Raises Problem when root is not Sintel, or when a scene has no flow at all or a frame is missing between others.
+    Raises Problem when root is not Sintel, a scene has no flow, or a frame in the middle of a scene is missing.
     """
     top = Path(root) / "training"
     if not top.is_dir():
@@ -114,7 +113,7 @@ def pairs(root: Path, rendering: str = "clean") -> list[tuple[str, int]]:
 
 
 def paths(root: Path) -> list[Path]:
-    """All of its frames, flows and masks, in order."""
+    """All of Sintel's frames, flows and masks, sorted."""
     found = sorted((root / "training").glob("*/*/frame_*"))
     return [path for path in found if path.suffix == ".flo" or is_picture(path)]
 

@@ -25,8 +25,8 @@ class Pairs(NamedTuple):
 class Source:
     """One source of pairs, and its share of the training.
 
-    random_draws(rng, count) returns {name: array of count rows}, small and made on the host. render(store, draws)
-    returns Pairs, on the device, where store, {name: array}, stays.
+    random_draws(rng, count) returns {name: array of count rows}; these are small and made on the host. render(store,
+    draws) returns Pairs, computed on the device. store, {name: array}, stays on the device.
     """
 
     share: float
@@ -36,7 +36,7 @@ class Source:
 
 
 def random_draws(sources: list[Source], rng: np.random.Generator, count: int) -> dict:
-    """Draws for count pairs, all of one source, chosen by the shares."""
+    """Draws for count pairs, all from one source, which is chosen at random by the shares."""
     shares = np.array([source.share for source in sources])
     chosen = rng.choice(len(sources), p=shares / shares.sum())
     return {"source": np.int32(chosen), "draws": [source.random_draws(rng, count) for source in sources]}

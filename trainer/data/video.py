@@ -23,9 +23,9 @@ SUFFIXES = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".m
 
 
 def source(folder: Path, size: tuple[int, int], longest: int, share: float) -> Source:
-    """Consecutive frames of every clip in folder, through a still camera. Raises Problem.
+    """Consecutive frames of every clip in folder, cropped the same in both frames. Raises Problem.
 
-    Frames are kept at 5/4 of size (height, width), so that the camera can crop.
+    Frames are stored at 5/4 of size (height, width), to leave room for random crops.
     """
     loaded = clips(folder, (size[0] * 5 // 4, size[1] * 5 // 4), longest)
     frames = np.concatenate(loaded)
@@ -51,10 +51,10 @@ def render(frames, draws, size: tuple[int, int]) -> Pairs:
 
 
 def clips(folder: Path, size: tuple[int, int], longest: int) -> list[np.ndarray]:
-    """The clips of a folder, in order of name: uint8 (N, *size, 3) each, its first frames, `longest` at most.
+    """The clips of a folder, sorted by name: uint8 (N, *size, 3) each, the first `longest` frames at most.
 
-    A clip is a video file or a folder of numbered pictures; other files are skipped, with a line on stderr. Raises
-    Problem when there is none, and Faults that names all those that cannot be read or have a single frame.
+    A clip is a video file or a folder of numbered pictures. Other files are skipped and listed on stderr. Raises
+    Problem when there are no clips, and Faults, with one line for each that is unreadable or has only one frame.
     """
     if not folder.is_dir():
         raise Problem(f"videos {folder}: no such folder; put clips there, set data.videos or set mix.video to 0")
@@ -76,7 +76,7 @@ def clips(folder: Path, size: tuple[int, int], longest: int) -> list[np.ndarray]
 
 
 def paths(folder: Path) -> tuple[list[Path], list[Path]]:
-    """(the clips of a folder, its other files), each in order of name. Hidden ones are left out."""
+    """(the clips of a folder, its other files), each sorted by name, without hidden ones."""
     found = sorted(path for path in folder.glob("*") if not path.name.startswith("."))
     clips = [path for path in found if path.is_dir() or path.suffix.lower() in SUFFIXES]
     return clips, [path for path in found if path not in clips]

@@ -1,4 +1,4 @@
-"""A film with exact flow, made here: a photograph through a camera that wanders, under slowly changing light."""
+"""A synthetic film with exact flow: a camera that wanders over a photograph, under slowly changing light."""
 
 import math
 from pathlib import Path
@@ -12,8 +12,10 @@ from trainer.data import augment
 
 
 def clip(photo: Path, size: tuple[int, int], count: int):
-    """The film of a photograph, at size (height, width): frames, uint8 (count, H, W, 3), and for every frame but the
-    last the flow (H, W, 2) to the next, in pixels, and the mask (H, W) of what stays in view.
+    """A film from a photograph, at size (height, width): (frames, flows, masks).
+
+    frames is uint8 (count, H, W, 3). For every frame but the last there is the flow (H, W, 2) to the next frame, in
+    pixels, and the mask (H, W), true where the flow stays in view.
     """
     height, width = size
     picture = cover(read_picture(photo), (width * 5 // 4, height * 5 // 4)).astype("float32")[None] / 255
