@@ -232,6 +232,8 @@ def _camera_node(needed: bool) -> Finding:
 def _camera(settings: "Settings") -> List[Finding]:
     from .camera.picamera2 import is_csi, look
 
+    if settings.camera.device == "virtual":
+        return [ok("camera: the virtual one")]
     if is_csi(settings.camera.device):
         try:
             return [ok(f"camera {look()} on the ribbon cable, by Picamera2")]

@@ -97,6 +97,7 @@ class SshBoard(Board):
         return self.run(f"{command}; code=$?; rm -f {there}; exit $code")[1]
 
     def _ssh(self, command: str, stdin=subprocess.DEVNULL) -> tuple[bool, str]:
+        limit = max(self.timeout, _CONNECT_S)
         options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}", "-o", "LogLevel=ERROR"]
         try:
             done = subprocess.run(
@@ -104,10 +105,10 @@ class SshBoard(Board):
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=max(self.timeout, _CONNECT_S),
+                timeout=limit,
             )
         except subprocess.TimeoutExpired:
-            raise Problem(f"no answer from {self.target} within {self.timeout:g} s: is it on?") from None
+            raise Problem(f"no answer from {self.target} within {limit:g} s: is it on?") from None
         said = done.stdout.decode("utf-8", "replace").strip()
         if done.returncode == _HOST_NOT_REACHED:
             raise Problem(f"no connection to {self.target}: {last_line(said)}: does ssh {self.target} work by itself?")

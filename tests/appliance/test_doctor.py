@@ -85,6 +85,13 @@ def test_a_camera_that_does_not_work(board, monkeypatch):
     assert not fine and "problem  camera  -  /dev/video0 offers MJPG" in text
 
 
+def test_the_virtual_camera_needs_no_node(board):
+    with open(board[0], "a") as file:
+        file.write('[camera]\ndevice = "virtual"\n')
+    board[1]["/dev/video*"] = []
+    assert "ok       camera: the virtual one" in said(board[0])[1]
+
+
 def test_a_bad_configuration(board):
     with open(board[0], "a") as file:
         file.write("[camera]\nfsp = 3\n")
