@@ -155,7 +155,11 @@ def test_broken_pictures_among_others_are_left_out_where_that_is_wanted(tmp_path
 
 def test_a_device_that_is_none_is_refused_at_once(tmp_path):
     pytest.importorskip("v4l2", reason="v4l2-python3 is not installed")
-    for path, words in (("/dev/video999", "not there"), ("/dev/null", "no camera"), (tmp_path / "link", "no camera")):
+    for path, words in (
+        ("/dev/video999", "not there"),
+        ("/dev/null", "not a camera"),
+        (tmp_path / "link", "not a camera"),
+    ):
         if not str(path).startswith("/dev"):
             path.symlink_to("/dev/null")
         with pytest.raises(Problem, match=words):
