@@ -13,7 +13,8 @@ from rich.console import Console
 from appliance.errors import Problem
 from appliance.style import bundle
 from trainer import executors, gallery, sweep
-from trainer.cli_measure import SHIPPED, main
+from trainer.cli import main
+from trainer.cli_measure import SHIPPED
 from trainer.recipe import Recipe, load
 
 RECIPE = Path(sweep.__file__).with_name("recipes") / "udnie.toml"
