@@ -31,7 +31,7 @@ DEBIAN = (
     "--dpkgopt=path-exclude=/usr/share/man/* --dpkgopt=path-exclude=/usr/share/locale/*"
 ).split()
 DISK_MODULES = "virtio_pci virtio_blk ext4".split()
-MODULES = DISK_MODULES + "virtio_console virtio_gpu virtio_rng vivid uinput evdev 9p 9pnet_virtio".split()
+MODULES = DISK_MODULES + "virtio_console virtio_gpu virtio_rng virtio_net vivid uinput evdev 9p 9pnet_virtio".split()
 # Hardware and housekeeping that the guest does not have.
 MASKED = (
     "getty@.service serial-getty@.service systemd-timesyncd.service systemd-pstore.service fstrim.timer "

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -36,6 +37,7 @@ def start(folder: Path, image: Image, kernel: str = "", share: Optional[Path] = 
         "virtio-blk-pci,drive=disk",
         f"virtio-gpu-pci,xres={SCREEN[0]},yres={SCREEN[1]}",
         "virtio-rng-pci",
+        "virtio-net-pci,netdev=net,romfile=",
         "virtio-serial-pci",
         "virtserialport,chardev=control,name=control",
     ]
@@ -61,6 +63,8 @@ def start(folder: Path, image: Image, kernel: str = "", share: Optional[Path] = 
         f"socket,id=control,path={folder / 'control'},server=on,wait=off",
         "-qmp",
         f"unix:{folder / 'qmp'},server=on,wait=off",
+        "-netdev",
+        "user,id=net,restrict=on",
         "-serial",
         f"file:{folder / 'console'}",
         "-pidfile",
@@ -95,6 +99,13 @@ def kill(folder: Path) -> None:
         os.kill(number, signal.SIGKILL)
         while pid(folder):
             time.sleep(0.02)
+
+
+def forward(folder: Path, port: int) -> int:
+    """Forward a free TCP port of this machine's loopback to the guest's port. Returns its number."""
+    qmp(folder, "human-monitor-command", **{"command-line": f"hostfwd_add net tcp:127.0.0.1:0-:{port}"})
+    said = qmp(folder, "human-monitor-command", **{"command-line": "info usernet"})
+    return int(re.search(rf"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+{port}\b", said).group(1))
 
 
 def qmp(folder: Path, command: str, **arguments):

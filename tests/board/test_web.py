@@ -2,8 +2,23 @@
 
 import json
 import re
+import urllib.error
+import urllib.request
 
+import pytest
+
+from . import qemu
 from .guest import ACT, BOOT, wait_for
+
+# QEMU's user network forwards to this address. Nothing in the guest configures its network card.
+_NETWORK = """
+import fcntl, os, socket, struct
+card = next(name for name in os.listdir("/sys/class/net") if name != "lo").encode()
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+    for request, address in ((0x8916, "10.0.2.15"), (0x891C, "255.255.255.0")):  # SIOCSIFADDR, SIOCSIFNETMASK
+        fcntl.ioctl(one, request, struct.pack("16sH2x4s8x", card, socket.AF_INET, socket.inet_aton(address)))
+    fcntl.ioctl(one, 0x8914, struct.pack("16sH14x", card, 0x41))  # SIOCSIFFLAGS: IFF_UP, IFF_RUNNING
+"""
 
 _ASK = (
     "import sys, urllib.request as http; "
@@ -53,3 +68,22 @@ def test_the_page_is_served_when_the_configuration_enables_it(board):
     finally:
         board.run(f"cp /run/config.toml {config}; systemctl stop reconet-web; systemctl restart reconet", BOOT)
     board.wait_until_running()
+
+
+def test_another_machine_reaches_the_page_with_a_token(board):
+    """Through a port of the host's loopback that is forwarded to the guest's network card."""
+    config = "/etc/reconet/config.toml"
+    board.wait_until_running()
+    board.run("python3 -", data=_NETWORK.encode())
+    token = board.run("reconet web token", BOOT).out.splitlines()[0]
+    board.run(f"cp {config} /run/config.toml && sed -i 's/^bind = .*/bind = \"0.0.0.0:8080\"/' {config}")
+    address = f"http://127.0.0.1:{qemu.forward(board.folder, 8080)}"
+    try:
+        board.run("systemctl start reconet-web", BOOT)
+        asked = urllib.request.Request(f"{address}/api/status", headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(asked, timeout=BOOT) as answer:
+            assert json.load(answer)["status"]["style"] in board.styles
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{address}/api/status", timeout=BOOT)
+    finally:
+        board.run(f"cp /run/config.toml {config}; systemctl stop reconet-web; reconet web token --remove", BOOT)
