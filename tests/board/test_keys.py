@@ -2,8 +2,7 @@
 
 import textwrap
 
-from .board import FOLDER
-from .guest import ACT, wait_for
+from .guest import ACT, BOOT, wait_for
 
 CONFIG = "/etc/reconet/config.toml"
 RIGHT = 106
@@ -72,7 +71,8 @@ def test_a_key_shows_the_next_style(board):
         assert any("next, asked for by keys" in line for line in board.journal())
     finally:
         _restore(board)
-        board.run(f"rm -f {FOLDER}/.state.json")
+        board.run("reconet use --newest", BOOT)
+    board.shows(before)
 
 
 def test_the_kernel_gives_the_daemon_a_gpio_line(board):
