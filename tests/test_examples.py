@@ -55,6 +55,16 @@ def test_a_camera_of_your_own(example, tmp_path):
     assert (first != last).any()
 
 
+def test_the_gallery_of_a_style(example, tmp_path):
+    (tmp_path / "gallery/photographs").mkdir(parents=True)
+    for index in range(4):
+        Image.new("RGB", (64, 36), (60 * index, 80, 120)).save(tmp_path / f"gallery/photographs/{index}.jpg")
+    example("gallery.py", "starry_night", "gallery")
+    assert Image.open(tmp_path / "gallery/starry_night.jpg").size == (128, 72)
+    film = Image.open(tmp_path / "gallery/starry_night.webp")
+    assert film.size == (384, 216) and film.n_frames > 10
+
+
 def test_every_example_is_run_here():
     text = Path(__file__).read_text()
     assert all(f'"{path.name}"' in text for path in (ROOT / "examples").glob("*.py"))
