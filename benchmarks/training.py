@@ -5,8 +5,9 @@
 
 Ours is all of a step: pairs rendered from photographs with two cut-outs, light and noise, the network, VGG16, every
 loss term, Adam. The peer's is its step without its data loader, on a batch that is already on the GPU, in the precision
-that it ships with (TF32 convolutions) and, as a harder baseline, in bfloat16 with channels last. VGG16's weights are
-random: they do not change the time. Median of several runs; pairs per second.
+that it ships with (TF32 convolutions) and, as a harder baseline, in bfloat16 with channels last. The last case is the
+training of a shipped student, for which the peer has no counterpart. VGG16's weights are random: they do not change the
+time. Median of several runs; pairs per second.
 """
 
 import argparse
@@ -24,17 +25,19 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+import trainer
 from benchmarks.flops import flops
 from trainer import batches, devices, network, objectives, optimise, perceptual
 from trainer.data import moving_photos
-from trainer.recipe import Recipe
+from trainer.recipe import Recipe, load
 
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bfloat16, the vendor's datasheets
 PUBLISHED = {"widths": (48, 96, 192), "first_kernel": 9, "last_kernel": 9}
+SHIPPED = Path(trainer.__file__).parent / "recipes/starry_night.toml"
 CASES = (
     ("our network and size: 32/64/128, 3x3 ends, 512x216, batch 4", {}, (512, 216), 4),
     ("the peer's: 48/96/192, 9x9 ends, 640x360, batch 2", PUBLISHED, (640, 360), 2),
-)
+)  # title, [network], (width, height), batch
 
 
 def main(argv=None) -> int:
@@ -60,15 +63,13 @@ def main(argv=None) -> int:
             baseline = baseline or seconds
             row(f"  pytorch-reconet, {label}", seconds, batch, baseline)
         for precision in arguments.precision:
-            run, work = our_step(spec, size, batch, precision, arguments.steps, 1)
-            seconds = measure(run, arguments, arguments.steps)
-            rate = work / seconds
-            share = f"{work / 1e12:.2f} TFLOP a step, {rate / 1e12:.0f} TFLOP/s, {rate / peak:.1%} of peak"
-            row(f"  ours, {precision}", seconds, batch, baseline, share)
+            ours(teacher_of(spec, size, batch, precision, arguments.steps), arguments, peak, baseline)
+    print(f"a shipped student: {SHIPPED.name}")
+    ours(load(SHIPPED), arguments, peak, None)
     if len(jax.devices()) > 1:
         count = len(jax.devices())
         title, spec, size, batch = CASES[0]
-        run, _ = our_step(spec, size, batch * count, "bfloat16", arguments.steps, count)
+        run, _ = our_step(teacher_of(spec, size, batch * count, "bfloat16", arguments.steps), arguments.steps, count)
         row(
             f"  ours on {count} devices, batch {batch * count}",
             measure(run, arguments, arguments.steps),
@@ -76,6 +77,14 @@ def main(argv=None) -> int:
             None,
         )
     return 0
+
+
+def ours(recipe: Recipe, arguments, peak: float, baseline: float | None) -> None:
+    run, work = our_step(recipe, arguments.steps, 1)
+    seconds = measure(run, arguments, arguments.steps)
+    rate, phase = work / seconds, recipe.teacher or recipe.student
+    share = f"{work / 1e12:.2f} TFLOP a step, {rate / 1e12:.0f} TFLOP/s, {rate / peak:.1%} of peak"
+    row(f"  ours, {phase.precision}", seconds, phase.batch, baseline, share)
 
 
 def row(name: str, seconds: float, batch: int, baseline: float | None, more: str = "") -> None:
@@ -112,10 +121,9 @@ def matmul_ceiling(side: int = 8192) -> float:
     return 2 * side**3 / statistics.median(times)
 
 
-def our_step(spec: dict, size: tuple[int, int], batch: int, precision: str, steps: int, count: int):
-    """(a function that takes `steps` steps and waits, FLOPs of one step), on `count` devices."""
+def teacher_of(spec: dict, size: tuple[int, int], batch: int, precision: str, steps: int) -> Recipe:
     width, height = size
-    recipe = Recipe.model_validate(
+    return Recipe.model_validate(
         {
             "name": "benchmark",
             "title": "Benchmark",
@@ -126,21 +134,29 @@ def our_step(spec: dict, size: tuple[int, int], batch: int, precision: str, step
             "student": {"steps": 1},
         }
     )
+
+
+def our_step(recipe: Recipe, steps: int, count: int):
+    """(a function that takes `steps` steps and waits, FLOPs of one step), on `count` devices."""
+    phase, colours = recipe.teacher or recipe.student, batches.AS_IT_IS if recipe.teacher else recipe.student.augment
+    height, width = recipe.size
     rng = np.random.default_rng(0)
     keras.distribution.set_distribution(None)
     if count > 1:
-        devices.spread(batch)
+        devices.spread(phase.batch)
     photos = rng.integers(0, 256, (64, height * 5 // 4, width * 5 // 4, 3), "uint8")
     pairs = [moving_photos.source(photos, recipe.size, recipe.motion, 1.0)]
     painting = rng.uniform(size=(1, 256, 384, 3)).astype("float32")
     constants = devices.replicate(batches.constants(pairs, _random_vgg(rng), painting, recipe.style))
-    model = network.build(recipe.network, recipe.teacher.norm, precision)
+    norm = recipe.teacher.norm if recipe.teacher else "affine"
+    model, compute = (network.build(recipe.network, norm, precision) for precision in ("float32", phase.precision))
     optimizer = keras.optimizers.Adam(1e-4, global_clipnorm=10.0)
     optimizer.build(model.trainable_variables)
     state = ([v.value for v in model.trainable_variables], [v.value for v in optimizer.variables])
-    drawn = [batches.random_draws(pairs, rng, batch, recipe.motion) for _ in range(steps)]
+    drawn = [batches.random_draws(pairs, rng, phase.batch, recipe.motion, colours) for _ in range(steps)]
     draws = devices.scatter(jax.tree.map(lambda *arrays: np.stack(arrays), *drawn))
-    scan = optimise.steps(model, optimizer, objectives.teacher_objective(recipe, pairs), 0)
+    objective = objectives.teacher_objective if recipe.teacher else objectives.student_objective
+    scan = optimise.steps(compute, optimizer, objective(recipe, pairs), 0)
     one = jax.tree.map(lambda array: array[:1], draws)
     work = flops(scan, constants, state, one, jnp.arange(1))
     compiled = jax.jit(scan)

@@ -27,4 +27,4 @@ def keep_compiled() -> None:
         if os.access(kept, os.W_OK):
             os.environ["JAX_COMPILATION_CACHE_DIR"] = str(kept)
             os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(COMPILED))
-            os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+            os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

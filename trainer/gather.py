@@ -65,13 +65,13 @@ def gather(path: Path, data: Path, run: Path | None = None) -> Work:
     return work
 
 
-def shipped(name: str) -> tuple[Note, Path]:
-    """The note of a shipped style's student, and the folder in which it is. Raises Problem."""
-    names = sorted(path.parent.name for path in KEPT.glob("*/student.npz"))
+def shipped(name: str, network: str = "student") -> tuple[Note, Path]:
+    """The note of a shipped style's student, or of its lite one, and the folder in which it is. Raises Problem."""
+    names = sorted(path.parent.name for path in KEPT.glob(f"*/{network}.npz"))
     if name not in names:
         there = f"there are {', '.join(names)}" if names else "it has none: run from a checkout of the project"
-        raise Problem(f"no style {name} in {KEPT} to start from; {there}")
-    return read_note(KEPT / name / "student.json"), KEPT / name
+        raise Problem(f"no {network} of {name} in {KEPT} to start from; {there}")
+    return read_note(KEPT / name / f"{network}.json"), KEPT / name
 
 
 def places(path: Path, recipe: Recipe, run: Path | None) -> list[Path]:

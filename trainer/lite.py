@@ -7,12 +7,13 @@ def lite_recipe(recipe: Recipe) -> Recipe:
     """What the [lite] of a recipe that has one stands for. Strokes and motion shrink with the frame."""
     assert recipe.lite
     lite, share = recipe.lite, recipe.lite.width / recipe.frame.width
+    rate = lite.learning_rate or recipe.student.learning_rate
     loss = recipe.student.loss.model_copy(update={"teacher_output": 0.0, "teacher_features": 0.0})
     changes = {
         "data": {"painting_width": max(64, int(recipe.data.painting_width * share))},
         "motion": {"pan": float(round(recipe.motion.pan * share))},
         "network": {"widths": lite.widths},
-        "student": {"steps": lite.steps, "start": None, "loss": loss},
+        "student": {"steps": lite.steps, "start": lite.start, "loss": loss, "learning_rate": rate},
     }
     sections = {name: getattr(recipe, name).model_copy(update=update) for name, update in changes.items()}
     return recipe.sized(lite.height, lite.width).model_copy(update={**sections, "teacher": None, "lite": None})

@@ -88,27 +88,29 @@ def _style(made: dict, images: Images, constants: dict, style: Style, key) -> Sc
     if style.loss == "gram":
         grams = [losses.gram(made[layer]) for layer in style.layers]
         return losses.style(grams, [constants["style"][layer] for layer in style.layers])
-    terms = []
+    samples = []
     for scale in style.scales:
         if scale > 1:
             shrunk = flow.downscale(crop(images, scale), scale)
             made = perceptual.features(constants["vgg"], shrunk, style.layers, "bfloat16")
         for i, layer in enumerate(style.layers):
-            weight = style.weights[i] if style.weights else 1.0
             one = jax.random.fold_in(key, 100 * scale + i)
-            terms.append(weight * _sliced(made[layer], constants["style"][layer], style, one))
-    return sum(terms) / len(terms)
+            samples.append(_projections(made[layer], constants["style"][layer], style, one))
+    distances = losses.sliced(*map(ops.stack, zip(*samples, strict=True)))
+    weights = style.weights or [1.0] * len(style.layers)
+    return ops.mean(distances * ops.array([*weights] * len(style.scales)))
 
 
-def _sliced(maps: Maps, painting: Float[Array, "places channels"], style: Style, key) -> Scalar:
-    """losses.sliced() of random places of maps and of the painting's features."""
+def _projections(maps: Maps, painting: Float[Array, "places channels"], style: Style, key) -> tuple:
+    """What losses.sliced() compares: random places of maps, and of the painting's features, on random directions."""
     places, theirs, directions = jax.random.split(key, 3)
     batch, height, width, channels = maps.shape
     flat = ops.reshape(maps, (batch, height * width, channels))
     drawn = ops.take(flat, jax.random.randint(places, (style.points,), 0, height * width), axis=1)
     wanted = ops.take(painting, jax.random.randint(theirs, (style.points,), 0, painting.shape[0]), axis=0)
     rays = jax.random.normal(directions, (channels, style.directions))
-    return losses.sliced(drawn, wanted, rays / ops.norm(rays, axis=0))
+    rays = rays / ops.norm(rays, axis=0)
+    return ops.matmul(ops.cast(drawn, "float32"), rays), ops.matmul(ops.cast(wanted, "float32"), rays)
 
 
 def border(call: Callable, frames: Images, images: Images, reach: int) -> Scalar:
@@ -146,4 +148,5 @@ def _centred(features: Maps) -> Maps:
 def total(terms: dict, weights) -> tuple:
     """(the loss, {term: weighted value}, {term: value})."""
     weighted = {name: getattr(weights, name) * value for name, value in terms.items()}
-    return sum(weighted.values()), weighted, terms
+    # A term without weight is reported, but its gradient is not computed: XLA would not leave out 0.0 * gradient.
+    return sum(value for name, value in weighted.items() if getattr(weights, name)), weighted, terms

@@ -5,6 +5,7 @@ hardly registers. The target is the student's own picture, smoothed where the fr
 frozen, so polishing takes a few minutes, even on a CPU.
 """
 
+import random
 from pathlib import Path
 
 import keras
@@ -55,7 +56,7 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
         seen = {name: np.asarray(value)[0] for name, value in probe(frame[None]).items()}
         inputs.append(seen["before"].astype("float16"))
         wanted.append(smoothed(seen["image"], frame).astype("float16"))
-    keras.utils.set_random_seed(recipe.student.seed)
+    random.seed(recipe.student.seed)
     end = after(student, before)
     steps = EPOCHS * len(inputs)
     end.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps)), "mse")

@@ -215,6 +215,12 @@ class Lite(_Section):
     height: int = Field(default=216, ge=16, le=2048, multiple_of=8)
     steps: int = Field(default=4000, ge=1)
     widths: tuple[int, int, int] = (12, 32, 48)
+    learning_rate: float | None = Field(default=None, gt=0, description="if unset, the student's")
+    start: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9_]{1,64}$",
+        description="a shipped style whose lite student to start from; if unset, from nothing",
+    )
 
 
 class Recipe(_Section):

@@ -1,5 +1,6 @@
 """Trains a style's networks from scratch: a teacher with normalisation, or directly a student without."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,28 +32,31 @@ class Prepared:
     compute: keras.Model
 
 
-def prepare(recipe: Recipe, data: Path, out: Path, norm: str | None = None) -> Prepared:
-    """Reads the recipe's data and builds its network with the weights that it starts from. Raises Problem."""
+def prepare(recipe: Recipe, data: Path, out: Path, norm: str | None = None, name: str = "student") -> Prepared:
+    """Reads the recipe's data and builds its network with the weights that it starts from. With name "lite", recipe is
+    that of a lite student. Raises Problem.
+    """
     if recipe.teacher is None and norm:
         raise Problem(f"{recipe.name}: --norm compares teachers, and this recipe has no [teacher]")
     recipe = with_norm(recipe, norm) if norm else recipe
     check_border(recipe)
-    if recipe.lite:
-        check_border(lite_recipe(recipe))
     phase = recipe.teacher or recipe.student
-    start = _start(recipe) if recipe.student.start else None
+    start = _start(recipe, name)
+    if recipe.lite:  # refused now, rather than after the student's training
+        check_border(lite_recipe(recipe))
+        _start(lite_recipe(recipe), "lite")
     devices.spread(phase.batch)
     ground = Ground(recipe, data)
-    if recipe.lite:  # refused now, rather than after the student's training
+    if recipe.lite:
         pictures.painting(data / recipe.data.painting, lite_recipe(recipe).data.painting_width)
     if recipe.teacher:
         run = teacher_run(recipe, out, norm or "teacher", ground.contents)
         objective, draw = teacher_objective(recipe, ground.sources), ground.random_draws(phase.batch)
     else:
-        run = student_run(recipe, out, ground.contents)
+        run = replace(student_run(recipe, out, ground.contents), name=name)
         objective = student_objective(recipe, ground.sources)
         draw = ground.random_draws(phase.batch, recipe.student.augment)
-    keras.utils.set_random_seed(phase.seed)
+    random.seed(phase.seed)  # Keras draws the seeds of initial weights from it; its own function imports TensorFlow
     model = network.build(recipe.network, run.norm)
     if start:
         model.set_weights(start)
@@ -87,8 +91,7 @@ def train_lite(recipe: Recipe, data: Path, out: Path, restart: bool = False) -> 
     """Trains the recipe's lite student alone, as train() does, and saves it to out/lite.keras. Raises Problem."""
     if not recipe.lite:
         raise Problem(f"{recipe.name}: the recipe has no [lite], so there is no lite student to train")
-    made = prepare(lite_recipe(recipe), data, out)
-    made = replace(made, run=runs.lite_run(recipe, out, made.ground.contents))
+    made = prepare(lite_recipe(recipe), data, out, name="lite")
     if restart:
         runs.forget(made.run)
     return fit(made)
@@ -109,14 +112,15 @@ def measure(made: Prepared) -> float:
     )
 
 
-def _start(recipe):
-    """The weights of the student from which the recipe's student starts."""
-    note, folder = shipped(recipe.student.start)
+def _start(recipe, name):
+    """The weights of the shipped network `name` from which the recipe's student starts; None for nothing."""
+    start = recipe.student.start
+    if not start:
+        return None
+    note, folder = shipped(start, name)
     if note.recipe.network != recipe.network:
-        raise Problem(
-            f"{recipe.name}: student.start {recipe.student.start} has another [network]; take its section over"
-        )
-    return load_model(student_run(note.recipe, folder), 0)[0].get_weights()
+        raise Problem(f"{recipe.name}: {name}.start {start} has another network; take its [network] and widths over")
+    return load_model(runs.network_run(note.recipe, name, folder), 0)[0].get_weights()
 
 
 def check_border(recipe: Recipe) -> None:

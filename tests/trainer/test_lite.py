@@ -66,6 +66,7 @@ def test_it_is_a_smaller_network_of_the_same_style(parts):
     assert small.network.model_copy(update={"widths": recipe.network.widths}) == recipe.network
     assert small.motion.pan == 7 and small.data.painting_width == 80  # of 14 and 161
     assert (small.style, small.student.loss, small.name) == (recipe.style, recipe.student.loss, recipe.name)
+    assert small.student.learning_rate == recipe.student.learning_rate
     assert small.student.start is small.teacher is small.lite is None
     assert Recipe.model_validate(small.model_dump(mode="json")) == small
 
