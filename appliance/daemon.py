@@ -20,6 +20,7 @@ from .display.announcer import Announcer
 from .display.kms import KmsDisplay
 from .display.none import NoMonitor
 from .display.placing import Showing
+from .engine import devices
 from .errors import Problem
 from .host import signals, status, systemd, tpu
 from .loader import Surroundings
@@ -184,6 +185,7 @@ class Daemon:
         """Read the configuration. A bad one is reported, and the settings stay as they are."""
         try:
             self._settings, self._config_fault = self._read(self._path), None
+            devices.choose(self._settings.engine.device)
         except Problem as problem:
             self._config_fault = str(problem)
             systemd.log(self._config_fault, systemd.ERROR)
