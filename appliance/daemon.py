@@ -171,7 +171,7 @@ class Daemon:
         now = time.monotonic()
         if seen and not self._ready:
             self._ready = True
-            systemd.ready(self._summary())
+            systemd.ready(status.summary(self._state()))
         due = systemd.watchdog_interval()
         if due and self._settings.host.watchdog and now - self._fed >= min(due, _SECOND) / 2:
             systemd.watchdog()
@@ -210,7 +210,7 @@ class Daemon:
         else:
             systemd.log(f"configuration read from {self._path}", systemd.NOTICE)
         if self._ready:
-            systemd.ready(self._summary())
+            systemd.ready(status.summary(self._state()))
 
     def _explain(self) -> None:
         """Show on a slate why there is no picture. Without a reason, show nothing: the watchdog then restarts this."""
@@ -266,9 +266,6 @@ class Daemon:
             self._config_fault,
             time.monotonic() - self._started,
         )
-
-    def _summary(self) -> str:
-        return status.summary(self._state())
 
 
 def _monitor(settings: config.Settings) -> Monitor:
