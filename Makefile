@@ -79,12 +79,12 @@ deb: .venv-deb/installed ## build the board's package, dist/reconet_VERSION_arm6
 	.venv-deb/bin/python firmware_overlay/build_deb.py $(if $(HOST),--host $(HOST))
 
 .PHONY: test-board
-test-board: .venv-test/installed ## boot an emulated board and run its tests; LONG=1 adds an hour's soak test
-	.venv-test/bin/python -m pytest tests/board $(if $(LONG),--long)
+test-board: .venv-test/installed ## boot an emulated board and run its tests; LONG=1: an hour's soak; SUITE=trixie: Debian 13
+	.venv-test/bin/python -m pytest tests/board $(if $(LONG),--long) $(if $(SUITE),--suite $(SUITE))
 
 .PHONY: board
 board: .venv-test/installed ## boot an emulated board to use by hand: see tests/board/README.md
-	.venv-test/bin/python -m tests.board start
+	.venv-test/bin/python -m tests.board start $(if $(SUITE),--suite $(SUITE))
 
 .PHONY: clean
 clean: ## remove everything that make creates

@@ -237,11 +237,13 @@ def _bench(arguments: argparse.Namespace) -> int:
     frame. Say which one the appliance would take. Then time each step of a frame outside the network.
     """
     from . import bench, config, overhead
+    from .engine import devices
     from .engine.stylizer import Stylizer
     from .style import store
     from .style.manifest import size_name
 
     bundle, settings = store.find(arguments.style), config.load(config.PATH)
+    devices.choose(settings.engine.device)
     target = float(arguments.target or settings.engine.target_fps or settings.camera.fps)
     timings = bench.bench(bundle, arguments.frames, arguments.threads, target)
     best = bench.taken(timings, target, [plan.name for plan in bundle.manifest.plans])

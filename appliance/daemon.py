@@ -20,6 +20,7 @@ from .display.announcer import Announcer
 from .display.kms import KmsDisplay
 from .display.none import NoMonitor
 from .display.placing import Showing
+from .engine import devices
 from .errors import Problem
 from .host import signals, status, systemd, tpu
 from .loader import Surroundings
@@ -170,7 +171,7 @@ class Daemon:
         now = time.monotonic()
         if seen and not self._ready:
             self._ready = True
-            systemd.ready(self._summary())
+            systemd.ready(status.summary(self._state()))
         due = systemd.watchdog_interval()
         if due and self._settings.host.watchdog and now - self._fed >= min(due, _SECOND) / 2:
             systemd.watchdog()
@@ -184,6 +185,7 @@ class Daemon:
         """Read the configuration. A bad one is reported, and the settings stay as they are."""
         try:
             self._settings, self._config_fault = self._read(self._path), None
+            devices.choose(self._settings.engine.device)
         except Problem as problem:
             self._config_fault = str(problem)
             systemd.log(self._config_fault, systemd.ERROR)
@@ -208,7 +210,7 @@ class Daemon:
         else:
             systemd.log(f"configuration read from {self._path}", systemd.NOTICE)
         if self._ready:
-            systemd.ready(self._summary())
+            systemd.ready(status.summary(self._state()))
 
     def _explain(self) -> None:
         """Show on a slate why there is no picture. Without a reason, show nothing: the watchdog then restarts this."""
@@ -264,9 +266,6 @@ class Daemon:
             self._config_fault,
             time.monotonic() - self._started,
         )
-
-    def _summary(self) -> str:
-        return status.summary(self._state())
 
 
 def _monitor(settings: config.Settings) -> Monitor:

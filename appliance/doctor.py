@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
 from . import machine
+from .engine import devices
 from .errors import Problem
 from .findings import Finding, may, missing, nodes, ok, problem, user
 from .places import CONFIG
@@ -67,6 +68,7 @@ def examine(path: Optional[str] = None) -> List[Finding]:
     checks: List[Callable[[], List[Finding]]] = [lambda: _runtimes(board), machine.edge_tpu, lambda: _styles(settings)]
     if settings:
         found: Settings = settings
+        devices.choose(found.engine.device)
         findings.append(_configuration(path))
         checks += [lambda: _folders(found), lambda: _camera(found), lambda: _display()]
     else:

@@ -94,6 +94,11 @@ def tpu_is_there() -> bool:
     return bool(devices.found())
 
 
+def why_not_chosen() -> Optional[str]:
+    """Why the configuration leaves out every Edge TPU that is there; None when there is none, or one may be used."""
+    return None if tpu_is_there() else interpreter.edge_tpu()[1]
+
+
 def tpus() -> str:
     """A text that changes when an Edge TPU is plugged in, unplugged or replugged."""
     return ", ".join(tpu.identity for tpu in devices.found())

@@ -18,6 +18,7 @@ _EDGE_TPU = "0x1ac1 0x089a"  # on PCI
 # The bits of vcgencmd's get_throttled (raspberrypi.com/documentation/computers/os.html), which
 # has each twice: now, and at any time since boot.
 _THROTTLED = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "at the soft temperature limit"}
+_LOW_VOLTAGE, _HOT = 0x10001, 3
 _POWER = "use its own power supply and a short cable; a USB stick draws most power while it computes"
 _COOLING = "add a fan or a heat sink"
 
@@ -32,16 +33,19 @@ def describe() -> Finding:
 
 
 def power() -> List[Finding]:
-    """Problems with a Raspberry Pi's power or cooling, now or at any time since boot."""
+    """Problems with a Raspberry Pi's power or cooling, now or at any time since boot.
+
+    Both cap the clock. Where the voltage was low, that is the likelier cause.
+    """
     bits = _throttled()
+    low = bits & _LOW_VOLTAGE
     findings = []
     for bit, words in _THROTTLED.items():
         now, since = bits >> bit & 1, bits >> bit + 16 & 1
         if now or since:
             when = "" if now else " at times since boot"
-            findings.append(
-                problem(f"the machine runs slower: {words}{when}", _COOLING if bit else _POWER, needed=False)
-            )
+            advice = _POWER if low and bit < _HOT else _COOLING
+            findings.append(problem(f"the machine runs slower: {words}{when}", advice, needed=False))
     return findings
 
 
@@ -69,6 +73,8 @@ def edge_tpu() -> List[Finding]:
         advice = "install its gasket driver: docs/hosts.md says which one"
         advice += "; it may need 4 KiB pages: kernel=kernel8.img in /boot/firmware/config.txt" if large else ""
         return [problem(f"Edge TPU on PCIe without {devices.APEX}", advice, needed=False)]
+    if not found and why:
+        return [problem("Edge TPU not usable", why, needed=False)]
     if not found:
         return [missing("Edge TPU", f"no {devices.APEX} and no stick on USB: styles run on the CPU", needed=False)]
     findings = []

@@ -142,6 +142,12 @@ class Engine(Section):
         "The TensorFlow Lite runtime; auto takes the fastest one installed.",
         '"auto", "pycoral", "libedgetpu", "tflite_runtime" or "ai_edge_litert"',
     )
+    device: str = key(
+        "auto",
+        "The Edge TPU; auto takes the first one. usb is a stick, pci a card. Of several, the first is number 0.",
+        '"auto", "usb", "pci", or one of several, such as "usb:0"',
+        pattern=r"^(auto|(usb|pci)(:[0-9])?)$",
+    )
     threads: int = number(0, 0, 64, "CPU threads; 0 is one per CPU.")
     tpu_missing: Literal["cpu", "slate"] = key(
         "cpu",

@@ -225,7 +225,7 @@ class Switcher:
             self._news.publish(slate=Slate("Starting", f"{title} is being loaded."))
         wants_tpu = loader.wants_tpu(bundle, engine)
         if wants_tpu and engine.runtime != "auto" and not loader.tpu_is_there():
-            self._wait(bundle, request)
+            self._wait(bundle, request, loader.why_not_chosen())
             return
         stylizer, decision = self._loader.load(bundle, engine, self._target())
         if not wants_tpu or stylizer.runtime.device == "TPU":

@@ -74,7 +74,7 @@ def load(package: str, tpu: EdgeTpu, data: bytes) -> Interpreter:
         _rehearse(package, tpu, data)
         _rehearsed.add(_state(package, tpu.kind))
     try:
-        interpreter = _open(package, tpu.kind, data)
+        interpreter = _open(package, tpu.option, data)
     except Exception as error:  # runtimes raise many kinds
         raise _explained(str(error) or repr(error), tpu) from error
     _rehearsed.add(_state(package, tpu.kind))  # opening a stick may change its identity, like replugging it
@@ -86,9 +86,9 @@ def _state(package: str, kind: str) -> str:
     return " ".join([package, LIBRARY] + [tpu.identity for tpu in devices.found() if tpu.kind == kind])
 
 
-def _open(package: str, kind: str, data: bytes) -> Interpreter:
+def _open(package: str, device: str, data: bytes) -> Interpreter:
     module = importlib.import_module(package + ".interpreter")
-    delegate = module.load_delegate(LIBRARY, {"device": kind})
+    delegate = module.load_delegate(LIBRARY, {"device": device})
     interpreter: Any = module.Interpreter(model_content=data, experimental_delegates=[delegate])
     interpreter.allocate_tensors()
     allocated: Interpreter = interpreter
@@ -98,7 +98,7 @@ def _open(package: str, kind: str, data: bytes) -> Interpreter:
 def _rehearse(package: str, tpu: EdgeTpu, data: bytes) -> None:
     """Open `tpu` and run `data` once, in a separate process. Raises Problem on any failure."""
     paths = json.dumps([str(Path(__file__).resolve().parents[2])] + [place for place in sys.path if place])
-    command = [sys.executable, "-I", "-c", _CHILD, paths, package, LIBRARY, tpu.kind]
+    command = [sys.executable, "-I", "-c", _CHILD, paths, package, LIBRARY, tpu.option]
     try:
         done = subprocess.run(
             command, input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=REHEARSAL_S
@@ -136,9 +136,9 @@ def _explained(text: str, tpu: EdgeTpu) -> Problem:
 
 def main(arguments: Optional[List[str]] = None) -> int:
     global LIBRARY
-    package, LIBRARY, kind = arguments or sys.argv[1:]
+    package, LIBRARY, device = arguments or sys.argv[1:]
     try:
-        _open(package, kind, sys.stdin.buffer.read()).invoke()
+        _open(package, device, sys.stdin.buffer.read()).invoke()
     except Exception as error:
         print(f"{error}", flush=True)
         return 1

@@ -1,5 +1,7 @@
 """The Edge TPUs of this machine, as the kernel shows them: cards by their driver, sticks by the USB bus.
 
+A process may be limited to some of them: see `choose`.
+
 Until its firmware is loaded, at the first open, a stick has another USB ID. It then leaves the bus for a moment.
 """
 
@@ -12,14 +14,16 @@ USB = Path("/sys/bus/usb/devices")
 NODES = Path("/dev/bus/usb")
 
 NEW, STARTED = ("1a6e", "089a"), ("18d1", "9302")
+AUTO = "auto"
 _USB_3 = 5000
+_wanted = AUTO
 
 
 class EdgeTpu(NamedTuple):
     """An Edge TPU. `kind`: "pci" or "usb", as libedgetpu calls them. `node`: its file in /dev.
 
     `identity` changes whenever it is replugged. `mbits`: the speed of its USB link, None for a card.
-    `started`: whether a stick's firmware is loaded.
+    `started`: whether a stick's firmware is loaded. `option` is what libedgetpu calls it: its kind, or also its number.
     """
 
     kind: str
@@ -27,6 +31,7 @@ class EdgeTpu(NamedTuple):
     identity: str
     mbits: Optional[int] = None
     started: bool = True
+    option: str = ""
 
     def __str__(self) -> str:
         return f"{self.link} ({self.node})"
@@ -43,9 +48,26 @@ class EdgeTpu(NamedTuple):
         return os.access(str(self.node), os.R_OK | os.W_OK)
 
 
+def choose(wanted: str) -> None:
+    """Limit this process to the Edge TPUs of one kind, or to one: "usb", "pci", "usb:0" and so on; AUTO lifts it."""
+    global _wanted
+    _wanted = wanted
+
+
+def chosen() -> str:
+    return _wanted
+
+
 def found() -> List[EdgeTpu]:
+    """The Edge TPUs that this process may use, cards first."""
+    kind, _, number = _wanted.partition(":")
+    among = [tpu._replace(option=tpu.kind) for tpu in everything() if kind in (AUTO, tpu.kind)]
+    return [tpu._replace(option=_wanted) for tpu in among[int(number) :][:1]] if number else among
+
+
+def everything() -> List[EdgeTpu]:
     """All Edge TPUs, cards first."""
-    cards = [EdgeTpu("pci", APEX, str(APEX))] if APEX.exists() else []
+    cards = [EdgeTpu("pci", node, str(node)) for node in sorted(APEX.parent.glob("apex_[0-9]"))]
     return cards + [stick for stick in map(_stick, sorted(USB.glob("*-*"))) if stick]
 
 

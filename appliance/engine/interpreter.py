@@ -53,13 +53,13 @@ def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
 
 def edge_tpu() -> Tuple[Optional[Runtime], Optional[str]]:
     """(runtime, reason): the runtime for the Edge TPU, pycoral or else libedgetpu as a delegate. Without a runtime, one
-    line that says why. Both are None when there is no Edge TPU.
+    line that says why. Both are None when there is no Edge TPU at all. See also `devices.choose`.
 
     The Edge TPU is not opened, so the first `load` may still fail, also with one line.
     """
     found = devices.found()
     if not found:
-        return None, None
+        return None, _not_chosen()
     for runtime in _attempt(_pycoral):
         return runtime, None
     reasons = []
@@ -76,6 +76,16 @@ def edge_tpu() -> Tuple[Optional[Runtime], Optional[str]]:
     return None, reasons[0]
 
 
+def _not_chosen() -> Optional[str]:
+    """Why no Edge TPU may be used although there are some; None when there are none."""
+    there, wanted = devices.everything(), devices.chosen()
+    if not there:
+        return None
+    kinds = [tpu.kind for tpu in there]
+    names = ", ".join(f"{kind}:{kinds[:place].count(kind)}" for place, kind in enumerate(kinds))
+    return f"no Edge TPU {wanted}: this machine has {names}: see engine.device in the configuration"
+
+
 def _attempt(make: Callable[..., Runtime], *arguments: Any) -> List[Runtime]:
     try:
         return [make(*arguments)]
@@ -88,11 +98,12 @@ def _pycoral() -> Runtime:
     edgetpu = importlib.import_module("pycoral.utils.edgetpu")
     if not edgetpu.list_edge_tpus():
         raise ImportError("no Edge TPU")
+    device = None if devices.chosen() == devices.AUTO else devices.chosen()
     return Runtime(
         "pycoral",
         _version("pycoral"),
         "TPU",
-        lambda data, height=0: _allocated(edgetpu.make_interpreter(data), height),
+        lambda data, height=0: _allocated(edgetpu.make_interpreter(data, device), height),
     )
 
 

@@ -44,6 +44,7 @@ def bus(tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "APEX", tmp_path / "apex_0")
     monkeypatch.setattr(devices, "USB", one.sysfs)
     monkeypatch.setattr(devices, "NODES", one.nodes)
+    monkeypatch.setattr(devices, "_wanted", devices.AUTO)
     return one
 
 

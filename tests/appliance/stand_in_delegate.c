@@ -2,10 +2,14 @@
  * it. It takes the operations "edgetpu-custom-op" as libedgetpu does, and computes on the CPU: the middle of the input
  * with all bits inverted, channels after the third 0.
  *
+ * It has $STAND_IN_STICKS devices on USB, one by default. The option "device" is read as in libedgetpu: nothing, "usb",
+ * "usb:N" or ":N"; with any other, or a number too high, there is no device to open.
+ *
  * $STAND_IN_EDGETPU sets what it does: run (the default), fail (there is no device to open), newer (the segment needs a
  * newer runtime), segfault, abort, hang (all in the first run), gone (an error in the first run), abort:N (in the Nth
- * run). $STAND_IN_RUNTIME is the version of the runtime, 14 by default. $STAND_IN_LOG gets a line for each opened device:
- * the process and the option "device".
+ * run), pulled:FILE (abort in the first run without that file, as libedgetpu does when a stick is pulled).
+ * $STAND_IN_RUNTIME is the version of the runtime, 14 by default. $STAND_IN_LOG gets a line for each opened device: the
+ * process and the option "device".
  *
  * The structures are the first members of those in TensorFlow's tensorflow/lite/c/common.h, the same in 2.5 to LiteRT 2.3.
  */
@@ -75,6 +79,10 @@ static int invoke(Context *context, Node *node) {
     runs++;
     if (is("segfault")) raise(SIGSEGV);
     if (is("abort") || (!strncmp(behaviour(), "abort:", 6) && runs == atoi(behaviour() + 6))) abort();
+    if (!strncmp(behaviour(), "pulled:", 7) && access(behaviour() + 7, F_OK)) {
+        fputs("HandleQueuedBulkIn transfer in failed. Not found: USB transfer error 5\n", stderr);
+        abort();
+    }
     while (is("hang")) pause();
     if (is("gone")) {
         context->report(context, "Failed to execute request. Deadline exceeded: USB transfer error 5");
@@ -113,12 +121,23 @@ static int take(Context *context, Delegate *delegate) {
     return 0;
 }
 
+static int is_there(const char *device) {
+    const char *sticks = getenv("STAND_IN_STICKS");
+    char *end;
+    if (!strncmp(device, "usb", 3)) device += 3;
+    if (!*device) return 1;
+    if (*device != ':') return 0;
+    long number = strtol(device + 1, &end, 10);
+    return end > device + 1 && !*end && number >= 0 && number < (sticks ? atoi(sticks) : 1);
+}
+
 Delegate *tflite_plugin_create_delegate(char **keys, char **values, size_t count, void (*report)(const char *)) {
     (void)report; /* libedgetpu does not say why either */
     const char *path = getenv("STAND_IN_LOG"), *device = "";
     if (is("fail")) return NULL;
     for (size_t i = 0; i < count; i++)
         if (!strcmp(keys[i], "device")) device = values[i];
+    if (!is_there(device)) return NULL;
     if (path) {
         FILE *log = fopen(path, "a");
         fprintf(log, "%d %s\n", (int)getpid(), device);

@@ -41,6 +41,7 @@ def test_without_a_file_the_defaults_are_those_of_the_board(tmp_path, monkeypatc
         "size": "auto",
         "target_fps": 0,
         "runtime": "auto",
+        "device": "auto",
         "threads": 0,
         "tpu_missing": "cpu",
         "stillness": 0.75,
@@ -80,7 +81,7 @@ def test_the_default_file_explains_every_key():
                 comment, number = lines[number][1:] + comment, number - 1
             assert "Allowed: " in comment and len(comment.split("Allowed: ")[0]) > 10, key
             keys += 1
-    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 41
+    assert keys == sum(" = " in line and not line.startswith("#") for line in lines) == 42
 
 
 def test_a_key_changes_and_the_others_stay(tmp_path):
@@ -111,6 +112,7 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
         ("style", "folder", "/home/mendel/my styles"),
         ("engine", "plan", "lowres"),
         ("engine", "runtime", "tflite_runtime"),
+        *(("engine", "device", device) for device in ("usb", "pci", "usb:0", "pci:9")),
         ("engine", "threads", 64),
         ("engine", "tpu_missing", "slate"),
         ("engine", "stillness", 0.0),
@@ -156,6 +158,8 @@ def test_a_mode_has_a_size(tmp_path):
         ("style.folder", '"styles"', "an absolute path of a folder"),
         ("engine.plan", '""', '"auto" or the name of a plan: lower-case letters, digits and _'),
         ("engine.size", '"640"', '"auto" or a size, such as "640x360"'),
+        ("engine.device", '"usb:x"', '"auto", "usb", "pci", or one of several, such as "usb:0"'),
+        ("engine.device", '"usb:"', '"auto", "usb", "pci", or one of several, such as "usb:0"'),
         ("engine.target_fps", "-1", "a whole number from 0 to 120"),
         ("engine.runtime", '"tensorflow"', '"auto", "pycoral", "libedgetpu", "tflite_runtime" or "ai_edge_litert"'),
         ("engine.threads", "65", "a whole number from 0 to 64"),

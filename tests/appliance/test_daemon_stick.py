@@ -99,7 +99,9 @@ def test_libedgetpu_that_aborts_ends_in_a_new_start_without_the_stick(compiled, 
     (tmp_path / "styles").mkdir()
     compiled(tmp_path / "styles" / "a.reconet")
     settings, report = tmp_path / "config.toml", tmp_path / "status.json"
-    settings.write_text(f'[style]\nfolder = "{tmp_path}/styles"\n[host]\nstatus = "{report}"\n')
+    settings.write_text(
+        f'[engine]\ndevice = "usb:0"\n[style]\nfolder = "{tmp_path}/styles"\n[host]\nstatus = "{report}"\n'
+    )
 
     def started():
         places = [tmp_path / "apex_0", bus.sysfs, bus.nodes]
@@ -115,6 +117,7 @@ def test_libedgetpu_that_aborts_ends_in_a_new_start_without_the_stick(compiled, 
     one = started()
     words = one.communicate(timeout=60)[1]
     assert one.returncode == -signal.SIGABRT and "(TPU)" in words
+    assert {device for _, device in library.opened()} == {"usb:0"}
     bus.unplug()
     two = started()
     try:

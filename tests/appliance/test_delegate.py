@@ -56,6 +56,47 @@ def test_the_first_segment_is_rehearsed_in_a_process_of_its_own(library, bus, co
     assert len(library.opened()) == 5  # rehearsed again
 
 
+def test_one_of_two_sticks(library, bus, compiled, tmp_path, monkeypatch):
+    """libedgetpu, in the rehearsal and after it, is asked for the stick that was chosen."""
+    monkeypatch.setenv("STAND_IN_STICKS", "2")
+    bus.plug("1-1", speed=480)
+    bus.plug("2-1")
+    devices.choose("usb:1")
+    assert [(tpu.option, tpu.link) for tpu in devices.found()] == [("usb:1", "USB 3")]
+    assert str(Stylizer(compiled(tmp_path / "a.reconet")).runtime).endswith(" on USB 3")
+    assert {device for _, device in library.opened()} == {"usb:1"} and len(library.opened()) == 2
+
+
+@pytest.mark.parametrize("wanted, options", [("auto", ["pci", "pci", "usb"]), ("usb", ["usb"]), ("pci:1", ["pci:1"])])
+def test_the_devices_of_a_kind(bus, tmp_path, wanted, options):
+    for name in ("apex_0", "apex_1"):
+        (tmp_path / name).write_text("")
+    bus.plug()
+    devices.choose(wanted)
+    assert [tpu.option for tpu in devices.found()] == options
+    assert wanted != "pci:1" or devices.found()[0].node == tmp_path / "apex_1"
+
+
+def test_a_device_that_is_not_there_is_one_line(library, bus, compiled, tmp_path):
+    bus.plug()
+    devices.choose("usb:9")
+    said = "no Edge TPU usb:9: this machine has usb:0: see engine.device in the configuration"
+    assert edge_tpu() == (None, said)
+    assert [str(one) for one in machine.edge_tpu()] == [f"problem  Edge TPU not usable  -  {said}"]
+    assert Stylizer(compiled(tmp_path / "a.reconet")).runtime.device == "CPU"
+    bus.unplug()
+    assert edge_tpu() == (None, None)
+
+
+def test_a_device_that_only_the_kernel_sees_is_one_line(library, bus):
+    """Nothing that libedgetpu can open, as when a stick is in use by another user."""
+    bus.plug("1-1")
+    bus.plug("2-1")
+    devices.choose("usb:1")
+    with pytest.raises(DeviceError, match="the Edge TPU USB 3 .* was found but could not be opened"):
+        runtimes()[0].load(SEGMENT)
+
+
 @pytest.mark.parametrize(
     "behaviour, kind, words",
     [

@@ -140,6 +140,14 @@ def test_a_hot_edge_tpu(board, tmp_path, monkeypatch):
     assert fine and "problem  Edge TPU at 91 degC" in text and "used by frigate (process 7)" in text
 
 
+def test_an_edge_tpu_that_is_not_there(board, bus):
+    bus.plug()
+    with open(board[0], "a") as file:
+        file.write('[engine]\ndevice = "usb:1"\n')
+    fine, text = said(board[0])
+    assert fine and "problem  Edge TPU not usable  -  no Edge TPU usb:1: this machine has usb:0" in text
+
+
 HIDE = """
 import importlib.util, os, sys
 

@@ -36,7 +36,13 @@ def test_what_it_is(pi, monkeypatch):
     [
         ("0x0", []),
         ("0x1", ["under-voltage  -  use its own power supply"]),
-        ("0x50000", ["under-voltage at times since boot", "throttled at times"]),
+        ("0x50000", ["under-voltage at times since boot", "throttled at times since boot  -  use its own power"]),
+        ("0x7", ["under-voltage", "clock capped  -  use its own power", "throttled  -  use its own power"]),
+        ("0x6", ["clock capped  -  add a fan", "throttled  -  add a fan"]),
+        (
+            "0x1000a",
+            ["under-voltage at times", "clock capped  -  use its own power", "temperature limit  -  add a fan"],
+        ),
         ("0x80008", ["at the soft temperature limit  -  add a fan"]),
     ],
 )

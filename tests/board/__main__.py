@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image as Picture
 
-from . import build, qemu
+from . import build, debian, qemu
 from .board import small_styles
 from .guest import ACT, Guest
 
@@ -17,11 +17,12 @@ def main() -> int:
     parser.add_argument(
         "--folder",
         type=Path,
-        default=build.cache() / "guest",
+        default=debian.cache() / "guest",
         help="where its disk and sockets are: one folder, one guest (default: %(default)s)",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("start", help="power on, and wait until it runs commands")
+    start.add_argument("--suite", choices=debian.SUITES, default=debian.BOARD, help="default: %(default)s")
     start.add_argument("--deb", type=Path, help="the project's package for the guest's Python; default: it is built")
     start.add_argument("--bare", action="store_true", help="Debian alone, without the project")
     start.add_argument("--share", type=Path, help="a folder of this machine, to be seen read-only at /mnt")
@@ -47,7 +48,9 @@ def _start(arguments) -> int:
     if arguments.fresh:
         (folder / "disk.qcow2").unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    image = build.build() if arguments.bare else build.build(arguments.deb or build.package(), small_styles(folder))
+    suite = arguments.suite
+    contents = () if arguments.bare else (arguments.deb or debian.package(suite), small_styles(folder))
+    image = build.build(*contents, suite=suite)
     guest = Guest(folder, image).boot(arguments.kernel, arguments.share)
     guest.run("systemctl is-system-running --wait", check=False)
     if arguments.share:
@@ -91,5 +94,5 @@ def _guest(arguments) -> Guest:
 
 try:
     sys.exit(main())
-except build.Failure as failure:
+except debian.Failure as failure:
     sys.exit(str(failure))

@@ -11,7 +11,8 @@ from appliance.camera.sizes import choose_size
 from appliance.style.bundle import Bundle, read, write
 
 from . import expected, qemu
-from .build import ROOT, Image
+from .build import Image
+from .debian import ROOT
 from .guest import ACT, BOOT, Guest, wait_for
 
 FOLDER = "/var/lib/reconet"
@@ -182,6 +183,11 @@ class Board(Guest):
             data=f"[Service]\n{text}\n".encode(),
         )
 
+    def renew(self) -> None:
+        """Cut the power and put in a new disk."""
+        self.power_cut()
+        (self.folder / "disk.qcow2").unlink()
+
     def settle(self) -> None:
         """Make it run and show a picture; from a new disk, if nothing else helps."""
         if qemu.pid(self.folder):
@@ -189,8 +195,7 @@ class Board(Guest):
                 self.wait_until_running(ACT)
                 return
             except AssertionError:
-                self.power_cut()
-                (self.folder / "disk.qcow2").unlink()
+                self.renew()
         self.boot()
         self.wait_until_running()
         self.run("systemctl stop reconet")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image as Picture
 
-from . import build, qemu
+from . import build, debian, qemu
 from .board import SOAK, Board, small_styles
 
-PICTURES = build.ROOT / "build/board"
+PICTURES = debian.ROOT / "build/board"
 
 _numbers = []
 _machines = {}  # by the name of the fixture
@@ -17,11 +17,17 @@ _machines = {}  # by the name of the fixture
 
 def pytest_addoption(parser):
     parser.addoption("--deb", type=Path, help="the project's package for the guest's Python; else it is built")
+    parser.addoption("--suite", choices=debian.SUITES, default=debian.BOARD, help="the guest's release of Debian")
     parser.addoption("--long", action="store_true", help="soak for an hour")
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=_soaks)
+    items.sort(key=_place)
+
+
+def _place(item):
+    """In the time that the soak still takes, what leaves no board, and what needs none."""
+    return [name in getattr(item, "fixturenames", ()) for name in ("soaking", "system", "expendable")]
 
 
 def _soaks(item):
@@ -32,10 +38,11 @@ def _soaks(item):
 def make_board(request, tmp_path_factory):
     """make_board(name) returns a board that is off. Its power is cut at the end."""
     with ThreadPoolExecutor() as pool:
-        pool.submit(build.base)  # build() waits for it; it takes minutes the first time, of one processor
-        deb = request.config.getoption("--deb") or build.package()
+        suite = request.config.getoption("--suite")
+        pool.submit(build.base, suite)  # build() waits for it; it takes minutes the first time, of one processor
+        deb = request.config.getoption("--deb") or debian.package(suite)
     styles = small_styles(tmp_path_factory.mktemp("styles"))
-    image = build.build(deb, styles)
+    image = build.build(deb, styles, suite)
 
     def make(name, **options):
         _machines[name] = Board(tmp_path_factory.mktemp(name), image, styles, **options)
@@ -77,6 +84,13 @@ def board(machine):
     """The board, on, with a picture."""
     machine.settle()
     return machine
+
+
+@pytest.fixture
+def expendable(board):
+    """The board, on, with a picture. Afterwards its disk is a new one, and it is off."""
+    yield board
+    board.renew()
 
 
 @pytest.fixture
