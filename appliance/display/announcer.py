@@ -138,7 +138,7 @@ class Announcer:
             alike = before.format == frame.format and before.pixels.shape == frame.pixels.shape
             if part < 1 and alike:
                 before, frame = (each.whole(self._memory.array) for each in (before, frame))
-                self._fading = before, since
+                self._latest, self._fading = before, (before, since)  # no longer of the old network
                 mixed = Image.blend(Image.fromarray(before.pixels), Image.fromarray(frame.pixels), part)
                 return replace(frame, pixels=np.asarray(mixed))
             self._fading = None
