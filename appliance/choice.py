@@ -55,6 +55,21 @@ def following(sizes: Dict[str, List[Size]], rows: Sequence[Measured], target: fl
     return pair if pair or found else _following(lite, rows, target)
 
 
+def opening(sizes: Dict[str, List[Size]], rows: Sequence[Measured], target: float) -> Optional[Tuple[str, Size]]:
+    """The plan and size to measure next before a style's first picture; None when what is known is good enough to show.
+
+    As `following`, but once a plan misses the rate, LITE comes next and ends it: others are as slow, and people wait.
+    """
+    pair = following(sizes, rows, target)
+    running = [row for row in rows if row.fps > 0 and row.size in sizes.get(row.plan, [])]
+    if not running or pair is None:
+        return pair
+    if any(holds(row, target) or row.plan == LITE for row in running):
+        return None
+    lite = [(LITE, size) for size in sizes.get(LITE, [])[:1] if all(row[:2] != (LITE, size) for row in rows)]
+    return lite[0] if lite else pair
+
+
 def _following(sizes: Dict[str, List[Size]], rows: Sequence[Measured], target: float) -> Optional[Tuple[str, Size]]:
     known = {(row.plan, row.size): row for row in rows}
     top = best([row for row in rows if row.plan in sizes], target, list(sizes))

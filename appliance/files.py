@@ -73,8 +73,8 @@ class Pending:
             if folder:
                 self.path.mkdir()
                 self._descriptor = os.open(str(self.path), os.O_RDONLY)
-            else:
-                self._descriptor = os.open(str(self.path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            else:  # not for writing: closing it after the rename would be an event, and the file be read twice
+                self._descriptor = os.open(str(self.path), os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o666)
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:

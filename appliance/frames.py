@@ -5,8 +5,8 @@ BT.601); "bgrx" (H, W, 4), whose X is ignored.
 """
 
 import threading
-from dataclasses import dataclass
-from typing import Generic, Optional, Tuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Callable, Generic, Optional, Tuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -23,12 +23,18 @@ YUV_TO_RGB = np.linalg.inv(RGB_TO_YUV)
 _ROWS = 24
 
 
+def _fresh(shape: Tuple[int, ...]) -> np.ndarray:
+    return np.empty(shape, np.uint8)
+
+
 @dataclass(frozen=True)
 class Frame:
     """`pixels`: uint8 (height, width, channels), of `format`; `timestamp`: seconds, increasing; `index`: from 0.
 
     `made_for`: the size (width, height) of the network's input that a camera reduced it for, None for a whole frame.
     `duration`: for how many seconds it is shown, None where the source does not say.
+    `draw`: of a frame that is yet to be drawn: writes the pixels into an array, as often as it is called and without
+    reading it. `pixels` is then only a shape, see `undrawn`.
     """
 
     pixels: np.ndarray
@@ -37,6 +43,24 @@ class Frame:
     format: str = "rgb"
     made_for: Optional[Size] = None
     duration: Optional[float] = None
+    draw: Optional[Callable[[np.ndarray], None]] = None
+
+    def to_draw(self, shape: Tuple[int, ...], format: str, draw: Callable[[np.ndarray], None]) -> "Frame":
+        """What is to be shown for the frame: a picture of `shape` (H, W, channels) that is yet to be drawn."""
+        return replace(self, pixels=undrawn(shape), format=format, draw=draw, made_for=None)
+
+    def whole(self, array: Callable[[Tuple[int, ...]], np.ndarray] = _fresh) -> "Frame":
+        """The frame with its pixels, drawn into `array(shape)`, uint8, if they are not there yet."""
+        if self.draw is None:
+            return self
+        pixels = array(self.pixels.shape)
+        self.draw(pixels)
+        return replace(self, pixels=pixels, draw=None)
+
+
+def undrawn(shape: Tuple[int, ...]) -> np.ndarray:
+    """The `pixels` of a frame that is yet to be drawn: zeros (H, W, channels) that take no memory."""
+    return np.broadcast_to(np.uint8(0), shape)
 
 
 def cover(pixels: np.ndarray, size: Size) -> np.ndarray:

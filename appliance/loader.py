@@ -4,9 +4,9 @@ The board chooses: see choice.py. A bundle (by digest), plan, size and runtime g
 that combination passed a trial in a separate process (trial.py). Measurements are saved, so each is made only once.
 
 A new style is shown before everything is measured. `load` measures its plans at their smallest size, until one reaches
-the target rate or `FIRST_S` have passed, and loads the best so far. Then `measure_next` measures one more plan and size
-at a time while the style runs; the picture freezes for that second (`quiet`). When no further measurement could
-change the choice, `decide` returns the final one. See tuner.py.
+the target rate, the lite plan runs or `FIRST_S` have passed, and loads the best so far. Then `measure_next` measures
+one more plan and size at a time while the style runs; the picture freezes for that second (`quiet`). When no further
+measurement could change the choice, `decide` returns the final one. See tuner.py.
 
 A plan for the Edge TPU is tried on the CPU. Its compiled segments are then run and measured in this process. The
 attempt is saved first, because the segments may crash the process.
@@ -202,8 +202,8 @@ class Loader:
         first = time.monotonic() + FIRST_S
         while True:
             decision, now = decide(among, self._rows(on), target), time.monotonic()
-            pair = choice.following(among.sizes, self._rows(on), target)
-            if pair and (decision is None or not choice.holds(decision.row, target) and now < first):
+            pair = choice.opening(among.sizes, self._rows(on), target)
+            if pair and (decision is None or now < first):
                 if now >= deadline:
                     raise BundleError(f"{on.bundle.path}: the trials of its plans took longer than {TRIAL_S:g} s")
                 self._measure(on, *pair, seconds=deadline - now)

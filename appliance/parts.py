@@ -39,7 +39,7 @@ class Camera(Protocol):
 
 
 class Stylizer(Protocol):
-    """Stylises frames in three steps, each in its own thread: `prepare`, `run` and `finish`.
+    """Stylises frames in three steps, each in its own thread: `prepare`, `run`, and `settle` with `finish`.
 
     Sizes are (width, height) in pixels, formats those of frames.py; `channels` is the output's. `stage_ms`: (stage,
     milliseconds) of the last run, in order.
@@ -69,15 +69,23 @@ class Stylizer(Protocol):
     def run(self, prepared: Any) -> Any:
         """Run the network on what `prepare` returned; returns what `finish` takes, or a Future of it."""
 
-    def finish(self, drawn: Any, out: np.ndarray) -> None:
-        """Write what `run` returned to `out`, uint8 (H', W', channels). Called for frames in order."""
+    def settle(self, drawn: Any) -> Any:
+        """What `finish` takes, from what `run` returned. Called for frames in order."""
+
+    def finish(self, settled: Any, out: np.ndarray) -> None:
+        """Write what `settle` returned to `out`, uint8 (H', W', channels). Called any number of times until the next
+        `settle`."""
 
 
 class Display(Protocol):
-    """Where stylised frames go. `formats`: the pixel formats that `show` takes."""
+    """Where stylised frames go. `formats`: the pixel formats that `show` takes. `draws`: whether it takes frames that
+    are yet to be drawn, see Frame."""
 
     @property
     def formats(self) -> Tuple[str, ...]: ...
+
+    @property
+    def draws(self) -> bool: ...
 
     def show(self, frame: Frame) -> bool:
         """Show a frame. Returns False when it is not visible. Raises Problem when it cannot be written."""

@@ -265,7 +265,7 @@ class Pipeline:
             drawn = self._stylised.get()
             if drawn is None:
                 break
-            frame = self._finished(drawn, memory)
+            frame = self._finished(drawn, memory)  # never in memory that the display may still be using
             begin = time.perf_counter()
             if frame.format not in self._display.formats:
                 frame = replace(frame, pixels=converted(frame.pixels, frame.format, "rgb"), format="rgb")
@@ -281,15 +281,15 @@ class Pipeline:
         frame, stylizer, source, _ = drawn.prepared
         made = drawn.pixels.result() if isinstance(drawn.pixels, Future) else drawn.pixels
         begin = time.perf_counter()
+        settled = stylizer.settle(made)
         shape = (*stylizer.output_size[::-1], stylizer.channels)
-        pixels = memory.array(shape)  # never those that the display may still be using
-        stylizer.finish(made, pixels)
+        frame = frame.to_draw(shape, stylizer.output_format, lambda out: stylizer.finish(settled, out))
+        if self._watch or not self._display.draws or frame.format not in self._display.formats:
+            frame = frame.whole(memory.array)
         self.counters.took("finish", 1000 * (time.perf_counter() - begin))
         if self._watch:
-            self._watch(
-                converted(source, stylizer.input_format, "rgb"), converted(pixels, stylizer.output_format, "rgb")
-            )
-        return replace(frame, pixels=pixels, format=stylizer.output_format, made_for=None)
+            self._watch(converted(source, stylizer.input_format, "rgb"), converted(frame.pixels, frame.format, "rgb"))
+        return frame
 
 
 def _wanted(stylizer: Optional[Stylizer]) -> Optional[Size]:

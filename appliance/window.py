@@ -37,6 +37,7 @@ class Latest:
         """Pass on a frame that is shown, if somebody waits. Its pixels must not change afterwards."""
         if not self._waiting:
             return
+        frame = frame.whole()
         with self._changed:
             self._frame, self._count = frame, self._count + 1
             self._changed.notify_all()

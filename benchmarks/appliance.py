@@ -35,6 +35,7 @@ def main(argv=None) -> int:
         return time_plan(arguments.bundle, arguments.plan, arguments.repeats)
     upsampling(arguments.repeats)
     thinning(arguments.repeats)
+    macropixels(arguments.repeats)
     formats(arguments.repeats)
     enlarging(arguments.repeats)
     exposing(arguments.repeats)
@@ -125,6 +126,45 @@ def thinning(repeats: int) -> None:
             ways[name]()
             error = out[..., 0] - whole
             print(f"  luma against the mean, {name}: RMS {np.sqrt(np.square(error).mean()):.2f}, of 255")
+
+
+def macropixels(repeats: int) -> None:
+    """The input of a network that would take the camera's pairs of pixels, Y0 U Y1 V, as one pixel of four channels:
+    two rows averaged, or every second one, then exposed; beside what is done."""
+    from appliance.camera.thin import Thinner
+    from appliance.engine.exposure import Curve, expose
+
+    yuyv = np.random.default_rng(0).integers(16, 236, (720, 1280, 2), np.uint8)
+    thinner, frame = Thinner((1280, 720), (640, 360)), np.empty((360, 640, 3), np.uint8)
+    exposed, curve = np.empty((364, 644, 3), np.uint8)[2:-2, 2:-2], Curve(1.3, -0.1, 2.1)
+    rows_of, pairs = yuyv.reshape(360, 2, 2560).view(np.uint64), np.empty((360, 320), np.uint64)
+    upper, lower, spare = np.empty((3, 60, 320), np.uint64)
+    words, made = pairs.view(np.uint16), np.empty((364, 644, 4), np.uint8).reshape(364, -1).view(np.uint16)[2:-2, 4:-4]
+    byte = np.arange(256, dtype=np.uint16)
+    table = (byte[None] | byte[:, None] << np.uint16(8)).ravel()  # luma and chroma together: which values is no matter
+
+    def average():
+        for top in range(0, 360, 60):
+            np.copyto(upper, rows_of[top : top + 60, 0])
+            np.copyto(lower, rows_of[top : top + 60, 1])
+            np.bitwise_xor(upper, lower, out=spare)
+            np.right_shift(spare, np.uint64(1), out=spare)
+            np.bitwise_and(spare, np.uint64(0x7F7F7F7F7F7F7F7F), out=spare)
+            np.bitwise_or(upper, lower, out=pairs[top : top + 60])
+            np.subtract(pairs[top : top + 60], spare, out=pairs[top : top + 60])
+
+    def expose_pairs():
+        for top in range(0, 360, 24):
+            made[top : top + 24] = table[words[top : top + 24]]
+
+    ways = {
+        "ours: thin": lambda: thinner(yuyv, frame),
+        "ours: expose": lambda: expose(frame, curve, exposed, "yuv"),
+        "pairs: average two rows": average,
+        "pairs: every second row": lambda: np.copyto(pairs, rows_of[:, 0]),
+        "pairs: expose": expose_pairs,
+    }
+    rows("1280x720 YUYV for 640x360, as pairs", {n: median_ms(way, repeats) for n, way in ways.items()}, "ours: thin")
 
 
 def formats(repeats: int) -> None:

@@ -197,7 +197,7 @@ class Camera:
 class Monitor:
     """A screen whose memory is ours, and which flips at once."""
 
-    fault, size, mode = None, SCREEN, "memory"
+    fault, size, mode, draws = None, SCREEN, "memory", False
 
     def __init__(self, *_, **__):
         self._screen, self._enlarger = np.zeros((SCREEN[1], SCREEN[0]), np.uint32), None

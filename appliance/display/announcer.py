@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ..frames import Frame, Size
+from ..memory import Memory
 from ..parts import Monitor
 from .slate import caption, slate
 
@@ -36,7 +37,7 @@ class Announcer:
         self._latest: Optional[Frame] = None  # the last picture, kept where it may be faded out
         self._fading: Optional[Tuple[Frame, float]] = None  # the picture that fades out, and since when
         self.watch: Callable[[Frame], None] = lambda frame: None
-        self._monitor, self._shown = monitor, shown
+        self._monitor, self._shown, self._memory = monitor, shown, Memory()
         self._caption = "", 0.0  # its text, and until when it is shown
         self._drawn: Optional[Tuple[_Slate, np.ndarray]] = None  # the latest slate, and its pixels
         self._last_picture: Optional[float] = None
@@ -54,6 +55,11 @@ class Announcer:
         return self._monitor.mode
 
     @property
+    def draws(self) -> bool:
+        """Whether frames may be yet to be drawn. Captions, fades and who watches draw them into memory of their own."""
+        return self._monitor.draws
+
+    @property
     def silence(self) -> float:
         """Seconds since the last picture; infinite before the first."""
         last = self._last_picture
@@ -66,7 +72,7 @@ class Announcer:
             caption_text, until = self._caption
             text = caption_text if time.monotonic() < until else self.notice
             frame = self._faded(frame)
-            frame = replace(frame, pixels=caption(frame.pixels.copy(), text)) if text else frame
+            frame = self._captioned(frame, text) if text else frame
             self.watch(frame)
             seen = self._monitor.show(frame)
             if seen:
@@ -120,6 +126,10 @@ class Announcer:
         if seen or self._monitor.fault:
             self._shown(seen)
 
+    def _captioned(self, frame: Frame, text: str) -> Frame:
+        whole = frame.whole(self._memory.array)
+        return replace(whole, pixels=caption(whole.pixels.copy(), text))
+
     def _faded(self, frame: Frame) -> Frame:
         """`frame`, with what is left of the picture that fades out."""
         if self._fading:
@@ -127,6 +137,8 @@ class Announcer:
             part = (time.monotonic() - since) / self.fades if self.fades else 1.0
             alike = before.format == frame.format and before.pixels.shape == frame.pixels.shape
             if part < 1 and alike:
+                before, frame = (each.whole(self._memory.array) for each in (before, frame))
+                self._latest, self._fading = before, (before, since)  # no longer of the old network
                 mixed = Image.blend(Image.fromarray(before.pixels), Image.fromarray(frame.pixels), part)
                 return replace(frame, pixels=np.asarray(mixed))
             self._fading = None

@@ -5,12 +5,12 @@ import errno
 import glob
 import socket
 import time
+from dataclasses import replace
 from typing import Callable, Iterator, List, Optional, Tuple
-
-import numpy as np
 
 from ..errors import Problem
 from ..frames import Frame, converted
+from ..memory import Memory
 from . import libdrm
 from .drm import INTERLACED, PREFERRED, Card, Connector
 from .holders import holders
@@ -37,6 +37,7 @@ class KmsDisplay:
     """
 
     formats = ("rgb", "bgrx")
+    draws = True
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class KmsDisplay:
         self._output: Optional[Output] = None
         self._warning: Optional[str] = None
         self._wait, self._again, self._look = BACKOFF[0], 0.0, 0.0
-        self._hotplug = Hotplug()
+        self._hotplug, self._memory = Hotplug(), Memory()
 
     @property
     def size(self) -> Optional[Tuple[int, int]]:
@@ -106,9 +107,11 @@ class KmsDisplay:
         return True
 
     def _flip(self, output: Output, frame: Frame) -> None:
-        bgrx = np.ascontiguousarray(converted(frame.pixels, frame.format, "bgrx"))
+        if frame.format != "bgrx":
+            frame = frame.whole(self._memory.array)
+            frame = replace(frame, pixels=converted(frame.pixels, frame.format, "bgrx"), format="bgrx")
         # Cards without vertical interrupts may not know the time.
-        self.flipped_at = output.show(bgrx.view(np.uint32)[..., 0]) or time.monotonic()
+        self.flipped_at = output.show(frame) or time.monotonic()
 
     def _current(self, changed: bool) -> Optional[Output]:
         """The output to show on; None until the next attempt is due. `changed`: a monitor or a card came or went."""

@@ -7,6 +7,7 @@ from ..frames import Frame, Size
 
 class NoDisplay:
     formats = ("rgb", "bgrx")
+    draws = False
 
     def show(self, frame: Frame) -> bool:
         return True

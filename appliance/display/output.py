@@ -6,7 +6,8 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..frames import Size
+from ..frames import Frame, Size
+from ..memory import Memory
 from .buffer import Buffer
 from .drm import OVERLAY, PRIMARY, Card, Connector, Plane
 from .enlarge import Enlarger
@@ -33,9 +34,21 @@ class Layout(NamedTuple):
     black: Optional[Buffer] = None
     enlarger: Optional[Enlarger] = None
 
-    def render(self, picture: np.ndarray) -> None:
-        """Write `picture`, uint32 (H, W), into the buffer that is shown next."""
-        picture, pixels, place = self.placing.prepared(picture), self.pair[0].pixels, self.place
+    @property
+    def direct(self) -> bool:
+        """Whether pictures lie in the buffers as they are, byte for byte."""
+        pixels = self.pair[0].pixels
+        return self.placing.unchanged and pixels.shape == self.size[::-1] and pixels.flags.c_contiguous
+
+    def render(self, frame: Frame, memory: Memory) -> None:
+        """Write `frame`, in BGRX, into the buffer that is shown next: where that is possible, draw it there."""
+        pixels, place = self.pair[0].pixels, self.place
+        if frame.draw and self.direct:
+            frame.draw(pixels.view(np.uint8).reshape(frame.pixels.shape))
+            self.pair[0].finish()
+            return
+        picture = np.ascontiguousarray(frame.whole(memory.array).pixels).view(np.uint32)[..., 0]
+        picture = self.placing.prepared(picture)
         out = pixels[place.top : place.top + place.height, place.left : place.left + place.width]
         if self.plane:
             pixels[:] = picture
@@ -70,6 +83,7 @@ class Output:
         self.card, self.connector, self.mode, self.showing = card, connector, mode, showing
         self._crtc = connector.crtcs[0]
         self._saved: Optional[Crtc] = None
+        self._memory = Memory()  # for frames that are drawn elsewhere first
         self._buffers: List[Buffer] = []
         self._planes: List[Plane] = []
         self._primary: Optional[Plane] = None
@@ -95,14 +109,14 @@ class Output:
         """(width, height) of the screen as the viewer sees it, in pixels."""
         return self.showing.upright(self.mode.size)
 
-    def show(self, picture: np.ndarray) -> float:
-        """Show `picture`, uint32 (H, W) of 0x00RRGGBB.
+    def show(self, frame: Frame) -> float:
+        """Show `frame`, in BGRX. It may be yet to be drawn.
 
         Returns when the flip took place, on the clock of time.monotonic. Raises TimeoutError after `PATIENCE` seconds.
         """
-        size = picture.shape[1], picture.shape[0]
+        size = frame.pixels.shape[1], frame.pixels.shape[0]
         layout = self._layout if self._layout.size == size else self._arrange(size)
-        layout.render(picture)
+        layout.render(frame, self._memory)
         try:
             ticket = self._flip(layout)
         except OSError as error:
@@ -111,7 +125,7 @@ class Output:
             # The commit passed its test and is refused all the same: from here on without planes.
             self._planes, self._primary = [], None
             self._keep(self._light())
-            return self.show(picture)
+            return self.show(frame)
         when = self.card.wait(ticket, PATIENCE)
         layout.pair.reverse()
         if layout is not self._layout:

@@ -11,6 +11,7 @@ class PictureDisplay:
     """Makes the folder at `path`, which appears when it is complete. A folder that is not empty is refused."""
 
     formats = ("rgb",)
+    draws = False
     one_size = False
 
     def __init__(self, path: FilePath):

@@ -46,10 +46,15 @@ class Placing:
     """
 
     def __init__(self, size: Size, screen: Size, showing: Showing = UPRIGHT):
-        self._rotate = showing.rotate
+        self._rotate, self._whole = showing.rotate, size
         self._part = covering(size, showing.upright(screen)) if showing.cover else size
         self.size = showing.upright(self._part)
         self.place = Place(0, 0, *screen) if showing.cover else fitted(self.size, screen)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether `prepared` returns pictures as they are."""
+        return not self._rotate and self._part == self._whole
 
     def prepared(self, picture: np.ndarray) -> np.ndarray:
         """A view of the part of `picture`, uint32 (H, W), that is shown, rotated for the screen."""

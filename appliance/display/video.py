@@ -26,6 +26,7 @@ class VideoDisplay:
     """
 
     formats = tuple(_FORMATS)
+    draws = False
     one_size = True
 
     def __init__(self, path: FilePath, sound: Any = None, warn: Callable[[str], None] = lambda text: None):

@@ -183,13 +183,19 @@ class Stylizer:
             return self._lanes.start(self._timed, prepared)
         return self._timed(self._steps, prepared)
 
-    def finish(self, drawn: "Drawn", out: np.ndarray) -> None:
-        """Write what `run` returned into `out`, uint8 (H, W, channels) of `output_size` and `output_format`. Call it
+    def settle(self, drawn: "Drawn") -> "Drawn":
+        """What to show, given what `run` returned: averaged where nothing moves. It changes with the next call. Call it
         for frames in order.
         """
-        pixels = drawn.pixels
         if self._stillness and drawn.judged:
-            pixels = self._stillness.behind(pixels, drawn.judged)
+            return Drawn(self._stillness.behind(drawn.pixels, drawn.judged), None)
+        return drawn
+
+    def finish(self, drawn: "Drawn", out: np.ndarray) -> None:
+        """Write what `run`, or `settle`, returned into `out`, uint8 (H, W, channels) of `output_size` and
+        `output_format`, which is contiguous and never read. Call it for frames in order.
+        """
+        pixels = self.settle(drawn).pixels
         if self._shuffle:
             self._shuffle(pixels, out)
         else:

@@ -60,7 +60,7 @@ class FakeDrm:
         self.atomic, self.scales, self.primary_floats, self.zpos = False, False, False, {PRIMARY: 0, OVERLAY: 1}
         self.dead = self.late = False
         self.bits, self.bare, self.paths = {32}, {}, {}  # of pixels; other connectors of a card; of what is open
-        self.others = 0  # masters
+        self.others, self.padding = 0, 64  # masters; bytes at the end of each row of a buffer
         self.faults, self.calls, self.tries, self.now = {}, [], [], 1000.0
         self.uevents = []
         self.lit = None
@@ -243,7 +243,7 @@ class FakeDrm:
     def Ioctl(self, fd, request, argument):
         argument, kind = argument._obj, request & 0xFF
         if kind == 0xB2:
-            pitch = argument.bpp // 8 * argument.width + 64
+            pitch = argument.bpp // 8 * argument.width + self.padding
             number = argument.handle = self._new()
             argument.pitch, argument.size = pitch, pitch * argument.height
             self.buffers[number] = argument.width, pitch, Memory(b"\x55" * argument.size)

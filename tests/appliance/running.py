@@ -17,7 +17,7 @@ from appliance.host import status, systemd, tpu
 class Monitor:
     """`seen` are the frames that were shown on it; `changed` is notified of each."""
 
-    mode, size = "FAKE-1, 640x360", (640, 360)
+    mode, size, draws = "FAKE-1, 640x360", (640, 360), False
 
     def __init__(self, *_, showing):
         self.showing = showing

@@ -1,11 +1,13 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from appliance.display import announcer
 from appliance.display.announcer import Announcer
-from appliance.frames import Frame
+from appliance.frames import Frame, undrawn
+from appliance.window import Latest
 
 from .steps import interrupted_at_each_step
 
@@ -136,3 +138,30 @@ def test_pictures_and_words_take_turns():
     for thread in threads:
         thread.join()
     assert len(overlaps) == 220 and not any(overlaps)
+
+
+def test_a_picture_that_is_yet_to_be_drawn_is_drawn_for_who_reads_it(clock):
+    """A caption, a fade and who watches; otherwise it reaches the monitor as it is."""
+
+    def lazy(value):
+        return Frame(undrawn((72, 128, 4)), 0.0, 0, "bgrx", draw=lambda out: out.fill(value))
+
+    monitor, latest = Monitor(), Latest()
+    screen = Announcer(monitor)
+    screen.watch, screen.fades = latest.offer, 1.0
+    screen.show(lazy(200))
+    assert monitor.seen[-1].strides == (0, 0, 0)
+    screen.caption("The Scream", 1.0)
+    screen.show(lazy(200))
+    assert monitor.seen[-1].max() > 200 and (monitor.seen[-1][0] == 200).all()
+    clock[0] += 2
+    screen.show(lazy(100))
+    screen.fade()
+    clock[0] += 0.5
+    screen.show(lazy(200))
+    assert (monitor.seen[-1] == 150).all()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(latest.next, 30)
+        while not waiting.done():
+            screen.show(lazy(40))
+    assert (waiting.result().pixels == waiting.result().pixels[0, 0]).all() and waiting.result().draw is None

@@ -111,9 +111,13 @@ def test_bench_prints_what_a_frame_costs_outside_of_the_network(styles, capsys):
 def test_a_camera_and_a_card_that_are_there_are_measured(kernel, card, tiny_yuv, monkeypatch):
     monkeypatch.setattr(overhead, "glob", SimpleNamespace(glob=card.glob))
     device = kernel.devices["/dev/video0"] = Device(size=(128, 64))
-    names = [step.name for step in overhead.steps(Stylizer(tiny_yuv), 2)]
+    style = Stylizer(tiny_yuv)
+    names = [step.name for step in overhead.steps(style, 2)]
     assert "rows out of /dev/video0" in names and "thin 128x64 to 64x32" in names
     assert "copy to /dev/dri/card0, a plane enlarges" in names and not device.streaming
+    card.padding = 0
+    names = [step.name for step in overhead.steps(style, 2)]
+    assert "finish into /dev/dri/card0, a plane enlarges" in names
     assert card.calls.count("drmModeSetCrtc") == 0  # nothing is shown
 
 

@@ -82,6 +82,27 @@ def test_what_is_known_of_the_lite_plan_hides_no_other():
     assert choice.following({"fused": [SMALL, MIDDLE], LITE: [MIDDLE]}, known, 30) == ("fused", SMALL)
 
 
+@pytest.mark.parametrize(
+    "truth, tried",
+    [
+        ({LITE: 90, "fused": 40, "split": 50}, ["fused"]),  # it holds the rate
+        ({LITE: 90, "fused": 2, "split": 50}, ["fused", LITE]),
+        ({LITE: 9, "fused": 2, "split": 50}, ["fused", LITE]),  # it misses it too, but a picture is there
+        ({LITE: 90, "fused": 0, "split": 50}, ["fused", "split"]),  # the first does not run
+        ({LITE: 0, "fused": 2, "split": 50}, ["fused", LITE, "split"]),
+        ({"fused": 2, "split": 3, "lowres": 50}, ["fused", "split", "lowres"]),
+    ],
+)
+def test_the_lite_plan_comes_next_before_the_first_picture(truth, tried):
+    sizes, rows = {plan: [SMALL, MIDDLE] for plan in truth}, []
+    while True:
+        pair = choice.opening(sizes, rows, 30)
+        if pair is None:
+            break
+        rows.append(Measured(*pair, truth[pair[0]]))
+    assert [row[:2] for row in rows] == [(plan, SMALL) for plan in tried]
+
+
 def test_nothing_is_chosen_of_what_does_not_run():
     assert choice.best([Measured("fused", SMALL, 0.0)], 30, PLANS) is None
 

@@ -163,6 +163,19 @@ def test_lanes_draw_the_same_pictures(tiny_yuv):
         assert np.array_equal(out, same)
 
 
+def test_what_is_settled_is_drawn_as_often_as_one_likes(tiny_yuv):
+    """Onto the screen, and for who watches: it is averaged with the past once."""
+    one, other = (Stylizer(tiny_yuv, reference=True, stillness=0.75) for _ in range(2))
+    outs = np.empty((3, one.output_size[1], one.output_size[0], one.channels), np.uint8)
+    for seed in range(6):
+        picture = np.random.RandomState(seed).randint(100, 103, (32, 64, 3)).astype(np.uint8)
+        settled = one.settle(one.run(one.prepare(picture)))
+        for out in outs[:2]:
+            one.finish(settled, out)
+        other.stylize(picture, outs[2])
+        assert np.array_equal(outs[0], outs[2]) and np.array_equal(outs[1], outs[2])
+
+
 def test_the_frame_itself_is_left_alone(tiny):
     pixels = frame()
     before = pixels.copy()

@@ -47,6 +47,9 @@ class Style:
     def run(self, pixels):
         return pixels
 
+    def settle(self, pixels):
+        return pixels
+
     def finish(self, pixels, out):
         out[:] = pixels
 

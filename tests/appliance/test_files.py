@@ -9,6 +9,7 @@ import pytest
 from appliance import files
 from appliance.errors import Problem
 from appliance.files import Pending, remove_leftovers, replacing
+from appliance.style.watch import Watch
 
 
 @pytest.fixture
@@ -78,3 +79,20 @@ def test_leftovers_are_removed_but_nothing_that_is_being_written(tmp_path):
 
 def test_a_folder_that_is_not_there_has_no_leftovers(tmp_path):
     remove_leftovers(tmp_path / "none")
+
+
+def test_who_watches_the_folder_hears_once_of_a_file_that_is_put_there(tmp_path, monkeypatch):
+    """A second event after the rename would have the styles' thread read a bundle twice."""
+    pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
+    replace, heard = os.replace, []
+
+    def replaced(source, target):
+        replace(source, target)
+        heard.append(watch.wait(0))
+
+    monkeypatch.setattr(os, "replace", replaced)
+    with Watch(tmp_path) as watch:
+        with replacing(tmp_path / "a.reconet") as temporary:
+            temporary.write_bytes(b"a")
+        heard.append(watch.wait(0))
+    assert ["a.reconet" in events.names for events in heard] == [True, False]

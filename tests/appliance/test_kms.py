@@ -12,7 +12,7 @@ from appliance.display import drm, libdrm
 from appliance.display.kms import KmsDisplay
 from appliance.display.placing import Showing
 from appliance.errors import Problem
-from appliance.frames import Frame
+from appliance.frames import Frame, undrawn
 
 from .fake_drm import OVERLAY, PRIMARY, as_bgrx, as_shown, enlarged, frame, framed, mode, opened
 
@@ -281,6 +281,45 @@ def test_a_monitor_of_another_shape_has_bars_or_is_covered(card, planes):
     with opened(showing=Showing(cover=True)) as display:
         assert display.show(shown)
         assert (rgb(card.picture())[:, 2:-2] == 200).all() and card.picture().all()
+
+
+@pytest.mark.parametrize("padding", [0, 64])
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize("width, height", [(16, 9), (64, 36)])
+def test_a_picture_is_drawn_where_it_is_scanned_out_if_it_lies_there_as_it_is(card, width, height, planes, padding):
+    """A plane scales it, or it is as large as the screen; and rows follow each other without a gap."""
+    card.atomic = card.scales = planes
+    card.padding = padding
+    with opened() as display:
+        for seed in range(3):
+            drawn = []
+            assert display.show(lazy(as_bgrx(frame(width, height, seed)), drawn))
+            expected = as_shown(frame(width, height, seed), 64 // width)
+            if planes or width == 64:
+                assert np.array_equal(card.picture(), expected)
+            scanned_out = any(np.shares_memory(drawn[0], pixels) for pixels in card.framebuffers.values())
+            assert scanned_out == (padding == 0 and (planes or width == 64)) and len(drawn) == 1
+
+
+@pytest.mark.parametrize("showing", [Showing(rotate=180), Showing(cover=True)])
+def test_a_picture_that_is_turned_or_cropped_is_drawn_elsewhere_first(card, showing):
+    card.atomic = card.scales = True
+    card.padding = 0
+    shown = as_bgrx(frame(20, 9))
+    with opened(showing=showing) as display:
+        display.show(shown)
+        expected = card.picture()
+        assert display.show(lazy(shown, [])) and np.array_equal(card.picture(), expected)
+
+
+def lazy(shown, drawn):
+    """A frame that is yet to be drawn; `drawn` gets the memory into which it is."""
+
+    def draw(out):
+        np.copyto(out, shown.pixels)
+        drawn.append(out)
+
+    return Frame(undrawn(shown.pixels.shape), 0.0, 0, "bgrx", draw=draw)
 
 
 def test_a_plane_reduces_pictures_too(scaling, display):

@@ -50,12 +50,16 @@ class Style:
             self.gate.wait()
         return frame
 
+    def settle(self, frame):
+        return frame
+
     def finish(self, frame, out):
         np.add(frame, self.add, out=out)
 
 
 class Display:
     formats = ("rgb",)
+    draws = False
 
     def __init__(self, fail_at=None, on_show=None):
         self.frames, self.state, self.fail_at, self.on_show = [], "open", fail_at, on_show
@@ -205,6 +209,19 @@ def test_bgrx_is_left_as_it_is_for_a_display_that_takes_it():
     display.formats = ("rgb", "bgrx")
     Pipeline(Camera(1), Bgrx(), display).run()
     assert display.frames[0].pixels[0, 0].tolist() == [1, 2, 3, 4] and display.frames[0].format == "bgrx"
+
+
+def test_a_display_that_draws_gets_frames_that_are_yet_to_be_drawn():
+    class Draws(Display):
+        draws = True
+
+    display, made = Draws(), []
+    display.on_show = lambda frame: made.append(frame.whole().pixels)
+    Pipeline(Camera(2), Style(add=5), display).run()
+    plain = Display()
+    Pipeline(Camera(2), Style(add=5), plain).run()
+    assert all(frame.draw for frame in display.frames) and not any(frame.draw for frame in plain.frames)
+    assert [picture.tolist() for picture in made] == [frame.pixels.tolist() for frame in plain.frames]
 
 
 def test_a_network_gets_the_pixels_that_it_takes():

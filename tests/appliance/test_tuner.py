@@ -75,8 +75,17 @@ def test_the_lite_plan_runs_where_no_other_holds_the_rate_even_if_the_camera_has
     one = start(folder, Surroundings(fits=lambda: LADDER[2:]), target_fps=7)
     style = one.until(lambda style: style.plan == "lite" and "being measured" not in style.why)
     assert style.size == LADDER[1] and "no other holds it" in style.why
-    others = [pair for pair in rates.tried if pair[0] != "lite"]
-    assert rates.tried[: len(others)] == others == [(plan, LADDER[0]) for plan in PLANS]
+    smallest = [(plan, LADDER[0]) for plan in ("split", "lite", "fused", "lowres")]
+    assert rates.tried == [*smallest, ("lite", LADDER[1]), ("lite", LADDER[2])]
+
+
+def test_a_slow_board_shows_the_lite_plan_while_the_others_are_measured(folder, put, start, rates):
+    put(lite=True)
+    rates.update({("lite", LADDER[0]): 9.0, ("split", LADDER[0]): 2.0, ("lowres", LADDER[0]): 40.0})
+    one = start(folder)
+    assert one.swapped.get(timeout=30).plan == "lite"  # it misses the rate as well
+    assert one.until(lambda style: style.plan == "lowres").fps == 40
+    assert [plan for plan, _ in rates.tried[:4]] == ["split", "lite", "fused", "lowres"]
 
 
 def test_a_size_that_is_configured_may_be_scaled(folder, put, start, rates):

@@ -12,6 +12,7 @@ import pytest
 from appliance import daemon as daemon_module
 from appliance import switcher, trial, wire
 from appliance.errors import BundleError, Problem
+from appliance.frames import Frame
 from appliance.style import state
 from appliance.window import Latest
 from appliance.wire import Line
@@ -99,16 +100,16 @@ def test_without_a_monitor_there_is_a_picture(appliance, monkeypatch):
 
 
 def test_nothing_is_kept_while_nobody_watches():
-    latest = Latest()
-    latest.offer("a frame")
+    latest, frame = Latest(), Frame(np.zeros((1, 1, 4), np.uint8), 0.0, 0, "bgrx")
+    latest.offer(frame)
     assert latest._frame is None and latest.next(0.0) is None
     seen = []
     waits = threading.Thread(target=lambda: seen.append(latest.next(30)))
     waits.start()
     while waits.is_alive():
-        latest.offer("next")
+        latest.offer(frame)
         waits.join(0.001)
-    assert seen == ["next"] and latest._frame is None
+    assert seen == [frame] and latest._frame is None
 
 
 def test_a_style_is_pinned_and_runs_when_the_answer_comes(daemon):

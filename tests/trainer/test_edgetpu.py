@@ -14,8 +14,9 @@ from trainer.edgetpu.convert import bordered, convert, forward
 from trainer.edgetpu.cut import cut
 from trainer.edgetpu.flatbuffer import operation, unpack
 from trainer.edgetpu.reader import read
-from trainer.edgetpu.rules import NOT_MAPPED
+from trainer.edgetpu.rules import MAPPED, NOT_MAPPED
 from trainer.edgetpu.student import fold, for_pixels, keep_zero
+from trainer.edgetpu.unsigned import unsigned
 from trainer.evaluation import snr_db
 from trainer.network import Network
 
@@ -150,10 +151,22 @@ def test_uint8_ends_are_the_int8_network_with_a_quantize_at_each_end(student, fr
     assert all(v.verdict != NOT_MAPPED for v in check_model(unsigned))
 
 
-def test_only_the_first_and_the_last_segment_have_uint8_ends(whole):
-    ends = [read(stage) for stage in cut(whole)[::2]]
-    kinds = [(model.inputs[0].dtype, model.outputs[0].dtype) for model in ends]
-    assert kinds == [("UINT8", "INT8"), ("INT8", "INT8"), ("INT8", "UINT8")]
+@pytest.mark.parametrize("ends", ["uint8", "int8"])
+def test_all_ends_of_segments_have_the_type_of_the_networks_ends(student, frames, ends):
+    segments = cut(convert(fold(student, SPEC), SPEC, frames, ends=ends))[::2]
+    models = [read(segment) for segment in segments]
+    assert {tensor.dtype for model in models for tensor in (*model.inputs, *model.outputs)} == {ends.upper()}
+    assert all(v.verdict == MAPPED for segment in segments for v in check_model(segment))
+
+
+def test_segments_of_before_get_uint8_ends_and_give_the_same_bytes(student, frames, rng):
+    for segment in cut(convert(fold(student, SPEC), SPEC, frames, ends="int8"))[::2]:
+        made = unsigned(segment)
+        shape = read(segment).inputs[0].shape
+        tensor = rng.integers(0, 256, shape, "uint8")
+        same = run(segment, (tensor ^ 0x80).view("int8")).view("uint8") ^ 0x80
+        np.testing.assert_array_equal(run(made, tensor), same)
+        assert gate.faults(made) == [] and unsigned(made) == made
 
 
 def test_segments_hold_only_what_they_need_and_no_resize(whole):

@@ -96,7 +96,7 @@ def plan_costs(spec: Network, size: tuple[int, int]) -> list[Cost]:
 
 
 def plans(layers: list[tuple[str, int, int, int]], size: tuple[int, int], colours: int = 3) -> dict[str, Plan]:
-    """Every plan of a network at size (height, width), with uint8 at both ends.
+    """Every plan of a network at size (height, width), with uint8 at all ends.
 
     layers are those of network.convolutions(): (name, kernel size, output channels, stride) in order, of which
     "decoder1" and "decoder2" follow an upsample by 2 and the last makes the image, of `colours` channels. Where the
@@ -129,9 +129,9 @@ def plans(layers: list[tuple[str, int, int, int]], size: tuple[int, int], colour
         segment([one], larger[0], middle),
         segment([two, last], larger[1], _gives(last)),
     ]
-    enlarged, small = (sum(count * depth for count, depth in ends) for ends in (larger, (trunk, middle)))
+    enlarged = sum(count * depth for count, depth in larger)
     return {
-        "split": Plan(split, enlarged + shuffled, enlarged + small),
+        "split": Plan(split, enlarged + shuffled),
         "fused": Plan([segment([*head, *transposed, last], takes, _gives(last))], shuffled),
         "lowres": Plan([segment([*head, *low], takes, _gives(low[-1]))], image),
     }

@@ -1,13 +1,15 @@
 """Cuts one converted network at its nearest-neighbour upsamples.
 
 Segments keep the whole network's tensors, scales and zero-points, so segments with NumPy upsampling between them give
-exactly the whole network's bytes. Segments converted separately would get different scales at their boundaries.
+exactly the whole network's bytes. Segments converted separately would get different scales at their boundaries. Where
+the whole network takes uint8, all ends are uint8: upsampling copies bytes, so their type does not matter.
 """
 
 import copy
 
 from appliance.errors import Problem
-from trainer.edgetpu.flatbuffer import operation, pack, unpack
+from trainer.edgetpu.flatbuffer import operation, pack, tensor_type, unpack
+from trainer.edgetpu.unsigned import with_unsigned_ends
 
 UPSAMPLE = "RESIZE_NEAREST_NEIGHBOR"
 
@@ -20,12 +22,13 @@ def cut(data: bytes) -> list[bytes | int]:
     model = unpack(data)
     graph = model.subgraphs[0]
     stages: list[bytes | int] = []
+    ends = with_unsigned_ends if tensor_type(graph.tensors[graph.inputs[0]]) == "UINT8" else lambda part: part
     first, source = 0, graph.inputs
     for i, operator in enumerate([*graph.operators, None]):
         if operator is not None and operation(model, operator)[0] != UPSAMPLE:
             continue
         sink = graph.outputs if operator is None else [operator.inputs[0]]
-        stages.append(pack(_segment(model, first, i, source, sink)))
+        stages.append(pack(ends(_segment(model, first, i, source, sink))))
         if operator is not None:
             stages.append(_factor(graph, operator))
             first, source = i + 1, [operator.outputs[0]]
