@@ -38,7 +38,7 @@ def main(name: str, folder: Path) -> None:
     first, *others = film(style)
     loop = [*others, *others[-2::-1]]
     first.save(
-        folder / f"{style.name}.webp", save_all=True, append_images=loop, duration=100, loop=0, quality=70, method=6
+        folder / f"{style.name}.webp", save_all=True, append_images=loop, duration=100, loop=0, quality=50, method=6
     )
 
 
