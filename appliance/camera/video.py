@@ -160,5 +160,5 @@ def import_av() -> Any:
         import av
     except ImportError as error:
         raise Problem("video files need PyAV: pip install av, or use a folder of pictures") from error
-    av.logging.set_level(av.logging.PANIC)
+    av.logging.set_level(None)  # its other levels take the GIL in a decoder's thread, which can deadlock
     return av

@@ -34,7 +34,7 @@ class VideoDisplay:
             import av
         except ImportError as error:
             raise Problem("video files need PyAV: pip install av, or name a folder for pictures") from error
-        av.logging.set_level(av.logging.PANIC)
+        av.logging.set_level(None)  # its other levels take the GIL in a decoder's thread, which can deadlock
         self._av: Any = av
         self._path, self._sound = path, sound
         self._scale = Scaler()
