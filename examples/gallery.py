@@ -14,7 +14,7 @@ from appliance import Style
 from appliance.camera.virtual import VirtualCamera
 
 COLUMNS = 2
-FILM = range(108, 180, 3)  # frames of the virtual camera, a tenth of a second apart
+FILM = range(108, 180, 4)  # frames of the virtual camera, which gives 30 a second
 SMALL = 384, 216
 
 
@@ -38,7 +38,7 @@ def main(name: str, folder: Path) -> None:
     first, *others = film(style)
     loop = [*others, *others[-2::-1]]
     first.save(
-        folder / f"{style.name}.webp", save_all=True, append_images=loop, duration=100, loop=0, quality=50, method=6
+        folder / f"{style.name}.webp", save_all=True, append_images=loop, duration=133, loop=0, quality=50, method=6
     )
 
 

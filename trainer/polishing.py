@@ -1,8 +1,10 @@
-"""Polishes a trained student: its last two convolutions learn to draw the same pictures without a grid on flat areas.
+"""Polishes a trained student: its last two convolutions learn to draw the same pictures without a grid on flat areas,
+and in the painting's colours.
 
 Upsampling and output cells leave a grid of 2 to 4 pixels, which is visible on skies and walls but which the style loss
-hardly registers. The target is the student's own picture, smoothed where the frame has no detail. All other layers are
-frozen, so polishing takes a few minutes, even on a CPU.
+hardly registers. The target is the student's own picture, smoothed where the frame has no detail, and with
+polish.palette its colours mapped to the painting's. All other layers are frozen, so polishing takes a few minutes, even
+on a CPU.
 """
 
 import random
@@ -50,13 +52,19 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
     known, _ = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
     before = student.get_layer("decoder1_relu")
     probe = keras.Model(student.input, {"before": before.output, "image": student.output["image"]})
-    inputs, wanted = [], []
+    inputs, drawn, frames = [], [], []
     for photo in known[:: max(1, len(known) // FRAMES)][:FRAMES]:
         frame = evaluation.as_network_sees(photo, evaluation.meter(recipe.frame, recipe.student.pixels))
         seen = {name: np.asarray(value)[0] for name, value in probe(frame[None]).items()}
         inputs.append(seen["before"].astype("float16"))
-        wanted.append(smoothed(seen["image"], frame).astype("float16"))
+        drawn.append(seen["image"])
+        frames.append(frame)
+    if recipe.polish.palette:
+        painting, _ = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
+        drawn = list(recoloured(np.stack(drawn), 2 * np.asarray(painting) - 1, recipe.polish.palette))
+    wanted = [smoothed(*pair).astype("float16") for pair in zip(drawn, frames, strict=True)]
     random.seed(recipe.student.seed)
+    np.random.seed(recipe.student.seed)
     end = after(student, before)
     steps = EPOCHS * len(inputs)
     end.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps)), "mse")
@@ -74,6 +82,27 @@ def after(model: keras.Model, layer: keras.layers.Layer) -> keras.Model:
     for following in model.layers[model.layers.index(layer) + 1 :]:
         x = following(x)
     return keras.Model(start, x)
+
+
+def recoloured(
+    drawn: Float[np.ndarray, "*many 3"], painting: Float[np.ndarray, "*other 3"], share: float = 1.0
+) -> Float[np.ndarray, "*many 3"]:
+    """`drawn` with the painting's mean colour and covariance, by the linear map that moves colours least (Pitié and
+    Kokaram, "The linear Monge-Kantorovitch linear colour mapping", 2007), and no darker or lighter than the painting.
+    Both are in -1..1; share 0 changes nothing.
+    """
+    mean, target = drawn.reshape(-1, 3).mean(0), painting.reshape(-1, 3).mean(0)
+    spread = _root(np.cov(drawn.reshape(-1, 3).T) + 1e-6 * np.eye(3))
+    back = np.linalg.inv(spread)
+    turn = back @ _root(spread @ np.cov(painting.reshape(-1, 3).T) @ spread) @ back
+    darkest, lightest = np.percentile(painting.reshape(-1, 3), (0.5, 99.5), axis=0)
+    mapped = np.clip((drawn - mean) @ turn + target, darkest, lightest)
+    return ((1 - share) * drawn + share * mapped).astype(drawn.dtype)
+
+
+def _root(matrix):
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
 def smoothed(

@@ -208,6 +208,14 @@ class Student(Phase):
     )
 
 
+class Polish(_Section):
+    """See trainer/polishing.py."""
+
+    palette: float = Field(
+        default=0.0, ge=0, le=1, description="how far colours move to the painting's mean and covariance: 1 all the way"
+    )
+
+
 class Lite(_Section):
     """A second student of the same style, for boards without an Edge TPU: narrower, and trained on a smaller frame."""
 
@@ -238,6 +246,7 @@ class Recipe(_Section):
     style: Style = Style()
     teacher: Teacher | None = Field(default=None, description="without it the student is trained directly")
     student: Student
+    polish: Polish = Polish()
     lite: Lite | None = Field(default=None, description="without it there is no lite student")
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ import pytest
 
 from trainer import runs
 from trainer.data import pictures
-from trainer.polishing import polish, smoothed
+from trainer.polishing import polish, recoloured, smoothed
 from trainer.recipe import Recipe
 from trainer.training import train
 
@@ -19,6 +19,18 @@ def test_flat_parts_are_smoothed_and_detail_is_not():
     made = smoothed(drawn, frame)
     assert made[:, 2:20].std() < 0.01 and made[:, :20].mean() == pytest.approx(0.2, abs=0.02)
     assert np.allclose(made[:, 52:], drawn[:, 52:], atol=0.01)
+
+
+def test_colours_get_the_mean_and_covariance_of_the_paintings():
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(0.1, 0.1, (2, 40, 50, 3))
+    painting = rng.normal(size=(60, 30, 3)) @ rng.normal(0, 0.1, (3, 3)) + (0.2, -0.1, 0.0)
+    made, half = recoloured(drawn, painting), recoloured(drawn, painting, 0.5)
+    flat = made.reshape(-1, 3)
+    assert np.allclose(flat.mean(0), painting.mean((0, 1)), atol=0.01)
+    assert np.allclose(np.cov(flat.T), np.cov(painting.reshape(-1, 3).T), atol=0.003)
+    assert np.allclose(half, (drawn + made) / 2)
+    assert flat.min() > painting.min() and flat.max() < painting.max()
 
 
 @pytest.fixture
