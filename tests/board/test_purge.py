@@ -4,8 +4,9 @@ from appliance.display.slate import BACKGROUND
 
 from .guest import BOOT, wait_for
 
-# Not the folder of the tests' own settings (see overlay/), nor /tmp, which the next boot empties.
-_LEFT = "find / /dev -xdev -name '*reconet*' -not -path /etc/systemd/system/reconet.service.d -not -path '/tmp/*'"
+# Not what tests put there: settings (see overlay/), and styles in /root and in /tmp, which the next boot empties.
+_TESTS = "/etc/systemd/system/reconet.service.d", "/tmp/*", "/root/*"
+_LEFT = "find / /dev -xdev -name '*reconet*'" + "".join(f" -not -path '{path}'" for path in _TESTS)
 
 
 def test_purged_while_it_runs(expendable):
