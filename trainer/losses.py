@@ -71,8 +71,8 @@ def sliced(
 
 
 def _sorted(samples: Float[Array, "*batch points directions"]) -> Float[Array, "*batch directions points"]:
-    """The samples' points in ascending order for each direction. Points that differ by less than 1/4096 may stay
-    as they are (with 2048 of them): the low bits of a key are the point's number, so that one array is sorted instead
+    """The samples' points in ascending order for each direction. Of 2048 points, two that differ by less than 1/4096 of
+    their size may stay as they are: the low bits of a key are the point's number, so that one array is sorted instead
     of two.
     """
     rows = ops.swapaxes(samples, -1, -2)
