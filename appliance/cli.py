@@ -174,8 +174,10 @@ def _web(arguments: argparse.Namespace) -> int:
     """Serve a page with the picture, the styles and the status, until stopped. `reconet web token` makes the token that
     it asks for; beyond this machine it needs one.
     """
-    from .web.run import command
-
+    if arguments.action == "enabled":
+        from .web.enabled import answer as command
+    else:
+        from .web.run import command
     return command(arguments)
 
 

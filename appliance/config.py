@@ -1,6 +1,5 @@
 """The settings: /etc/reconet/config.toml, where every key is optional."""
 
-import importlib
 import json
 import textwrap
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, List, Tuple, Union
 
 from pydantic import ValidationError
 
+from . import toml
 from .errors import Problem
 from .places import CONFIG
 from .sections import Buttons, Camera, Display, Engine, Host, Keys, Mqtt, Settings, Style, Web
@@ -28,8 +28,6 @@ __all__ = [
 ]
 
 PATH = CONFIG
-# More than a file that explains every key. TOML parsers take time and memory quadratic in the length of a dotted key.
-MAX_BYTES = 8 << 10
 
 _HEADER = """\
 # ReCoNet on the Edge TPU. Every key is optional; the values here are the defaults.
@@ -43,28 +41,7 @@ def load(path: Union[str, Path] = PATH) -> Settings:
     Raises Problem: one line with file, key, value and what is allowed.
     """
     try:
-        with open(str(path), "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        if Path(path) == PATH:
-            return Settings()
-        raise Problem(f"cannot read {path}: no such file: check the path after --config") from None
-    except OSError as error:
-        raise Problem(
-            f"cannot read {path}: {(error.strerror or str(error)).lower()}: "
-            "make it a file that this user may read, or remove it to take the defaults"
-        ) from error
-    if len(data) > MAX_BYTES:
-        raise Problem(f"{path}: longer than {MAX_BYTES} bytes: shorten its comments, or remove it to take the defaults")
-    toml = _parser(path)
-    try:
-        fields = toml.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise Problem(
-            f"{path}: not valid TOML: {str(error)[:200]}: fix it, or remove it to take the defaults"
-        ) from error
-    try:
-        return Settings.model_validate(fields)
+        return Settings.model_validate(toml.read(path, required=Path(path) != PATH))
     except ValidationError as error:
         raise Problem(f"{path}: {_fault(error.errors(include_url=False)[0])}") from None
 
@@ -87,15 +64,6 @@ def _sections() -> List[Tuple[str, Any]]:
 
 def _allowed(field: Any) -> str:
     return str(field.json_schema_extra["allowed"])
-
-
-def _parser(path: Union[str, Path]) -> Any:
-    for name in ("tomllib", "tomli"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise Problem(f"cannot read {path}: this Python has no TOML parser: pip install tomli")
 
 
 def _toml(value: Any) -> str:

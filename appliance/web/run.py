@@ -30,9 +30,6 @@ def command(arguments: argparse.Namespace) -> int:
         raise Problem("--remove is for reconet web token")
     if not arguments.action:
         return serve(settings, arguments.bind)
-    if arguments.action == "enabled":
-        print("enabled" if settings.web.enabled else "not enabled: [web] enabled is false")
-        return 0 if settings.web.enabled else 1
     if arguments.remove:
         guard.remove_token(folder)
         print("The token is removed. The page now serves this machine only, without a token.")

@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -234,6 +236,19 @@ def test_the_command_makes_and_removes_a_token(styles, tmp_path, capsys):
 def test_the_command_says_whether_the_page_is_configured_to_start(tmp_path, enabled, status):
     (tmp_path / "config.toml").write_text(f"[web]\n{enabled}\n")
     assert main(["web", "--config", str(tmp_path / "config.toml"), "enabled"]) == status
+
+
+def test_that_answer_needs_no_library_and_a_wrong_value_is_still_reported(tmp_path, capsys, monkeypatch):
+    config = tmp_path / "config.toml"
+    config.write_text('[web]\nenabled = "yes"\n')
+    assert main(["web", "--config", str(config), "enabled"]) == 1
+    assert "web.enabled" in capsys.readouterr().err
+    config.write_text("")
+    without = (
+        "import sys; sys.modules.update(numpy=None, pydantic=None); from appliance.cli import main; sys.exit(main())"
+    )
+    asked = [sys.executable, "-c", without, "web", "--config", str(config), "enabled"]
+    assert subprocess.run(asked, stdout=subprocess.PIPE).stdout == b"not enabled: [web] enabled is false\n"
 
 
 def test_metrics_are_well_formed():

@@ -4,8 +4,9 @@ from appliance.display.slate import BACKGROUND
 
 from .guest import BOOT, wait_for
 
-# Not what tests put there: settings (see overlay/), and styles in /root and in /tmp, which the next boot empties.
-_TESTS = "/etc/systemd/system/reconet.service.d", "/tmp/*", "/root/*"
+# Not what tests put there: settings (see overlay/), and styles in users' folders and in /tmp, which the next boot
+# empties.
+_TESTS = "/etc/systemd/system/reconet.service.d", "/tmp/*", "/root/*", "/home/*"
 _LEFT = "find / /dev -xdev -name '*reconet*'" + "".join(f" -not -path '{path}'" for path in _TESTS)
 
 
