@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.latencies import DEEPLAB, MODELS
 from trainer.edgetpu import cost, predict
 from trainer.network import convolutions
-from trainer.recipe import Network
+from trainer.sections import Network
 
 SIZE = 216, 512
 SEEDS = {"5 blocks, 9x9 ends": Network(blocks=5, first_kernel=9, last_kernel=9), "4 blocks, 3x3 ends": Network()}

@@ -6,7 +6,7 @@ As Markdown, for docs/edgetpu.md: the plan `fused`, from RGB to BGRX, uint8 ends
 from trainer.edgetpu import cost, predict
 from trainer.edgetpu.cost import Layer, Plan
 from trainer.network import convolutions
-from trainer.recipe import Network
+from trainer.sections import Network
 
 SIZE = 360, 640
 LARGER = (480, 848), (720, 1280)

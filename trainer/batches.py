@@ -14,7 +14,8 @@ from trainer.data import augment, flat, moving_photos, pictures, sintel, video
 from trainer.data import source as sources
 from trainer.data.contents import contents
 from trainer.faults import Collector
-from trainer.recipe import Augment, Frame, Motion, Recipe, Style
+from trainer.recipe import Recipe
+from trainer.sections import Augment, Frame, Motion, Style
 from trainer.shapes import Array, Images
 
 SAMPLES = 4  # held-out frames that are stylised during training, to look at

@@ -18,7 +18,8 @@ from appliance.frames import YUV_BLACK, YUV_TO_RGB, converted
 from trainer import faces, flow, losses, perceptual
 from trainer.data import pictures, sintel
 from trainer.gather import Work
-from trainer.recipe import Frame, Recipe
+from trainer.recipe import Recipe
+from trainer.sections import Frame
 
 HEADLINE = ("alley_1", "cave_2")
 _TILE = 128  # pixels

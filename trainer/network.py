@@ -19,7 +19,7 @@ stay in float32.
 import keras
 from keras import layers, ops
 
-from trainer.recipe import Network
+from trainer.sections import Network
 
 EPSILON = 1e-5
 

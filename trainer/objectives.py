@@ -9,7 +9,8 @@ from keras import ops
 from trainer import flow, losses, network, perceptual
 from trainer.batches import halves, make_batch
 from trainer.perceptual import crop
-from trainer.recipe import Recipe, Style
+from trainer.recipe import Recipe
+from trainer.sections import Style
 from trainer.shapes import Array, Images, Maps, Scalar
 
 

@@ -16,8 +16,8 @@ from appliance.errors import Problem
 from appliance.files import replacing
 from trainer import devices, runs
 from trainer.eventlog import EventLog
-from trainer.recipe import Phase
 from trainer.runs import Run
+from trainer.sections import Phase
 
 SCAN = 50  # steps per compiled call: enough to hide the host's work, few enough to report progress; 1 on a CPU
 CHECKPOINT = 30.0  # seconds

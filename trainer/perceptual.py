@@ -18,7 +18,7 @@ from appliance.errors import Problem
 from appliance.files import replacing
 from trainer import losses
 from trainer.flow import downscale
-from trainer.recipe import LAYERS, Style
+from trainer.sections import LAYERS, Style
 from trainer.shapes import Array, Images, Maps
 
 QUANTILES, DIRECTIONS = 256, 64  # for measuring with the sliced loss

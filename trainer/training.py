@@ -15,8 +15,9 @@ from trainer.gather import shipped
 from trainer.lite import lite_recipe
 from trainer.objectives import student_objective, teacher_objective
 from trainer.optimise import optimise, seconds_per_step
-from trainer.recipe import Phase, Recipe
+from trainer.recipe import Recipe
 from trainer.runs import Run, load_model, student_run, teacher_run, with_norm
+from trainer.sections import Phase
 
 
 @dataclass(frozen=True)

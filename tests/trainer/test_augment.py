@@ -7,8 +7,9 @@ import pytest
 from trainer import batches, runs
 from trainer.data import augment, moving_photos
 from trainer.distillation import distill
-from trainer.recipe import Augment, Motion, Recipe
+from trainer.recipe import Recipe
 from trainer.runs import Note, student_run, teacher_run
+from trainer.sections import Augment, Motion
 from trainer.training import train
 
 SIZE = (16, 24)

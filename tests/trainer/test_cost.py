@@ -10,7 +10,7 @@ from trainer.edgetpu.cut import cut
 from trainer.edgetpu.reader import read
 from trainer.edgetpu.student import fold
 from trainer.network import convolutions
-from trainer.recipe import Network
+from trainer.sections import Network
 
 
 def half(*widths, blocks=4):

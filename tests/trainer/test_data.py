@@ -9,7 +9,7 @@ from PIL import Image
 from appliance.errors import Problem
 from trainer import perceptual
 from trainer.data import pictures
-from trainer.recipe import Style
+from trainer.sections import Style
 
 DEEP = Style(layers=("conv5_1",))
 

@@ -13,8 +13,9 @@ from trainer.data import flat
 from trainer.data.source import Pairs, Source
 from trainer.distillation import distill
 from trainer.flow import warp
-from trainer.recipe import Motion, Network, Recipe, Style, Weights
+from trainer.recipe import Recipe
 from trainer.runs import Note, differences, load_model, student_run
+from trainer.sections import Motion, Network, Style, Weights
 from trainer.training import train
 
 SIZE = (24, 32)

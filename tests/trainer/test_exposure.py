@@ -6,7 +6,7 @@ from PIL import Image, ImageFilter
 
 from trainer.batches import normalise_exposure, still_frames
 from trainer.evaluation import as_network_sees, as_on_board, meter
-from trainer.recipe import Frame
+from trainer.sections import Frame
 
 from .conftest import ROOT
 

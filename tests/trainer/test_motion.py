@@ -6,7 +6,7 @@ import pytest
 
 from trainer import flow
 from trainer.data import augment, moving_photos
-from trainer.recipe import Motion
+from trainer.sections import Motion
 
 SIZE = (40, 72)
 

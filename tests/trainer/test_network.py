@@ -4,7 +4,7 @@ import pytest
 
 from trainer import network
 from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels
-from trainer.recipe import Network
+from trainer.sections import Network
 
 
 def random_thresholds(model, rng):

@@ -12,7 +12,7 @@ from trainer.edgetpu import cost, predict
 from trainer.edgetpu.cost import Layer, Plan, Segment
 from trainer.edgetpu.predict import HOSTS, Guess
 from trainer.network import convolutions
-from trainer.recipe import Network
+from trainer.sections import Network
 
 from .test_cost import half
 

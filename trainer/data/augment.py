@@ -5,7 +5,7 @@ from keras import ops
 
 from appliance.colour import BLUE, RED
 from trainer import losses
-from trainer.recipe import Augment, Motion
+from trainer.sections import Augment, Motion
 
 
 def similarity(scale, degrees, shift) -> np.ndarray:

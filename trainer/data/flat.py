@@ -8,7 +8,7 @@ from keras import ops
 from trainer.data import augment
 from trainer.data.source import Pairs, Source
 from trainer.flow import grid, inside
-from trainer.recipe import Motion
+from trainer.sections import Motion
 
 PLAIN, LINEAR, RADIAL = range(3)
 DARKEST = 0.05  # the least light, as a share of a bright scene's

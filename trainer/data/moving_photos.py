@@ -9,7 +9,7 @@ from trainer.data import augment
 from trainer.data.augment import project
 from trainer.data.source import Pairs, Source
 from trainer.flow import grid, inside, sample
-from trainer.recipe import Motion
+from trainer.sections import Motion
 
 MARGIN = 2.0  # pixels on each side of an outline, where a pixel may blend two layers
 HARMONICS = (2, 3, 4)

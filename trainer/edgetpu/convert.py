@@ -10,7 +10,7 @@ from trainer.edgetpu.fold import at_low_resolution, cells_into_cells, nearest_in
 from trainer.edgetpu.student import border
 from trainer.network import EPSILON, convolutions
 from trainer.quiet import quiet
-from trainer.recipe import Network
+from trainer.sections import Network
 
 
 def forward(weights: dict, spec: Network, picture, plan: str = "split", normalise=lambda x, name: x, takes="rgb"):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from trainer.edgetpu.reader import Model, weight
 from trainer.edgetpu.rules import Operation
 from trainer.network import convolutions
-from trainer.recipe import Network
+from trainer.sections import Network
 
 # Google's compiler estimates 1,024 multiplications a cycle, channels rounded up to 4, and a depthwise convolution as if
 # it had this many input channels: fitted to the cycles in public compiled files, see benchmarks/cycles.py.

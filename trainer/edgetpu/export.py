@@ -29,8 +29,9 @@ from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_p
 from trainer.evaluation import as_on_board, for_manifest, meter, plan_snr
 from trainer.faults import Collector
 from trainer.gather import recipe_of
-from trainer.recipe import Network, Recipe
+from trainer.recipe import Recipe
 from trainer.runs import is_saved, lite_run, load_model, read_note, student_run, teacher_run
+from trainer.sections import Network
 
 PLANS = ("split", "fused", "lowres")
 CALIBRATION = 16  # frames; with more, rare values widen the ranges and make all others coarser

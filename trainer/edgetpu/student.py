@@ -9,7 +9,7 @@ from keras import ops
 
 from trainer.edgetpu.fold import affine_into_convolution, bgrx_from_convolution, yuv_into_convolution
 from trainer.network import convolutions
-from trainer.recipe import Network
+from trainer.sections import Network
 
 
 def fold(student: keras.Model, spec: Network) -> dict[str, tuple[np.ndarray, np.ndarray]]:
