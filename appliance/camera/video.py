@@ -7,6 +7,7 @@ from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 import numpy as np
 
+from .. import pyav
 from ..errors import Problem
 from ..files import FilePath
 from ..frames import Frame, Size
@@ -132,7 +133,7 @@ def _seconds(container: Any, stream: Any) -> Optional[float]:
 
 def opened(path: FilePath) -> Any:
     """The PyAV container of the file at `path`. Raises Problem."""
-    av = import_av()
+    av = _pyav()
     if not os.path.isfile(str(path)):
         raise Problem(f"{path} is not a video file: name a file, a folder of pictures, or virtual")
     if not os.path.getsize(str(path)):
@@ -149,16 +150,10 @@ def reading(path: FilePath, where: Callable[[], str] = lambda: "") -> Iterator[N
         yield
     except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", None) or str(error)).lower()
-        if isinstance(error, import_av().error.InvalidDataError):
+        if isinstance(error, _pyav().error.InvalidDataError):
             why = "not a video, or damaged"
         raise Problem(f"cannot read {path}{where()}: {why}: choose another video") from error
 
 
-def import_av() -> Any:
-    """PyAV. Raises Problem when it is not installed."""
-    try:
-        import av
-    except ImportError as error:
-        raise Problem("video files need PyAV: pip install av, or use a folder of pictures") from error
-    av.logging.set_level(None)  # its other levels take the GIL in a decoder's thread, which can deadlock
-    return av
+def _pyav() -> Any:
+    return pyav.imported("use a folder of pictures")

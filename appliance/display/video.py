@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 
+from .. import pyav
 from ..errors import Problem
 from ..files import FilePath, Pending, cannot_write
 from ..frames import Frame, Size, converted, cover
@@ -30,12 +31,7 @@ class VideoDisplay:
     one_size = True
 
     def __init__(self, path: FilePath, sound: Any = None, warn: Callable[[str], None] = lambda text: None):
-        try:
-            import av
-        except ImportError as error:
-            raise Problem("video files need PyAV: pip install av, or name a folder for pictures") from error
-        av.logging.set_level(None)  # its other levels take the GIL in a decoder's thread, which can deadlock
-        self._av: Any = av
+        self._av = pyav.imported("name a folder for pictures")
         self._path, self._sound = path, sound
         self._scale = Scaler()
         self._tracks = self._taken(warn)
