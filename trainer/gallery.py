@@ -21,6 +21,7 @@ from appliance.errors import Problem
 from appliance.files import replacing
 from appliance.style import bundle
 from trainer import results
+from trainer.data.contents import contents
 from trainer.recipe import Recipe
 
 POLL = 2.0  # seconds between polls of the jobs
@@ -120,8 +121,17 @@ def run(tasks: Sequence[Task], executors: Sequence[Any], work: Work, console: Co
 
 
 def finished(task: Task) -> bool:
-    """Whether the task is done, judging by its folder."""
-    return results.complete(task.recipe, task.out) and (task.out / "report.html").exists()
+    """Whether the task is done, judging by its folder, and by its data as far as that is still there."""
+    return results.complete(task.recipe, task.out) and (task.out / "report.html").exists() and not _has_other_data(task)
+
+
+def _has_other_data(task: Task) -> bool:
+    try:
+        before = json.loads((task.out / "student.json").read_bytes())["contents"]
+        now = contents(task.recipe, task.data)
+    except (OSError, ValueError, KeyError, Problem):
+        return False
+    return any(before[name] != now[name] for name in before.keys() & now.keys())
 
 
 def show(entries: Sequence[Entry], sheet_path: Path, console: Console) -> None:

@@ -18,6 +18,7 @@ from rich.progress import Progress
 from scipy import ndimage
 
 from appliance.colour import LUMA
+from appliance.errors import Problem
 from trainer import evaluation, runs
 from trainer.data import pictures
 from trainer.data.contents import contents
@@ -45,7 +46,13 @@ def polish(recipe: Recipe, data: Path, out: Path) -> keras.Model:
 def _polish(run: runs.Run, data: Path) -> keras.Model:
     console, recipe = Console(stderr=True), run.recipe
     student, done = runs.load_model(run, recipe.student.steps)
-    if runs.read_note(run.path("json")).polished:
+    note = runs.read_note(run.path("json"))
+    if note.polished:
+        if note.recipe.polish != recipe.polish:
+            raise Problem(
+                f"{run.path('json')}: polished with polish.palette {note.recipe.polish.palette}, not "
+                f"{recipe.polish.palette}; restore it, or train again with --restart"
+            )
         console.print(f"{run.name}: already polished")
         return student
     photos = pictures.photographs(data / recipe.data.photos, recipe.size)

@@ -1,9 +1,11 @@
 """From a painting and a folder of photographs to a recipe and the data that it names."""
 
+import hashlib
 import importlib.util
 import math
 import re
 import shutil
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ DEFAULTS = Path(__file__).with_name("recipes") / "composition_vii.toml"
 LEAST = 256  # pixels of a painting's shorter side
 MOST_PHOTOS, FEW_PHOTOS, LEAST_PHOTOS = 600, 100, 5
 HELD_OUT = 24
+PLACED = ("data.painting", "data.photos")  # settings that lay_out() follows
 ROTATED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 ORIENTATION = 0x0112
 
@@ -44,8 +47,13 @@ def say(line: str) -> None:
 
 
 def name_of(painting: Path) -> str:
-    """A style's name from a file's: "My Painting (1).jpg" is my_painting_1."""
-    return re.sub(r"[^a-z0-9]+", "_", painting.stem.lower()).strip("_")[:64] or "style"
+    """A style's name from a file's: "My Painting (1).jpg" is my_painting_1, and one without Latin letters or digits is
+    style_ and a digest.
+    """
+    plain = unicodedata.normalize("NFKD", painting.stem.casefold())
+    letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    name = re.sub(r"[^a-z0-9]+", "_", letters).strip("_")[:64]
+    return name or f"style_{hashlib.sha256(painting.stem.encode()).hexdigest()[:8]}"
 
 
 def title_of(painting: Path) -> str:
@@ -80,6 +88,11 @@ def recipe_for(
     """The default recipe for a painting. start, the recipe of a shipped style, sets the network and reduces the steps
     to a third. settings override everything else. Raises Problem.
     """
+    for key in settings:
+        if key in PLACED:
+            raise Problem(f"--set {key}: the painting is the command's argument, and photographs are those of --photos")
+        if key.startswith("lite.") and quality is not GALLERY:
+            raise Problem(f"--set {key}: a draft has no lite student; leave it out, or take --quality gallery")
     height, width = quality.size
     share = width / GALLERY.size[1]
     default = load(DEFAULTS)
@@ -120,25 +133,41 @@ def _is_low(painting: Path, width: int) -> bool:
     return round(picture.height * width / picture.width) < pictures.ROWS
 
 
-def lay_out(recipe: Recipe, painting: Path, photos: Path, data: Path) -> Recipe:
+def lay_out(recipe: Recipe, painting: Path, photos: Path, data: Path, restart: bool = False) -> Recipe:
     """Puts the painting and links to the photographs into the data folder. Returns the recipe, in which fewer
-    photographs are held out when there are few. Raises Problem.
+    photographs are held out when there are few. Only a restart replaces another painting. Raises Problem.
     """
     data.mkdir(parents=True, exist_ok=True)
     placed = data / recipe.data.painting
-    if not placed.exists() or placed.read_bytes() != painting.read_bytes():
+    same = placed.exists() and placed.read_bytes() == painting.read_bytes()
+    if placed.exists() and not same and not restart:
+        raise Problem(f"{placed} is another painting: choose another --out, or replace its style with --restart")
+    chosen = choose(photos, recipe.size)
+    _link(chosen, photos, data / recipe.data.photos)
+    if not same:
         with replacing(placed) as temporary:
             shutil.copyfile(painting, temporary)
-    chosen = choose(photos, recipe.size)
-    links = {f"{i:04}{path.suffix.lower()}": path.resolve() for i, path in enumerate(chosen)}
-    folder = data / recipe.data.photos
-    if not folder.is_dir() or {path.name: path.resolve() for path in folder.iterdir()} != links:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        for name, target in links.items():
-            (folder / name).symlink_to(target)
     held_out = min(recipe.data.held_out, max(1, len(chosen) // 5))
+    if held_out < recipe.data.held_out:
+        say(f"{held_out} of {len(chosen)} photographs are kept for measuring")
     return changed(recipe, {"data.held_out": held_out})
+
+
+def _link(chosen: list[Path], photos: Path, folder: Path) -> None:
+    """Makes folder hold links to the chosen photographs, and nothing else. Raises Problem when it holds files."""
+    links = {f"{i:04}{path.suffix.lower()}": path.resolve() for i, path in enumerate(chosen)}
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    if there and {path.name: path.resolve() for path in there} == links:
+        return
+    files = [path.name for path in there if not path.is_symlink()]
+    if files or folder.resolve() == photos.resolve():
+        what = f"holds files, such as {files[0]}" if files else "is the folder of --photos"
+        raise Problem(f"{folder} {what}, and links to the photographs go there: choose another --out")
+    for path in there:
+        path.unlink()
+    folder.mkdir(exist_ok=True)
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
 
 
 def choose(folder: Path, size: tuple[int, int]) -> list[Path]:
@@ -149,12 +178,16 @@ def choose(folder: Path, size: tuple[int, int]) -> list[Path]:
         raise Problem(f"photos {folder}: no such folder; name one with photographs")
     found, foreign = pictures.paths(folder)
     pictures.report_skipped(folder, foreign)
-    small = [path for path in found if not _covers(path, size)]
-    good = [path for path in found if path not in set(small)]
+    small = {path for path in found if not _covers(path, size)}
+    good = [path for path in found if path not in small]
+    if len(good) > MOST_PHOTOS:
+        good = [good[i * len(good) // MOST_PHOTOS] for i in range(MOST_PHOTOS)]
+    damaged = {path for path in good if not _decodes(path)}
+    good = [path for path in good if path not in damaged]
     smaller = f"not {size[1]}x{size[0]} pixels or more"
-    if small:
-        named = ", ".join(path.name for path in small[:3]) + (", ..." if len(small) > 3 else "")
-        say(f"{folder}: left out {len(small)} of {len(found)} pictures, {smaller}, or damaged: {named}")
+    if out := sorted(small | damaged):
+        named = ", ".join(path.name for path in out[:3]) + (", ..." if len(out) > 3 else "")
+        say(f"{folder}: left out {len(out)} of {len(found)} pictures, {smaller}, or damaged: {named}")
     if len(good) < LEAST_PHOTOS:
         raise Problem(
             f"photos {folder}: {len(good)} usable; a style needs at least {LEAST_PHOTOS}, preferably a few hundred, of "
@@ -162,8 +195,6 @@ def choose(folder: Path, size: tuple[int, int]) -> list[Path]:
         )
     if len(good) < FEW_PHOTOS:
         say(f"{folder}: {len(good)} photographs; with a few hundred the style would suit more scenes")
-    if len(good) > MOST_PHOTOS:
-        good = [good[i * len(good) // MOST_PHOTOS] for i in range(MOST_PHOTOS)]
     return good
 
 
@@ -175,3 +206,14 @@ def _covers(path: Path, size: tuple[int, int]) -> bool:
     except (OSError, SyntaxError, ValueError):
         return False
     return height >= size[0] and width >= size[1]
+
+
+def _decodes(path: Path) -> bool:
+    """Whether the file is whole. JPEGs are decoded at an eighth of their size, which is fast and reads every byte."""
+    try:
+        with without_limit(), Image.open(path) as file:
+            file.draft("RGB", (1, 1))
+            file.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True

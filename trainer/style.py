@@ -47,7 +47,7 @@ def style(
         raise Problem(_offer(recipe, painting, steps))
     out = out or Path("runs") / recipe.name
     data, file = out / "data", out / f"{recipe.name}.toml"
-    recipe = prepare.lay_out(recipe, painting, photos or fetch.photographs(), data)
+    recipe = prepare.lay_out(recipe, painting, photos or fetch.photographs(), data, restart)
     if restart:
         forget(student_run(recipe, out))
         if recipe.lite:

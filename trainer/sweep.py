@@ -63,7 +63,8 @@ def single(texts: Sequence[str]) -> dict[str, object]:
 def product(recipe: Recipe, settings: Mapping[str, list]) -> list[Recipe]:
     """A recipe for each combination of values, with the values in its name and title. Raises Problem."""
     made = []
-    for values in itertools.product(*settings.values()):
+    once = [[value for i, value in enumerate(values) if value not in values[:i]] for values in settings.values()]
+    for values in itertools.product(*once):
         chosen = dict(zip(settings, values, strict=True))
         parts = [f"{key.rpartition('.')[2]} {value}" for key, value in chosen.items()]
         slug = re.sub(r"[^a-z0-9]+", "_", " ".join(parts).lower()).strip("_")

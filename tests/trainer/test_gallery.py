@@ -1,5 +1,6 @@
 """Many recipes as jobs: one that is killed is tried again, what is done is left alone, what is wrong is said."""
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from appliance.style import bundle
 from trainer import executors, gallery, sweep
 from trainer.cli import main
 from trainer.cli_measure import SHIPPED
+from trainer.data.contents import contents
 from trainer.recipe import Recipe, load
 
 RECIPE = Path(sweep.__file__).with_name("recipes") / "udnie.toml"
@@ -63,6 +65,21 @@ def test_two_workers_do_all_though_one_is_killed_and_again_there_is_nothing_to_d
     entries = gallery.run(tasks[:2], [Nowhere()], gallery.Work(take), console)
     assert [(entry.state, entry.tries) for entry in entries] == [("done", 0), ("done", 0)]
     gallery.show(entries, tmp_path / "gallery.jpg", console)
+
+
+def test_what_was_made_of_another_painting_is_not_done(tmp_path):
+    one = task("udnie", tmp_path)
+    one.out.mkdir()
+    take(one)
+    placed = tmp_path / one.recipe.data.painting
+    placed.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (300, 300)).save(placed)
+    (one.out / "student.json").write_text(json.dumps({"contents": contents(one.recipe, tmp_path)}))
+    assert gallery.finished(one)
+    Image.new("RGB", (300, 300), "red").save(placed)
+    assert not gallery.finished(one)
+    placed.unlink()
+    assert gallery.finished(one)
 
 
 def test_a_job_that_always_dies_is_given_up(tmp_path, monkeypatch):
@@ -148,6 +165,7 @@ def test_a_sweep_is_the_product_of_the_values_each_with_a_name(tmp_path):
     assert made[3].title == "Udnie, content 5.5, scales [1, 2], perceptual hed"
     assert made[3].student.loss.style == recipe.student.loss.style
     assert sweep.product(recipe, {}) == [recipe]
+    assert len(sweep.product(recipe, {"student.loss.content": [4, 4.0, 5]})) == 2
 
 
 def test_names_that_are_cut_stay_apart():

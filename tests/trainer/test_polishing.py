@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from appliance.errors import Problem
 from trainer import runs
 from trainer.data import pictures
 from trainer.polishing import polish, recoloured, smoothed
 from trainer.recipe import Recipe
+from trainer.sections import Polish
 from trainer.training import train
 
 GRID = np.indices((48, 64)).sum(0)[..., None] % 2 * np.ones(3)  # a chessboard of pixels
@@ -73,3 +75,11 @@ def test_it_is_done_once_and_training_again_leaves_it(trained, data):
     polish(recipe, data, out)
     train(recipe, data, out)
     assert (out / "student.keras").read_bytes() == before
+
+
+def test_another_palette_is_refused_once_it_is_polished(trained, data):
+    recipe, out = trained
+    polish(recipe, data, out)
+    other = recipe.model_copy(update={"polish": Polish(palette=0.5)})
+    with pytest.raises(Problem, match=r"polished with polish.palette 0.0, not 0.5; restore it, or train again"):
+        polish(other, data, out)

@@ -1,6 +1,7 @@
 """reconet-train style: a painting in, a style out; bad input in words; too little memory; no GPU."""
 
 import re
+import shutil
 from dataclasses import replace
 
 import jax
@@ -107,6 +108,31 @@ def test_other_settings_do_not_overwrite_it(made, place, capfd):
     assert main(["style", str(place / "my-raccoon.png"), "--out", str(made), *options(place), *more]) == 1
     assert "student.loss.content 8.0 → 9.0" in capfd.readouterr().err
     assert load(made / "my_raccoon.toml").student.loss.content == 8
+
+
+def test_a_painting_of_the_same_name_does_not_replace_the_first(made, tmp_path, place, capfd):
+    other, before = tmp_path / "my-raccoon.png", (made / "data/painting.png").read_bytes()
+    Image.open(PHOTO).resize((320, 280)).save(other)
+    assert main(["style", str(other), "--out", str(made), *options(place)]) == 1
+    assert "data/painting.png is another painting: choose another --out" in capfd.readouterr().err
+    assert (made / "data/painting.png").read_bytes() == before
+
+
+def test_files_where_the_links_go_are_kept(place, tmp_path, capfd):
+    photos = tmp_path / "data/photos"
+    shutil.copytree(place / "photos", photos)
+    before = sorted(photos.iterdir())
+    painting = str(place / "my-raccoon.png")
+    assert main(["style", painting, *options(place), "--photos", str(photos), "--out", str(tmp_path)]) == 1
+    assert "data/photos holds files, such as 0.jpg" in capfd.readouterr().err
+    assert main(["style", painting, *options(place), "--out", str(tmp_path / "a"), "--set", "data.photos=x"]) == 1
+    assert "--set data.photos: the painting is the command's argument" in capfd.readouterr().err
+    assert sorted(photos.iterdir()) == before and not (tmp_path / "data/painting.png").exists()
+
+
+def test_a_draft_has_no_lite_student_to_set(place, tmp_path, capfd):
+    assert main(["style", str(place / "my-raccoon.png"), *options(place), "--set", "lite.steps=5"]) == 1
+    assert "a draft has no lite student" in capfd.readouterr().err
 
 
 def test_the_notebook_is_kept_without_outputs():
@@ -279,7 +305,8 @@ def test_what_a_painting_lacks_is_said(tmp_path, capfd):
     [
         ("starry-night.jpg", "starry_night", "Starry Night"),
         ("Udnie (1913).jpg", "udnie_1913", "Udnie (1913)"),
-        ("Ω.png", "style", "Ω"),
+        ("Über Straße.png", "uber_strasse", "Über Straße"),
+        ("Ω.png", "style_e3c622e5", "Ω"),
     ],
 )
 def test_a_name_and_a_title_come_from_the_file(tmp_path, file, name, title):
@@ -295,11 +322,13 @@ def test_photographs_are_chosen_turned_and_counted(place, tmp_path, monkeypatch,
     upright.save(tmp_path / "turned.jpg", exif=exif)
     upright.save(tmp_path / "upright.jpg")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8")
+    (tmp_path / "cut.jpg").write_bytes((place / "photos/0.jpg").read_bytes()[:-999])
     names = [path.name for path in prepare.choose(tmp_path, (88, 160))]
     assert "turned.jpg" in names and "upright.jpg" not in names and len(names) == 9
-    assert "left out 2 of 11" in capfd.readouterr().err
-    monkeypatch.setattr(prepare, "MOST_PHOTOS", 3)
-    assert [path.name for path in prepare.choose(tmp_path, (88, 160))] == ["0.jpg", "3.jpg", "6.jpg"]
+    assert "left out 3 of 12" in capfd.readouterr().err
+    monkeypatch.setattr(prepare, "MOST_PHOTOS", 6)
+    chosen = prepare.choose(tmp_path, (88, 160))  # of ten: the sixth is the one that is cut off
+    assert [path.name for path in chosen] == ["0.jpg", "1.jpg", "3.jpg", "5.jpg", "6.jpg"]
     with pytest.raises(Problem, match="0 usable; a style needs at least 5, preferably a few hundred, of 640x360"):
         prepare.choose(tmp_path, (360, 640))
     with pytest.raises(Problem, match="nowhere: no such folder"):

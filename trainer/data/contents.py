@@ -1,10 +1,13 @@
-"""Identifies training data by its content, so that renaming or moving a folder does not count as a change."""
+"""Identifies training data by its content, so that renaming or moving a folder does not count as a change.
+
+Keras is imported only for films, which gallery.py relies on.
+"""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from trainer.data import pictures, sintel, video
+from trainer.data import pictures
 from trainer.recipe import Recipe
 
 FIELDS = {  # the setting that locates each kind of data
@@ -22,8 +25,12 @@ def contents(recipe: Recipe, data: Path) -> dict[str, str]:
     used["painting"] = [data / where.painting]
     used["photos"] = pictures.paths(data / where.photos)[0]
     if recipe.mix.sintel:
+        from trainer.data import sintel
+
         used["sintel"] = sintel.paths(data / where.sintel)
     if recipe.mix.video:
+        from trainer.data import video
+
         used["videos"] = video.files(data / where.videos)
     used["perceptual"] = [data / recipe.perceptual]
     return {name: digest(paths) for name, paths in used.items() if paths and all(path.is_file() for path in paths)}
