@@ -195,6 +195,19 @@ def test_every_host(host):
     assert ("python3-picamera2" in control) == bool(drop_ins)
 
 
+def test_every_host_brings_the_same_libraries():
+    """Apart from Mendel's own: its Python is older, and it packages the runtime."""
+
+    def names(host):
+        listed = (build_deb.OVERLAY / f"hosts/{host}.txt").read_text()
+        return set(re.findall(r"^([\w-]+)==", listed, re.MULTILINE))
+
+    own = {"importlib-metadata", "tomli", "zipp"}
+    expected = names("mendel") - own | {"ai-edge-litert", "typing-inspection"}
+    hosts = [host for host in build_deb.HOSTS if host != "mendel"]
+    assert {host: names(host) for host in hosts} == dict.fromkeys(hosts, expected)
+
+
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not on this machine")
 def test_the_scripts_are_plain_shell():
     scripts = [build_deb.OVERLAY / "DEBIAN" / name for name in ("postinst", "postrm", "prerm")]
