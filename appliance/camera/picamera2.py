@@ -41,9 +41,9 @@ def look() -> str:
 
 
 class Picamera(LiveCamera):
-    """The first CSI camera that libcamera finds; otherwise like V4l2Camera. Ignores `wanted.device` and `wanted.pixels`.
+    """The first CSI camera that libcamera finds; otherwise like V4l2Camera.
 
-    Raises Problem when Picamera2 is not installed.
+    Ignores `wanted.device` and `wanted.pixels`. Raises Problem when Picamera2 is not installed.
     """
 
     def __init__(self, wanted: Optional[Wanted] = None, yuv_size: Optional[Size] = None):
