@@ -5,9 +5,10 @@ import os
 import numpy as np
 import pytest
 
-from appliance import machine
-from appliance.engine import delegate, devices
-from appliance.engine.interpreter import edge_tpu, runtimes
+from appliance import loader, machine
+from appliance.config import Engine
+from appliance.engine import delegate, devices, interpreter
+from appliance.engine.interpreter import Runtime, edge_tpu, runtimes
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import DeviceError, Problem
 
@@ -54,6 +55,20 @@ def test_the_first_segment_is_rehearsed_in_a_process_of_its_own(library, bus, co
     bus.plug()
     Stylizer(style)
     assert len(library.opened()) == 5  # rehearsed again
+
+
+def test_beside_pycoral_libedgetpu_can_be_chosen(library, bus, compiled, tmp_path, monkeypatch):
+    bus.plug()
+    monkeypatch.setattr(
+        interpreter, "_pycoral", lambda: Runtime("pycoral", "2.0.0", "TPU", lambda data, height=0: None)
+    )
+    assert [one.name for one in runtimes()[:2]] == ["pycoral", "libedgetpu"] and edge_tpu()[0].name == "pycoral"
+    assert Stylizer(compiled(tmp_path / "a.reconet"), runtime="libedgetpu").runtime.name == "libedgetpu"
+
+    def allowed(runtime):
+        return [one.name for one in loader._allowed(Engine(runtime=runtime)) if one.device == "TPU"]
+
+    assert [allowed(name) for name in ("libedgetpu", "pycoral", "auto")] == [["libedgetpu"], ["pycoral"], ["pycoral"]]
 
 
 def test_one_of_two_sticks(library, bus, compiled, tmp_path, monkeypatch):
