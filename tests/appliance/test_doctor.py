@@ -106,6 +106,16 @@ def test_a_node_that_may_not_be_used_names_user_and_group(board, monkeypatch):
     assert not fine and "has no permission to use it: usermod -aG" in text
 
 
+def test_a_group_without_a_name_is_a_number(board, monkeypatch):
+    def unknown(number):
+        raise KeyError(f"getgrgid(): gid not found: {number}")
+
+    node = board[1]["/dev/video*"][0]
+    monkeypatch.setattr(findings.os, "access", lambda path, mode: path != node)
+    monkeypatch.setattr(findings.grp, "getgrgid", unknown)
+    assert f"its group {os.stat(node).st_gid} has no name here: groupadd -g " in said(board[0])[1]
+
+
 def test_a_style_that_crashes_the_runtime_does_not_crash_doctor(styles, tmp_path):
     for package in ("ai_edge_litert", "tflite_runtime"):
         (tmp_path / package).mkdir()
