@@ -45,8 +45,8 @@ def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
         found += _attempt(_on_cpu, package, threads, reference)
     if not found:
         raise Problem(
-            "no TensorFlow Lite runtime: pip install ai-edge-litert on a workstation, "
-            "apt install python3-tflite-runtime on the board"
+            "no TensorFlow Lite runtime: install the package reconet again, or pip install ai-edge-litert on a "
+            "workstation, apt install python3-tflite-runtime on the Dev Board"
         )
     return found
 

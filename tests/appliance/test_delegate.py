@@ -144,6 +144,16 @@ def test_trouble_ends_the_rehearsal_and_is_one_line(library, bus, behaviour, kin
     assert type(caught.value) is kind and not delegate._rehearsed
 
 
+@pytest.mark.parametrize("behaviour", ["fail", "abort", "hang"])
+def test_a_card_is_not_to_be_unplugged(library, bus, behaviour, tmp_path, monkeypatch):
+    monkeypatch.setattr(delegate, "REHEARSAL_S", 1.0 if behaviour == "hang" else 30.0)
+    (tmp_path / "apex_0").write_text("")
+    library(behaviour)
+    with pytest.raises(DeviceError, match="the Edge TPU PCIe .* switch the machine off and on") as caught:
+        runtimes()[0].load(SEGMENT)
+    assert "plug" not in str(caught.value)
+
+
 def test_a_stick_that_does_not_open_gives_way_to_the_cpu(library, bus, compiled, tmp_path):
     bus.plug()
     library("fail")
