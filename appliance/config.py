@@ -75,14 +75,17 @@ def _fault(error: Any) -> str:
     sections = dict(_sections())
     where, value = ".".join(str(part)[:60] for part in error["loc"]), _shown(error["input"])
     section, key = (error["loc"] + (None,))[:2]
+    reason = error.get("ctx", {}).get("error")  # of a check of ours
     if section not in sections:
         return f"{where} = {value}: unknown section: allowed are " + ", ".join(f"[{name}]" for name in sections)
     fields = sections[section].model_fields
+    if key is None and reason:
+        return f"{where} = {value}: {reason}"
     if key is None:
         return f"{where} = {value}: allowed is a section [{section}] with " + ", ".join(fields)
     if key not in fields:
         return f"{where} = {value}: unknown key: allowed in [{section}] are " + ", ".join(fields)
-    return f"{where} = {value}: allowed is {_allowed(fields[key])}"
+    return f"{where} = {value}: " + (f"{reason}: " if reason else "") + f"allowed is {_allowed(fields[key])}"
 
 
 def _shown(value: Any) -> str:

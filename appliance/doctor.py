@@ -122,7 +122,8 @@ def _runtimes(board: bool) -> List[Finding]:
     try:
         return [ok(f"TensorFlow Lite runtime {runtime} on {runtime.device}") for runtime in runtimes()]
     except Problem:
-        advice = "apt install python3-tflite-runtime" if board else _install("runtime", board)
+        on_mendel = board and machine.is_mendel()
+        advice = "apt install python3-tflite-runtime" if on_mendel else _install("runtime", board)
         return [missing("TensorFlow Lite runtime", advice)]
 
 
@@ -191,6 +192,8 @@ def _choice(bundle: "Bundle", settings: "Settings") -> Finding:
 
 def _compiled(bundles: Sequence["Bundle"]) -> List[Finding]:
     """Findings about compiled styles that need a newer Edge TPU runtime than the one here."""
+    from .engine.delegate import INSTALL
+
     runtime = machine.edge_tpu_runtime()
     findings = []
     for bundle in bundles:
@@ -200,8 +203,8 @@ def _compiled(bundles: Sequence["Bundle"]) -> List[Finding]:
         needs = [least for start, least in _NEEDS_RUNTIME.items() if any(name.startswith(start) for name in compilers)]
         if runtime is not None and needs and max(needs) > runtime:
             what = f"style {bundle.name} needs Edge TPU runtime {max(needs)}, this machine has {runtime}"
-            advice = "apt install libedgetpu1-std, or compile it with an older compiler"
-            findings.append(problem(what, advice, needed=False))
+            newer = "apt install libedgetpu1-std" if machine.is_mendel() else INSTALL
+            findings.append(problem(what, f"{newer}; or compile it with an older compiler", needed=False))
     return findings
 
 

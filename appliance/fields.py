@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from . import keycodes
+
 
 def key(default: Any, description: str, allowed: str, **bounds: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"allowed": allowed}, **bounds)
@@ -26,6 +28,15 @@ def no_less(low: int) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _known(name: str) -> str:
+    if name != "off" and keycodes.code(name) is None:
+        raise ValueError(f"no key has that name or number: names are {keycodes.NAMES}")
+    return name
+
+
+KNOWN_KEY = AfterValidator(_known)
 
 
 class Section(BaseModel):

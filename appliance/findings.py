@@ -42,11 +42,17 @@ def nodes(name: str, paths: List[str], advice: str, needed: bool) -> Finding:
         return missing(name, advice, needed)
     closed = [node for node in paths if not may(node)]
     if closed:
-        group = grp.getgrgid(os.stat(closed[0]).st_gid).gr_name
-        return problem(
-            f"{name} {closed[0]}", f"{user()} has no permission to use it: usermod -aG {group} {user()}", needed
-        )
+        advice = f"{user()} has no permission to use it: {_joining(os.stat(closed[0]).st_gid)}"
+        return problem(f"{name} {closed[0]}", advice, needed)
     return ok(f"{name} {', '.join(paths)}")
+
+
+def _joining(group: int) -> str:
+    """How this user becomes a member of the group with this number."""
+    try:
+        return f"usermod -aG {grp.getgrgid(group).gr_name} {user()}"
+    except KeyError:  # as in a container, whose groups are not the host's
+        return f"its group {group} has no name here: groupadd -g {group} NAME, then usermod -aG NAME {user()}"
 
 
 def user() -> str:

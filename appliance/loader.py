@@ -109,6 +109,16 @@ def wants_tpu(bundle: Bundle, engine: config.Engine) -> bool:
     return is_compiled(bundle) and engine.runtime in ("auto",) + TPU_RUNTIMES
 
 
+def _allowed(engine: config.Engine) -> List[Runtime]:
+    """The runtimes that the settings allow, fastest first."""
+    here = interpreter.runtimes(engine.threads)
+    if engine.runtime != "auto":
+        return [one for one in here if one.name == engine.runtime]
+    # Of two for the Edge TPU only the first: what it measures must be true of the one that runs.
+    unused = [one for one in here if one.device == "TPU"][1:]
+    return [one for one in here if one not in unused]
+
+
 def is_fatal(bundle: Bundle, remembered: State) -> bool:
     """Whether loading this file, or the file of which `LAST_GOOD` is a copy, crashed the daemon before."""
     if bundle.path.name == state.LAST_GOOD:
@@ -182,10 +192,8 @@ class Loader:
         """Where the bundle can run, best first. Raises Problem when it cannot."""
         found = [
             _On(bundle, engine, runtime, self._around.fits())
-            for runtime in interpreter.runtimes(engine.threads)
-            if engine.runtime in ("auto", runtime.name)
-            and device in (None, runtime.device)
-            and sizes_of(bundle, runtime.device)
+            for runtime in _allowed(engine)
+            if device in (None, runtime.device) and sizes_of(bundle, runtime.device)
         ]
         if not found and device == "TPU":
             why = interpreter.edge_tpu()[1] or "there is an Edge TPU, but no runtime for it"

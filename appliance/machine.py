@@ -32,6 +32,11 @@ def describe() -> Finding:
     return ok(f"{model}, {system}, Linux {platform.release()} {platform.machine()}, {pages} KiB pages")
 
 
+def is_mendel() -> bool:
+    """Whether this is Mendel Linux, the Dev Board's, whose apt has Google's runtimes."""
+    return bool(re.search(r'^ID="?mendel"?$', _text(_RELEASE), re.MULTILINE))
+
+
 def power() -> List[Finding]:
     """Problems with a Raspberry Pi's power or cooling, now or at any time since boot.
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Tuple
 
-from . import config
+from . import config, keycodes
 from .errors import BundleError, Problem
 from .files import Pending
 from .host import buttons, keys, systemd
@@ -60,7 +60,7 @@ class Orders:
 
         def by_code() -> Dict[int, str]:
             named = self._settings().keys.model_dump(exclude={"device"})
-            codes = {keys.code(name): action for action, name in named.items()}
+            codes = {keycodes.code(name): action for action, name in named.items()}
             return {code: action for code, action in codes.items() if code is not None}
 
         def by_line() -> Dict[str, str]:

@@ -2,14 +2,17 @@
 
 from typing import Any, List, Optional, Tuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import Annotated, Literal
 
-from .fields import Section, key, length, no_less, number
+from .fields import KNOWN_KEY, Section, key, length, no_less, number
 from .places import STATUS, STYLES
 
 _TIME = r"([01]?[0-9]|2[0-3]):[0-5][0-9]"
 _FILE = r"/[^\x00-\x1f\x7f]{1,200}"
+
+
+KeyName = Annotated[str, KNOWN_KEY]
 
 
 class Camera(Section):
@@ -34,6 +37,12 @@ class Camera(Section):
         "The format of the camera's pictures; auto takes the cheapest that is fast enough.",
         '"auto", "YUYV", "UYVY", "NV12", "YU12" or "MJPG"',
     )
+
+    @model_validator(mode="after")
+    def _both(self) -> "Camera":
+        if bool(self.width) != bool(self.height):
+            raise ValueError("width and height are needed together, or neither")
+        return self
 
 
 class Display(Section):
@@ -181,10 +190,10 @@ class Keys(Section):
         '"off", "auto" or a device, such as "/dev/input/event0"',
         pattern=rf"^(off|auto|/dev/input{_FILE})$",
     )
-    next: str = _one_key("right", "shows the next style")
-    previous: str = _one_key("left", "shows the previous style")
-    pin: str = _one_key("enter", "pins the style that is shown, or unpins it")
-    power: str = _one_key("space", "switches the picture off and on")
+    next: KeyName = _one_key("right", "shows the next style")
+    previous: KeyName = _one_key("left", "shows the previous style")
+    pin: KeyName = _one_key("enter", "pins the style that is shown, or unpins it")
+    power: KeyName = _one_key("space", "switches the picture off and on")
 
 
 def _one_button(what: str) -> Any:

@@ -24,6 +24,8 @@ OVERLAY = Path(__file__).resolve().parent
 ROOT = OVERLAY.parent
 LIBRARY = "usr/lib/reconet/"
 STYLES = "var/lib/reconet/"
+JOURNAL = "var/lib/reconet-journal"
+JOURNAL_UNIT = "lib/systemd/system/var-log-journal.mount"
 FIRST_STYLE = "starry_night.reconet"
 # Older than anything that a user adds, even when the clock of a board that has just booted is wrong.
 STYLES_DATE = 946684800  # 2000-01-01
@@ -47,6 +49,7 @@ HOSTS = {
         "python3 (>= 3.7), python3 (<< 3.8), python3-tflite-runtime, python3-pycoral, "
         "libedgetpu1-std | libedgetpu1-max, libc6 (>= 2.17), zlib1g",
         glibc=28,
+        overlay="mendel",
     ),
     "debian12-arm64": Host(
         "3.11", f"python3 (>= 3.11), python3 (<< 3.12), libc6 (>= 2.34), {_LIBRARIES}", overlay="arm64"
@@ -91,21 +94,26 @@ def main(argv=None) -> int:
         metavar="DIR",
         help="where downloads are kept (default: build/wheels)",
     )
+    parser.add_argument(
+        "--as-board",
+        action="store_true",
+        help="keep the journal as the Dev Board does, for its emulation in tests/board",
+    )
     parser.add_argument("--uncompressed", action="store_true", help="in a fifth of the time, for tests")
     arguments = parser.parse_args(argv)
     try:
         kind = "none" if arguments.uncompressed else "xz"
-        print(build(arguments.host, arguments.out, arguments.wheels / arguments.host, kind))
+        print(build(arguments.host, arguments.out, arguments.wheels / arguments.host, kind, arguments.as_board))
     except (Failure, OSError) as failure:
         print(f"build_deb: {failure}", file=sys.stderr)
         return 1
     return 0
 
 
-def build(name: str, out: Path, cache: Path, kind: str = "xz") -> Path:
+def build(name: str, out: Path, cache: Path, kind: str = "xz", as_board: bool = False) -> Path:
     """Write the package for the host `name`, completely or not at all, and return its path."""
     host, version = HOSTS[name], package_version(name)
-    files = tree(wheels(name, cache), name)
+    files = tree(wheels(name, cache), name, as_board)
     path = out / f"reconet_{version}_{host.architecture}.deb"
     out.mkdir(parents=True, exist_ok=True)
     write_deb(path, control(name, version, sum(len(data) for data, _, _ in files.values()) // 1024), files, kind)
@@ -190,8 +198,8 @@ def members(archive: Path) -> dict:
     return {**modules, f"{stem}.dist-info/LICENSE": files["LICENSE"]}
 
 
-def tree(archives: list, name: str = "mendel") -> dict:
-    """{path on the host: (content, mode, time)}, sorted."""
+def tree(archives: list, name: str = "mendel", as_board: bool = False) -> dict:
+    """{path on the host: (content, mode, time)}, sorted. `as_board` adds the Dev Board's files to another host's."""
     files = {}
     merged = "usr/" if name.startswith("debian13") else ""  # where /lib is a link, packages put files behind it
 
@@ -199,7 +207,8 @@ def tree(archives: list, name: str = "mendel") -> dict:
         path = merged + path if path.startswith("lib/") else path
         files[path] = (data, mode, epoch() if time is None else time)
 
-    roots = [OVERLAY] + [OVERLAY / "hosts" / HOSTS[name].overlay] * bool(HOSTS[name].overlay)
+    overlays = {HOSTS[name].overlay, HOSTS["mendel"].overlay if as_board else ""} - {""}
+    roots = [OVERLAY] + [OVERLAY / "hosts" / overlay for overlay in overlays]
     sources = [
         (root, path) for root in roots for folder in ("etc", "lib", "usr") for path in (root / folder).rglob("*")
     ]
@@ -290,7 +299,9 @@ def write_deb(path: Path, control: str, files: dict, kind: str = "xz") -> None:
         meta[script] = ((OVERLAY / "DEBIAN" / script).read_bytes(), 0o755)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as scratch:
         root, part = Path(scratch) / "root", Path(scratch) / "package.deb"
-        (root / "var/lib/reconet-journal").mkdir(parents=True)
+        root.mkdir()
+        if {JOURNAL_UNIT, "usr/" + JOURNAL_UNIT} & files.keys():
+            (root / JOURNAL).mkdir(parents=True)
         for name, (data, mode) in meta.items():
             put(root / "DEBIAN" / name, data, mode, epoch())
         for name, (data, mode, time) in files.items():

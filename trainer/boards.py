@@ -24,6 +24,7 @@ from appliance.host import status
 _ADDRESS = re.compile(r"\d+(\.\d+){3}")
 _CONNECT_S = 10
 _HOST_NOT_REACHED = 255  # ssh's own exit code
+_NO_SUCH_HOST = "Could not resolve hostname"  # ssh's words
 
 
 class Board:
@@ -32,8 +33,8 @@ class Board:
     pushed = "/home/mendel"  # where `push` leaves files
     timeout: float
 
-    def find(self) -> None:
-        """Wait until the board answers. Raises Problem."""
+    def find(self, say) -> None:
+        """Wait until the board answers, and `say` so. Raises Problem."""
         raise NotImplementedError
 
     def run(self, script: str) -> tuple[bool, str]:
@@ -71,15 +72,18 @@ class SshBoard(Board):
         if not shutil.which("ssh"):
             raise Problem("ssh is not on this machine: apt install openssh-client")
 
-    def find(self) -> None:
-        deadline = time.monotonic() + self.timeout
+    def find(self, say) -> None:
+        deadline, told = time.monotonic() + self.timeout, False
         while True:
             try:
                 self.run("true")
                 return
-            except Problem:
-                if time.monotonic() > deadline:
+            except Problem as problem:
+                if _NO_SUCH_HOST in str(problem) or time.monotonic() > deadline:
                     raise
+                if not told:
+                    say(f"{problem} Trying again for {self.timeout:g} s")
+                    told = True
             time.sleep(1)
 
     def run(self, script: str) -> tuple[bool, str]:
@@ -159,7 +163,7 @@ class MdtBoard(Board):
             elif device:
                 self.mdt("clear", "preferred-device")
 
-    def find(self) -> None:
+    def find(self, say) -> None:
         if not (self.name and _ADDRESS.fullmatch(self.name)):  # mdt cannot wait for an address
             self.mdt("wait-for-device", timeout=self.timeout)
         self.run("true")

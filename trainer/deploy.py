@@ -29,23 +29,23 @@ def deploy(path: Path, device: str | None, timeout: float, say=print) -> None:
     """
     host = device if device and "@" in device else None
     wanted = "HOST=... writes dist/reconet_VERSION+HOST.deb" if host else "writes dist/reconet_VERSION_arm64.deb"
+    if path.suffix == ".deb" and not path.is_file():
+        raise Problem(f"{path}: no such file: make deb {wanted}")
     package = (_OTHER if host else _MENDEL).fullmatch(path.name)
     if path.suffix == ".deb" and not package:
         raise Problem(f"{path}: not a package for {'that host' if host else 'the board'}: make deb {wanted}")
     made = None if package else bundle.read(path)
-    if not path.is_file():
-        raise Problem(f"{path}: no such file: make deb {wanted}")
     checksums = b"" if made else _checksums(path)
     if host:
         remote = SshBoard(host, timeout)
-        remote.find()
+        remote.find(say)
         if package:
             _check_host(remote, path, " ".join(package.groups()))
         _bring(remote, path, made, checksums, say)
         return
     board = MdtBoard(timeout)
     with board.named(device):
-        board.find()
+        board.find(say)
         _bring(board, path, made, checksums, say)
 
 

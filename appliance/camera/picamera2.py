@@ -37,18 +37,13 @@ def is_csi(device: str) -> bool:
 
 def look() -> str:
     """The name of the camera, without opening it. Raises Problem when there is none."""
-    _installed()
-    with _explained():
-        cameras = _cameras()
-    if not cameras:
-        raise Problem(f"no CSI camera found: check its ribbon cable: {_CHECK}")
-    return str(cameras[0].get("Model", "camera"))
+    return _first()[0]
 
 
 class Picamera(LiveCamera):
-    """The first camera that libcamera finds; otherwise like V4l2Camera. Ignores `wanted.device` and `wanted.pixels`.
+    """The first CSI camera that libcamera finds; otherwise like V4l2Camera.
 
-    Raises Problem when Picamera2 is not installed.
+    Ignores `wanted.device` and `wanted.pixels`. Raises Problem when Picamera2 is not installed.
     """
 
     def __init__(self, wanted: Optional[Wanted] = None, yuv_size: Optional[Size] = None):
@@ -105,12 +100,12 @@ class _Stream:
     """The open camera. Pictures have the size `size`, or the one to which libcamera adjusts it. Raises Problem."""
 
     def __init__(self, size: Size, fps: int):
-        self.name = look()
+        self.name, number = _first()
         with _explained():
             from libcamera import ColorSpace
             from picamera2 import Picamera2
 
-            self._camera = Picamera2(0)
+            self._camera = Picamera2(number)
             try:
                 stream, duration = {"size": size, "format": "YUV420"}, round(1e6 / fps)
                 self._camera.configure(
@@ -165,10 +160,21 @@ def _installed() -> None:
         raise Problem("a CSI camera needs Picamera2: apt install python3-picamera2")
 
 
+def _first() -> Tuple[str, int]:
+    """The name and number of the first CSI camera. Raises Problem."""
+    _installed()
+    with _explained():
+        cameras = _cameras()
+    if not cameras:
+        raise Problem(f"no CSI camera found: check its ribbon cable: {_CHECK}")
+    return str(cameras[0].get("Model", "camera")), int(cameras[0].get("Num", 0))
+
+
 def _cameras() -> List[Any]:
     from picamera2 import Picamera2
 
-    return list(Picamera2.global_camera_info())
+    # libcamera lists USB webcams too, which are V4l2Camera's.
+    return [one for one in Picamera2.global_camera_info() if "/usb" not in str(one.get("Id", ""))]
 
 
 def _when(about: Any) -> float:

@@ -25,6 +25,7 @@ REHEARSAL_S = 30.0
 OLDEST = 13  # the runtime that segments of today's compilers need (coral.ai/docs/edgetpu/compiler)
 INSTALL = "install libedgetpu1-std: docs/hosts.md says which build"
 _PLUG = "unplug it for a moment, and use a USB 3 port or a powered hub"
+_RESTART = "switch the machine off and on"  # a card cannot be unplugged
 
 _CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
@@ -104,9 +105,9 @@ def _rehearse(package: str, tpu: EdgeTpu, data: bytes) -> None:
             command, input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=REHEARSAL_S
         )
     except subprocess.TimeoutExpired:
-        raise DeviceError(f"the Edge TPU {tpu} did not answer within {REHEARSAL_S:g} s: {_PLUG}") from None
+        raise DeviceError(f"the Edge TPU {tpu} did not answer within {REHEARSAL_S:g} s: {_afresh(tpu)}") from None
     if done.returncode == -signal.SIGABRT:
-        raise DeviceError(f"libedgetpu aborted on the Edge TPU {tpu}: {_PLUG}")
+        raise DeviceError(f"libedgetpu aborted on the Edge TPU {tpu}: {_afresh(tpu)}")
     if done.returncode < 0:
         raise DeviceError(
             f"libedgetpu crashed in {package} (signal {-done.returncode}): Google's own 16.0 does so with "
@@ -115,6 +116,10 @@ def _rehearse(package: str, tpu: EdgeTpu, data: bytes) -> None:
     if done.returncode:
         lines = done.stdout.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
         raise _explained(" ".join(lines[-4:]), tpu)
+
+
+def _afresh(tpu: EdgeTpu) -> str:
+    return _PLUG if tpu.kind == "usb" else _RESTART
 
 
 def _explained(text: str, tpu: EdgeTpu) -> Problem:
@@ -126,10 +131,10 @@ def _explained(text: str, tpu: EdgeTpu) -> Problem:
             "install a newer libedgetpu, or compile it with an older compiler"
         )
     if tpu.kind not in {one.kind for one in devices.found()}:
-        return DeviceError(f"the Edge TPU {tpu} is gone: plug it in again")
+        return DeviceError(f"the Edge TPU {tpu} is gone: {'plug it in again' if tpu.kind == 'usb' else _RESTART}")
     if "Failed to load delegate" in text:
         return DeviceError(
-            f"the Edge TPU {tpu} was found but could not be opened: end the program that uses it, or {_PLUG}"
+            f"the Edge TPU {tpu} was found but could not be opened: end the program that uses it, or {_afresh(tpu)}"
         )
     return Problem(f"the Edge TPU {tpu} failed: {text[-300:]}")
 

@@ -32,7 +32,7 @@ class Runtime:
 
 
 def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
-    """The runtimes that work on this machine, fastest first: one for the Edge TPU, ai_edge_litert, tflite_runtime.
+    """The runtimes that work on this machine, fastest first: those for the Edge TPU, ai_edge_litert, tflite_runtime.
 
     `threads` is how many CPU threads an interpreter may use (0: one per CPU). `reference` selects the CPU's reference
     kernels, which give the same bits everywhere. Raises Problem when there is none.
@@ -40,13 +40,13 @@ def runtimes(threads: int = 0, reference: bool = False) -> List[Runtime]:
     threads = threads or os.cpu_count() or 1
     found = []
     if not reference:
-        found += [runtime for runtime in edge_tpu()[:1] if runtime]
+        found += _on_edge_tpus()[0]
     for package in _PACKAGES:
         found += _attempt(_on_cpu, package, threads, reference)
     if not found:
         raise Problem(
-            "no TensorFlow Lite runtime: pip install ai-edge-litert on a workstation, "
-            "apt install python3-tflite-runtime on the board"
+            "no TensorFlow Lite runtime: install the package reconet again, or pip install ai-edge-litert on a "
+            "workstation, apt install python3-tflite-runtime on the Dev Board"
         )
     return found
 
@@ -57,12 +57,16 @@ def edge_tpu() -> Tuple[Optional[Runtime], Optional[str]]:
 
     The Edge TPU is not opened, so the first `load` may still fail, also with one line.
     """
+    offered, reason = _on_edge_tpus()
+    return (offered[0], None) if offered else (None, reason)
+
+
+def _on_edge_tpus() -> Tuple[List[Runtime], Optional[str]]:
+    """(runtimes, reason): pycoral and libedgetpu, as far as they work; without either, as `edge_tpu`."""
     found = devices.found()
     if not found:
-        return None, _not_chosen()
-    for runtime in _attempt(_pycoral):
-        return runtime, None
-    reasons = []
+        return [], _not_chosen()
+    offered, reasons = _attempt(_pycoral), []
     for tpu in found:
         try:
             number = delegate.check(tpu)
@@ -71,9 +75,9 @@ def edge_tpu() -> Tuple[Optional[Runtime], Optional[str]]:
             continue
         for package in _PACKAGES:
             for runtime in _attempt(_on_edge_tpu, package, tpu, number):
-                return runtime, None
+                return offered + [runtime], None
         reasons.append("libedgetpu needs a TensorFlow Lite runtime: pip install ai-edge-litert")
-    return None, reasons[0]
+    return offered, reasons[0]
 
 
 def _not_chosen() -> Optional[str]:

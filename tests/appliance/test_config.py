@@ -96,9 +96,7 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
     [
         ("camera", "device", "/dev/v4l/by-id/usb-046d_C920-video-index0"),
         ("camera", "device", "virtual"),
-        ("camera", "width", 160),
         ("camera", "width", 0),
-        ("camera", "height", 4096),
         ("camera", "fps", 1),
         ("camera", "fps", 120),
         ("display", "connector", "HDMI-A-1"),
@@ -125,6 +123,25 @@ def test_a_key_changes_and_the_others_stay(tmp_path):
 def test_allowed_values(tmp_path, section, key, value):
     text = f'"{value}"' if isinstance(value, str) else value
     assert getattr(getattr(load(tmp_path, f"[{section}]\n{key} = {text}\n"), section), key) == value
+
+
+def test_a_camera_has_width_and_height_or_neither(tmp_path):
+    assert load(tmp_path, "[camera]\nwidth = 160\nheight = 4096\n").camera.height == 4096
+    line = refusal(tmp_path, "[camera]\nwidth = 640\n")
+    assert line == 'camera = {"width": 640}: width and height are needed together, or neither'
+    assert "needed together" in refusal(tmp_path, "[camera]\nheight = 480\n")
+
+
+@pytest.mark.parametrize("name", ["off", "a", "btn_9", "previoussong", "767"])
+def test_a_key_that_there_is(tmp_path, name):
+    assert load(tmp_path, f'[keys]\nnext = "{name}"\n').keys.next == name
+
+
+@pytest.mark.parametrize("name", ["zz", "f13", "768"])
+def test_a_key_that_there_is_not_is_refused_with_all_names(tmp_path, name):
+    line = refusal(tmp_path, f'[keys]\nnext = "{name}"\n')
+    assert line.startswith(f'keys.next = "{name}": no key has that name or number: names are ')
+    assert " nextsong, " in line and ": allowed is " in line
 
 
 def test_a_mode_has_a_size(tmp_path):

@@ -5,9 +5,10 @@ import os
 import numpy as np
 import pytest
 
-from appliance import machine
-from appliance.engine import delegate, devices
-from appliance.engine.interpreter import edge_tpu, runtimes
+from appliance import loader, machine
+from appliance.config import Engine
+from appliance.engine import delegate, devices, interpreter
+from appliance.engine.interpreter import Runtime, edge_tpu, runtimes
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import DeviceError, Problem
 
@@ -54,6 +55,20 @@ def test_the_first_segment_is_rehearsed_in_a_process_of_its_own(library, bus, co
     bus.plug()
     Stylizer(style)
     assert len(library.opened()) == 5  # rehearsed again
+
+
+def test_beside_pycoral_libedgetpu_can_be_chosen(library, bus, compiled, tmp_path, monkeypatch):
+    bus.plug()
+    monkeypatch.setattr(
+        interpreter, "_pycoral", lambda: Runtime("pycoral", "2.0.0", "TPU", lambda data, height=0: None)
+    )
+    assert [one.name for one in runtimes()[:2]] == ["pycoral", "libedgetpu"] and edge_tpu()[0].name == "pycoral"
+    assert Stylizer(compiled(tmp_path / "a.reconet"), runtime="libedgetpu").runtime.name == "libedgetpu"
+
+    def allowed(runtime):
+        return [one.name for one in loader._allowed(Engine(runtime=runtime)) if one.device == "TPU"]
+
+    assert [allowed(name) for name in ("libedgetpu", "pycoral", "auto")] == [["libedgetpu"], ["pycoral"], ["pycoral"]]
 
 
 def test_one_of_two_sticks(library, bus, compiled, tmp_path, monkeypatch):
@@ -127,6 +142,16 @@ def test_trouble_ends_the_rehearsal_and_is_one_line(library, bus, behaviour, kin
     with pytest.raises(kind, match=words) as caught:
         runtimes()[0].load(SEGMENT)
     assert type(caught.value) is kind and not delegate._rehearsed
+
+
+@pytest.mark.parametrize("behaviour", ["fail", "abort", "hang"])
+def test_a_card_is_not_to_be_unplugged(library, bus, behaviour, tmp_path, monkeypatch):
+    monkeypatch.setattr(delegate, "REHEARSAL_S", 1.0 if behaviour == "hang" else 30.0)
+    (tmp_path / "apex_0").write_text("")
+    library(behaviour)
+    with pytest.raises(DeviceError, match="the Edge TPU PCIe .* switch the machine off and on") as caught:
+        runtimes()[0].load(SEGMENT)
+    assert "plug" not in str(caught.value)
 
 
 def test_a_stick_that_does_not_open_gives_way_to_the_cpu(library, bus, compiled, tmp_path):

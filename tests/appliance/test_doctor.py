@@ -106,6 +106,16 @@ def test_a_node_that_may_not_be_used_names_user_and_group(board, monkeypatch):
     assert not fine and "has no permission to use it: usermod -aG" in text
 
 
+def test_a_group_without_a_name_is_a_number(board, monkeypatch):
+    def unknown(number):
+        raise KeyError(f"getgrgid(): gid not found: {number}")
+
+    node = board[1]["/dev/video*"][0]
+    monkeypatch.setattr(findings.os, "access", lambda path, mode: path != node)
+    monkeypatch.setattr(findings.grp, "getgrgid", unknown)
+    assert f"its group {os.stat(node).st_gid} has no name here: groupadd -g " in said(board[0])[1]
+
+
 def test_a_style_that_crashes_the_runtime_does_not_crash_doctor(styles, tmp_path):
     for package in ("ai_edge_litert", "tflite_runtime"):
         (tmp_path / package).mkdir()
@@ -122,12 +132,16 @@ def test_a_style_that_crashes_the_runtime_does_not_crash_doctor(styles, tmp_path
     assert "problem  running style tiny" in done.stdout and "crashed the interpreter (signal 11)" in done.stdout
 
 
-def test_an_old_edge_tpu_runtime(board, styles, tiny, monkeypatch):
+def test_an_old_edge_tpu_runtime(board, styles, tiny, tmp_path, monkeypatch):
     fields = json.loads(tiny.manifest.model_dump_json(exclude_none=True))
     fields["provenance"]["compiled"] = {"fused.tflite": {"compiler": "16.0.384591198"}}
     bundle.write(styles / "tiny.reconet", fields, tiny.files)
     monkeypatch.setattr(machine, "edge_tpu_runtime", lambda: 13)
-    assert "tiny needs Edge TPU runtime 14, this machine has 13" in said(board[0])[1]
+    monkeypatch.setattr(machine, "_RELEASE", str(tmp_path / "os-release"))
+    for system, advice in (("debian", "docs/hosts.md says which build"), ("mendel", "apt install libedgetpu1-std")):
+        (tmp_path / "os-release").write_text(f"NAME=Linux\nID={system}\n")
+        (line,) = [line for line in said(board[0])[1].splitlines() if "tiny needs Edge TPU runtime 14" in line]
+        assert "this machine has 13" in line and advice in line
     monkeypatch.setattr(machine, "edge_tpu_runtime", lambda: 14)
     assert "needs Edge TPU runtime" not in said(board[0])[1]
 
@@ -208,6 +222,20 @@ def test_its_advice_helps_who_follows_it(styles, tmp_path, module, package):
     advice = before.split("  -  ")[1]
     subprocess.run(advice, shell=True, check=True, env=environment, stdout=subprocess.DEVNULL)
     assert finding().startswith("ok ")
+
+
+@pytest.mark.parametrize(
+    "system, advice",
+    [("debian", "install the package reconet again"), ("mendel", "apt install python3-tflite-runtime")],
+)
+def test_a_missing_runtime_comes_from_where_the_host_has_it(tmp_path, monkeypatch, system, advice):
+    def none(*_):
+        raise Problem("no TensorFlow Lite runtime")
+
+    (tmp_path / "os-release").write_text(f"NAME=Linux\nID={system}\n")
+    monkeypatch.setattr(machine, "_RELEASE", str(tmp_path / "os-release"))
+    monkeypatch.setattr(interpreter, "runtimes", none)
+    assert list(map(str, doctor._runtimes(True))) == [f"missing  TensorFlow Lite runtime  -  {advice}"]
 
 
 def test_what_a_workstation_lacks_is_installed_by_name(styles, monkeypatch):

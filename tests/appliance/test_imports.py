@@ -17,6 +17,7 @@ SHARED = {
     "files",
     "frames",
     "gate",
+    "keycodes",
     "memory",
     "pace",
     "parts",

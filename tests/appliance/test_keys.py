@@ -11,7 +11,7 @@ from appliance import config, switcher, trial
 from appliance import daemon as daemon_module
 from appliance.errors import Problem
 from appliance.host import inputs, keys
-from appliance.host.keys import code
+from appliance.keycodes import code
 from appliance.style import state
 
 from .running import picture, state_of

@@ -22,6 +22,9 @@ from .fake_v4l2 import random_planes
 PADDING = 64  # bytes at the end of each row
 
 
+WEBCAM = {"Model": "C270 HD WEBCAM", "Id": "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1.2:1.0-046d:0825", "Num": 0}
+
+
 class Libcamera:
     """What is connected, and what was done with it. `pending` pictures never come; `error` is raised at the next."""
 
@@ -31,7 +34,8 @@ class Libcamera:
         self.error, self.pending = None, False
 
     def Picamera2(self, number):
-        assert number == 0 and not self.opened, "the last one was not closed"
+        assert not self.opened, "the last one was not closed"
+        assert "/usb" not in self.cameras[number].get("Id", "")
         self.opened += 1
         return Fake(self)
 
@@ -199,3 +203,16 @@ def test_which_kind_of_camera(libcamera, monkeypatch):
     assert is_csi("csi") and not is_csi("auto")
     with pytest.raises(Problem, match="apt install python3-picamera2"):
         open_camera("csi")
+
+
+def test_a_usb_webcam_is_not_a_csi_camera(libcamera):
+    csi = {**libcamera.cameras[0], "Num": 1}
+    libcamera.cameras = [WEBCAM]
+    assert not is_csi("auto")
+    with pytest.raises(Problem, match="no CSI camera found"):
+        picamera2.look()
+    libcamera.cameras = [WEBCAM, csi]
+    assert is_csi("auto") and picamera2.look() == "imx708"
+    frames = Picamera(yuv_size=(64, 36)).frames(threading.Event())
+    assert next(frames).made_for == (64, 36)
+    frames.close()

@@ -49,7 +49,7 @@ def _start(arguments) -> int:
         (folder / "disk.qcow2").unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     suite = arguments.suite
-    contents = () if arguments.bare else (arguments.deb or debian.package(suite), small_styles(folder))
+    contents = () if arguments.bare else (arguments.deb or debian.package(suite, as_board=True), small_styles(folder))
     image = build.build(*contents, suite=suite)
     guest = Guest(folder, image).boot(arguments.kernel, arguments.share)
     guest.run("systemctl is-system-running --wait", check=False)

@@ -40,7 +40,7 @@ def make_board(request, tmp_path_factory):
     with ThreadPoolExecutor() as pool:
         suite = request.config.getoption("--suite")
         pool.submit(build.base, suite)  # build() waits for it; it takes minutes the first time, of one processor
-        deb = request.config.getoption("--deb") or debian.package(suite)
+        deb = request.config.getoption("--deb") or debian.package(suite, as_board=True)
     styles = small_styles(tmp_path_factory.mktemp("styles"))
     image = build.build(deb, styles, suite)
 

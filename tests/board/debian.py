@@ -49,9 +49,11 @@ def cache() -> Path:
     return Path(os.environ.get("RECONET_BOARD_CACHE") or Path.home() / ".cache/reconet-board")
 
 
-def package(suite: str = BOARD, architecture: str = "arm64") -> Path:
-    """The project's Debian package for that system."""
-    options = ["--host", f"{SUITES[suite]}-{architecture}", "--out", cache() / "package", "--uncompressed"]
+def package(suite: str = BOARD, architecture: str = "arm64", as_board: bool = False) -> Path:
+    """The project's Debian package for that system. `as_board`: for the virtual board, with what only the board has."""
+    out = cache() / ("board-package" if as_board else "package")
+    options = ["--host", f"{SUITES[suite]}-{architecture}", "--out", out, "--uncompressed"]
+    options += ["--as-board"] * as_board
     return Path(run(sys.executable, ROOT / "firmware_overlay/build_deb.py", *options).splitlines()[-1])
 
 

@@ -195,6 +195,36 @@ def test_every_host(host):
     assert ("python3-picamera2" in control) == bool(drop_ins)
 
 
+@pytest.mark.parametrize("host", build_deb.HOSTS)
+def test_only_the_board_has_its_journal_taken_over(host, tmp_path):
+    def of_the_journal(files):
+        return {path.split("/")[-1] for path in files if "journal" in path.replace(build_deb.LIBRARY, "")}
+
+    every = {"var-log-journal.mount", "reconet.conf", "reconet-journal.conf"}
+    files = build_deb.tree([], host)
+    assert of_the_journal(files) == (every if host == "mendel" else set())
+    assert of_the_journal(build_deb.tree([], host, as_board=True)) == every
+    assert not any(b"reconet-journal" in files[path][0] for path in files if "tmpfiles.d/reconet.conf" in path)
+    if shutil.which("dpkg-deb"):
+        files = {path: file for path, file in files.items() if not path.startswith(("usr/share", build_deb.LIBRARY))}
+        build_deb.write_deb(tmp_path / "a.deb", build_deb.control(host, "1.0", 1), files, "none")
+        listed = subprocess.check_output(["dpkg-deb", "--contents", tmp_path / "a.deb"], text=True)
+        assert ("var/lib/reconet-journal" in listed) == (host == "mendel")
+
+
+def test_every_host_brings_the_same_libraries():
+    """Apart from Mendel's own: its Python is older, and it packages the runtime."""
+
+    def names(host):
+        listed = (build_deb.OVERLAY / f"hosts/{host}.txt").read_text()
+        return set(re.findall(r"^([\w-]+)==", listed, re.MULTILINE))
+
+    own = {"importlib-metadata", "tomli", "zipp"}
+    expected = names("mendel") - own | {"ai-edge-litert", "typing-inspection"}
+    hosts = [host for host in build_deb.HOSTS if host != "mendel"]
+    assert {host: names(host) for host in hosts} == dict.fromkeys(hosts, expected)
+
+
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not on this machine")
 def test_the_scripts_are_plain_shell():
     scripts = [build_deb.OVERLAY / "DEBIAN" / name for name in ("postinst", "postrm", "prerm")]
@@ -353,11 +383,14 @@ def test_root_touches_nothing_in_the_folder(board, tmp_path):
     assert owners == {(int(fields[2]), int(fields[3]))}
 
 
-@pytest.mark.parametrize("script", ["prerm", "postrm"])
-def test_the_package_can_be_removed_when_systemd_fails(tmp_path, script):
+@pytest.mark.parametrize("script, on_board", [("prerm", True), ("prerm", False), ("postrm", True)])
+def test_the_package_can_be_removed_when_systemd_fails(tmp_path, script, on_board):
     text = (build_deb.OVERLAY / "DEBIAN" / script).read_text()
-    running = tmp_path / "systemd"
+    running, journald = tmp_path / "systemd", tmp_path / "journald.conf"
     running.mkdir()
+    if on_board:
+        journald.touch()
+    text = text.replace("/usr/lib/systemd/journald.conf.d/reconet.conf", str(journald))
     log = tmp_path / "log"
     for name in ("systemctl", "deb-systemd-invoke", "udevadm", "find"):
         commands = stand_in(tmp_path / "bin", name, f'echo {name} "$@" >> {log}\nexit 1')
@@ -370,7 +403,8 @@ def test_the_package_can_be_removed_when_systemd_fails(tmp_path, script):
     assert done.returncode == 0, done.stderr
     tried = log.read_text()
     if script == "prerm":
-        assert all(step in tried for step in ("stop reconet.service", "stop var-log-journal.mount", "find"))
+        assert all(step in tried for step in ("stop reconet.service", "find"))
+        assert ("stop var-log-journal.mount" in tried) == ("systemd-journald" in tried) == on_board
     else:
         assert "daemon-reload" in tried and "udevadm" in tried
 

@@ -13,7 +13,9 @@ from appliance.config import defaults_as_toml
 from appliance.engine import devices
 
 ROOT = Path(__file__).parents[2]
-UNITS = sorted((ROOT / "systemd").iterdir())
+BOARD = ROOT / "firmware_overlay/hosts/mendel"
+MOUNT = BOARD / "lib/systemd/system/var-log-journal.mount"
+UNITS = sorted([*(ROOT / "systemd").iterdir(), MOUNT])
 # All of them are in src/core/load-fragment-gperf.gperf.m4 of systemd 241. Newer and so not to be used:
 # RestrictSUIDSGID, ProtectHostname (242), OOMPolicy, TimeoutAbortSec (243), ProtectKernelLogs (244),
 # ProtectClock (245), ProtectProc, ProcSubset (247), OnSuccess, Upholds (249).
@@ -97,9 +99,9 @@ def test_the_configuration_file_has_every_key_at_its_default():
 def test_the_journal_of_the_board_is_kept_and_stays_small():
     journald = configparser.ConfigParser()
     journald.optionxform = str
-    journald.read(ROOT / "firmware_overlay/usr/lib/systemd/journald.conf.d/reconet.conf")
+    journald.read(BOARD / "usr/lib/systemd/journald.conf.d/reconet.conf")
     assert journald["Journal"]["Storage"] == "persistent" and journald["Journal"]["SystemMaxUse"] == "64M"
-    mount = {name: value for _, name, value in options(ROOT / "systemd/var-log-journal.mount")}
+    mount = {name: value for _, name, value in options(MOUNT)}
     # systemd names a mount unit after its path, and waits for the mount point's own file system.
     assert mount["Where"] == "/var/log/journal" and mount["What"].startswith("/var/lib/")
 

@@ -163,6 +163,23 @@ def test_what_is_no_package_for_the_board_stays_here(board, tmp_path, capsys):
     assert not (board.parent / "calls").exists()
 
 
+def test_a_package_that_is_not_there(tmp_path, capsys):
+    for host in ([], ["pi@127.0.0.1"]):
+        assert deploy(tmp_path / "nofile.deb", *host) == 1
+        assert "nofile.deb: no such file: make deb " in capsys.readouterr().err
+
+
+def test_a_host_that_does_not_exist_is_asked_for_once(tmp_path, monkeypatch, capsys):
+    words, ssh = "ssh: Could not resolve hostname rasberry: Name or service not known", tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho >> {tmp_path}/calls\necho "{words}" >&2\nexit 255\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert deploy(style(tmp_path / "new.reconet", "new"), "pi@rasberry") == 1
+    out, err = capsys.readouterr()
+    assert f"no connection to pi@rasberry: {words}" in err and out == ""
+    assert (tmp_path / "calls").read_text() == "\n"
+
+
 def test_a_machine_without_dpkg_learns_what_to_install(board, tmp_path, monkeypatch, capsys):
     path = package(tmp_path, b"1")
     monkeypatch.setenv("PATH", str(tmp_path / "tools"))  # mdt is there, dpkg-deb is not

@@ -117,7 +117,8 @@ def test_a_package_is_installed_where_it_is_for(host, tmp_path, capsys):
 def test_no_connection(host, tmp_path, capsys):
     path = style(tmp_path / "new.reconet", "new")
     assert deploy(path, host[1].replace("board", "closed"), timeout=1) == 1
-    said = capsys.readouterr().err
+    out, said = capsys.readouterr()
+    assert out.count("Trying again for 1 s") == 1
     assert "no connection to " in said and "does ssh " in said and said.count("\n") == 1
     assert deploy(path, "raspberrypi") == 1
     assert "name either a host, as USER@HOST" in capsys.readouterr().err
