@@ -22,6 +22,7 @@ SHARED = {
     "pace",
     "parts",
     "places",
+    "pyav",
     "scaler",
     "sections",
     "snapshot",
