@@ -48,6 +48,14 @@ def test_every_plan_is_timed_fastest_first(tiny):
         assert one.inference > 0 and one.copies > 0 and (one.numpy > 0) == (one.plan == "split")
 
 
+def test_the_rate_is_that_of_all_the_frames_that_were_timed(tiny, monkeypatch):
+    taken, rate = [], module.of_laps
+    monkeypatch.setattr(module, "of_laps", lambda laps, device: taken.extend(laps) or rate(laps, device))
+    timing = module.time_plan(tiny, "fused", frames=20)
+    assert len(taken) == 20 and timing.fps == 1000 / rate(taken, timing.device)
+    assert min(lap.run for lap in taken) < timing.median
+
+
 def test_a_plan_that_does_not_run_comes_last_with_its_reason(tiny, monkeypatch):
     whole = Stylizer.__init__
 
