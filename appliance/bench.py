@@ -8,7 +8,7 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from .choice import Measured, best
-from .cost import Work, Lap, of_laps
+from .cost import Lap, Work, of_laps
 from .engine.interpreter import runtimes
 from .engine.stylizer import Stylizer
 from .errors import Problem
