@@ -8,6 +8,7 @@ import signal
 from typing import Any, Dict, List, Optional
 
 from .camera import open_camera
+from .choice import LITE
 from .display import open_display
 from .engine.interpreter import runtimes
 from .engine.stylizer import Stylizer
@@ -179,9 +180,10 @@ def _were(problems: List[Problem]) -> str:
 
 
 def _preferred(bundle: Bundle) -> Optional[str]:
-    """The plan that bench chose for this machine's best device."""
+    """The plan that bench chose for this machine's best device, but LITE: files have the time for the style itself."""
     with contextlib.suppress(Problem):
-        return state.read(bundle.path.parent).choice(bundle.digest, runtimes()[0].device)
+        chosen = state.read(bundle.path.parent).choice(bundle.digest, runtimes()[0].device)
+        return None if chosen == LITE else chosen
     return None
 
 
