@@ -7,13 +7,14 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from . import config
 from .choice import Measured, best
 from .cost import Lap, Work, of_laps
 from .engine.interpreter import runtimes
 from .engine.stylizer import Stylizer
 from .errors import Problem
 from .frames import Size
-from .options import sizes_of
+from .options import options, sizes_of
 from .style import state
 from .style.bundle import Bundle
 from .style.manifest import size_name
@@ -70,6 +71,15 @@ def taken(timings: Sequence[Timing], target: float, plans: Sequence[str]) -> Opt
     rows = [timing.row for timing in timings]
     row = best(rows, target, plans)
     return timings[rows.index(row)] if row else None
+
+
+def overruled(bundle: Bundle, engine: config.Engine, choice: Timing) -> List[str]:
+    """The line that says what in the configuration keeps the daemon from running `choice`; none when nothing does."""
+    among = options(bundle, engine, choice.device, state.Chosen(choice.plan, choice.size))[0]
+    if among.sizes == {choice.plan: [choice.size]}:
+        return []
+    asked = [f'{key} = "{value}"' for key, value in (("plan", engine.plan), ("size", engine.size)) if value != "auto"]
+    return [f"but the configuration overrides it: {' and '.join(asked)} in [engine] of {config.PATH}"]
 
 
 def table(timings: Sequence[Timing]) -> List[Tuple[str, ...]]:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from appliance import bench as module
-from appliance import options, overhead
+from appliance import config, options, overhead
 from appliance.cli import main
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
@@ -91,6 +91,32 @@ def test_choose_remembers_the_best_and_run_takes_it(styles, capsys, monkeypatch)
     preview = style.files["preview.jpg"][:-2] + b"\xff\xff\xd9"
     again = bundle.write(style.path, fields, dict(style.files, **{"preview.jpg": preview}))
     assert state.read(styles).choice(again.digest, "CPU") is None
+
+
+@pytest.mark.parametrize(
+    "engine, words",
+    [
+        ({}, None),
+        ({"plan": "split"}, 'plan = "split"'),
+        ({"size": "64x32", "plan": "fused"}, 'plan = "fused" and size = "64x32"'),
+        ({"plan": "nope"}, None),  # it cannot be had, so the choice counts
+        ({"plan": "lowres"}, None),
+    ],
+)
+def test_a_configuration_that_overrides_the_choice_is_named(tiny, styles, capsys, monkeypatch, engine, words):
+    timings = [module.Timing("lowres", "x 1 (CPU)", 1.0, device="CPU", size=(64, 32), fps=28.0)]
+    monkeypatch.setattr(module, "bench", lambda *_: timings)
+    monkeypatch.setattr(config, "load", lambda path: config.Settings.model_validate({"engine": engine}))
+    assert main(["bench", "tiny", "--frames", "1"]) == 0
+    out = capsys.readouterr().out
+    assert ("overrides it" in out) == bool(words) and (words or "") in out
+
+
+@pytest.mark.parametrize("target", ["0", "29.97", "121", "-1", "x"])
+def test_a_target_that_is_no_rate_says_what_one_is(styles, capsys, target):
+    with pytest.raises(SystemExit):
+        main(["bench", "tiny", "--target=" + target])
+    assert f"{target!r} is not a rate: give whole frames a second, from 1 to 120" in capsys.readouterr().err
 
 
 def test_a_chosen_plan_that_does_not_load_gives_way_to_the_next(tiny, monkeypatch):
