@@ -53,6 +53,17 @@ def test_size_is_the_most_and_crop_the_very_size(film, tmp_path):
     assert clips.pictures(film(source, "--fit", "crop")[0])[0][1].shape == (32, 64, 3)
 
 
+def test_a_size_is_a_bound_whatever_the_stride(reconet, film, tmp_path):
+    source = clips.write(tmp_path / "a.mp4", [clips.corners((96, 128))] * 3)
+    assert clips.pictures(film(source, "--size", "255x67")[0])[0][1].shape == (64, 48, 3)
+    _, err = film(source, "--size", "255x67", "--fit", "crop", code=1)
+    assert "cannot be built for 255x67" in err[0]
+    _, err = film(source, "--size", "20x9", code=1)
+    assert "cannot be built for 20x9" in err[0]
+    code, out, _ = reconet("run", "--camera", "virtual", "--seconds", "0.1", "--size", "131x67", "--json")
+    assert code == 0 and json.loads(out)["size"] == [128, 64]
+
+
 def test_what_bench_chose_is_taken_unless_it_is_lite(reconet, styles, tiny, tmp_path, monkeypatch):
     clips.import_av()
     source = clips.write(tmp_path / "a.mp4", [clips.corners((96, 54))] * 3)
