@@ -47,6 +47,12 @@ def frames(text: str) -> int:
     return int(text)
 
 
+def rate(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 120:  # as engine.target_fps
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate: give whole frames a second, from 1 to 120")
+    return int(text)
+
+
 def named(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("it is empty: give a name, or leave the option out")

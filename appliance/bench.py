@@ -7,14 +7,14 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .camera.virtual import VirtualCamera
+from . import config
 from .choice import Measured, best
-from .cost import frame_ms
+from .cost import Lap, Work, of_laps
 from .engine.interpreter import runtimes
 from .engine.stylizer import Stylizer
 from .errors import Problem
-from .frames import Size, converted, cover
-from .options import sizes_of
+from .frames import Size
+from .options import options, sizes_of
 from .style import state
 from .style.bundle import Bundle
 from .style.manifest import size_name
@@ -30,7 +30,7 @@ class Timing:
 
     `inference` is the interpreter (the TPU, with its transfers), `numpy` the work between and around the segments,
     `copies` the bytes into the first tensor and out of the last. `fps` is the daemon's predicted rate, see
-    cost.frame_ms. `device` is "CPU" or "TPU". `fault` is why a plan did not run.
+    cost.of_laps. `device` is "CPU" or "TPU". `fault` is why a plan did not run.
     """
 
     plan: str
@@ -73,6 +73,15 @@ def taken(timings: Sequence[Timing], target: float, plans: Sequence[str]) -> Opt
     return timings[rows.index(row)] if row else None
 
 
+def overruled(bundle: Bundle, engine: config.Engine, choice: Timing) -> List[str]:
+    """The line that says what in the configuration keeps the daemon from running `choice`; none when nothing does."""
+    among = options(bundle, engine, choice.device, state.Chosen(choice.plan, choice.size))[0]
+    if among.sizes == {choice.plan: [choice.size]}:
+        return []
+    asked = [f'{key} = "{value}"' for key, value in (("plan", engine.plan), ("size", engine.size)) if value != "auto"]
+    return [f"but the configuration overrides it: {' and '.join(asked)} in [engine] of {config.PATH}"]
+
+
 def table(timings: Sequence[Timing]) -> List[Tuple[str, ...]]:
     """Rows of cells to print, header first."""
     rows: List[Tuple[str, ...]] = [("PLAN", "SIZE", "MEDIAN", "P99", "INFERENCE", "NUMPY", "COPIES", "FPS", "RUNTIME")]
@@ -110,19 +119,19 @@ def time_plan(
         stylizer = Stylizer(bundle, plan, runtime=runtime, threads=threads, size=size)
     except Problem as problem:
         return Timing(plan, fault=str(problem), size=size or (0, 0))
-    camera, (width, height) = VirtualCamera(paced=False), stylizer.output_size
-    pictures = [
-        converted(cover(camera.picture(24 * i), stylizer.input_size), "rgb", stylizer.input_format) for i in range(4)
-    ]
-    out = np.empty((height, width, stylizer.channels), np.uint8)
-    laps = []
+    work = Work(stylizer)
+    laps: List[Lap] = []
+    found = []
     end = time.perf_counter() + _MOST_S
     for i in range(WARM_UP + frames):
-        stylizer.stylize(pictures[i % len(pictures)], out)
-        laps.append(_parts(stylizer.stage_ms))
-        if len(laps) > WARM_UP and time.perf_counter() > end:
+        lap = work()
+        if i < WARM_UP:
+            continue
+        laps.append(lap)
+        found.append(_parts([("input", lap.prepare), *stylizer.stage_ms, ("output", lap.finish)]))
+        if time.perf_counter() > end:
             break
-    parts = np.array(laps[WARM_UP:])
+    parts = np.array(found)
     total = parts.sum(axis=1)
     inference, numpy, copies = np.median(parts, axis=0)
     return Timing(
@@ -135,7 +144,7 @@ def time_plan(
         copies,
         device=stylizer.runtime.device,
         size=stylizer.input_size,
-        fps=1000 / frame_ms(stylizer),
+        fps=1000 / of_laps(laps, stylizer.runtime.device),
     )
 
 

@@ -1,8 +1,9 @@
 """Which plan and size of a style a device runs: decided on what was measured there, nothing else.
 
 A row says how many frames a second one plan makes at one size. The largest picture that holds the wanted rate is
-chosen; of equal sizes the plan that the bundle prefers. Where none holds it, the fastest is. The plan LITE, another
-network, is the last resort: it counts only where no other plan holds the rate at any size.
+chosen; of equal sizes the plan that the bundle prefers, of those that reach the rate, or else the fastest. Where none
+holds it, the fastest is. The plan LITE, another network, is the last resort: it counts only where no other plan holds
+the rate at any size.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -37,7 +38,12 @@ def best(rows: Sequence[Measured], target: float, plans: Sequence[str]) -> Optio
     """The row to run at `target` frames a second; None when nothing runs. `plans`: the names, the preferred first."""
     holding = [row for row in rows if row.fps > 0 and holds(row, target)]
     if holding:
-        return max(holding, key=lambda row: (row.plan != LITE, _area(row.size), -plans.index(row.plan)))
+
+        def merit(row: Measured) -> Tuple[float, ...]:
+            reaches = row.fps >= target
+            return row.plan != LITE, _area(row.size), reaches, -plans.index(row.plan) if reaches else row.fps
+
+        return max(holding, key=merit)
     return max((row for row in rows if row.fps > 0), key=lambda row: row.fps, default=None)
 
 
@@ -46,7 +52,8 @@ def following(sizes: Dict[str, List[Size]], rows: Sequence[Measured], target: fl
 
     `sizes` has those of each plan, by its name, the preferred plan first, the smallest size first. A plan that misses
     the rate at one size misses it at larger ones. So a plan is measured from its smallest size up, until it misses, and
-    only at sizes larger than what holds already; LITE only when every other plan misses.
+    only at sizes larger than what holds already, or as large where that misses the whole rate; LITE only when every
+    other plan misses.
     """
     lite = {plan: ladder for plan, ladder in sizes.items() if plan == LITE}
     others = {plan: ladder for plan, ladder in sizes.items() if plan != LITE}
@@ -73,7 +80,7 @@ def opening(sizes: Dict[str, List[Size]], rows: Sequence[Measured], target: floa
 def _following(sizes: Dict[str, List[Size]], rows: Sequence[Measured], target: float) -> Optional[Tuple[str, Size]]:
     known = {(row.plan, row.size): row for row in rows}
     top = best([row for row in rows if row.plan in sizes], target, list(sizes))
-    reached = _area(top.size) if top and holds(top, target) else 0
+    reached = _area(top.size) - (top.fps < target) if top and holds(top, target) else 0
     for plan, ladder in sizes.items():
         for size in ladder:
             row = known.get((plan, size))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
 from . import __version__
-from .arguments import CONFIG_HELP, CPU_THREADS, Parser, add_run_options, add_web_options, frames, named, threads
+from .arguments import CONFIG_HELP, CPU_THREADS, Parser, add_run_options, add_web_options, frames, named, rate, threads
 from .errors import Problem
 from .places import CONFIG
 
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "style", nargs="?", type=named, metavar="NAME|BUNDLE", help="default: the one that reconet styles names"
     )
     bench.add_argument("--frames", type=frames, default=200, metavar="N", help="frames at most for each (default: 200)")
-    bench.add_argument("--target", type=frames, metavar="FPS", help="wanted frames a second (default: as configured)")
+    bench.add_argument("--target", type=rate, metavar="FPS", help="wanted frames a second (default: as configured)")
     bench.add_argument("--threads", type=threads, default=0, metavar="N", help=CPU_THREADS)
     bench.add_argument("--choose", action="store_true", help="save that plan and size as the ones that run uses")
     bench.set_defaults(function=_bench)
@@ -253,7 +253,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     if best is None:
         raise Problem(f"style {bundle.name}: no plan runs on this machine")
     name = f"plan {best.plan} at {size_name(best.size)}"
-    print("", f"for {target:g} fps the appliance would take {name}", "", sep="\n")
+    overruled = bench.overruled(bundle, settings.engine, best)
+    print("", f"for {target:g} fps the appliance would take {name}", *overruled, "", sep="\n")
     stylizer = Stylizer(bundle, best.plan, threads=arguments.threads, size=best.size)
     print(*overhead.lines(overhead.steps(stylizer, min(30, arguments.frames))), sep="\n")
     if arguments.choose:

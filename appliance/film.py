@@ -8,6 +8,7 @@ import signal
 from typing import Any, Dict, List, Optional
 
 from .camera import open_camera
+from .choice import LITE
 from .display import open_display
 from .engine.interpreter import runtimes
 from .engine.stylizer import Stylizer
@@ -17,7 +18,7 @@ from .host import signals
 from .memory import return_large_blocks, share_heaps
 from .pipeline import Counters, Pipeline
 from .progress import frames, say, shown
-from .shapes import Shapes
+from .shapes import Shapes, wanted
 from .sheet import ContactSheet
 from .style import state, store
 from .style.bundle import Bundle
@@ -44,7 +45,8 @@ def stylise(arguments: argparse.Namespace) -> int:
 
     camera = open_camera(arguments.camera, arguments.every_frame, None if arguments.strict else skip)
     options: Dict[str, Any] = {"plan": arguments.plan, "threads": arguments.threads, "prefer": _preferred(bundle)}
-    live: Optional[Stylizer] = Stylizer(bundle, size=arguments.size, **options) if camera.live else None
+    size = wanted(bundle, arguments.size, arguments.fit == "crop") if arguments.size else None
+    live: Optional[Stylizer] = Stylizer(bundle, size=size, **options) if camera.live else None
     sheet = ContactSheet() if arguments.sheet else None
     if sheet:
         Pending(arguments.sheet).discard()  # fails now rather than after the last frame
@@ -52,9 +54,7 @@ def stylise(arguments: argparse.Namespace) -> int:
     display = open_display(arguments.display, sound, say)
     _check_monitor(display)
     options["lanes"] = LANES if hasattr(camera, "reduced") else 1
-    shapes = Shapes(
-        bundle, arguments.size, arguments.fit == "crop", getattr(display, "one_size", False), say, **options
-    )
+    shapes = Shapes(bundle, size, arguments.fit == "crop", getattr(display, "one_size", False), say, **options)
     if hasattr(camera, "reduced"):
         video: Any = camera
         video.reduced, video.format = shapes.network, bundle.manifest.input.pixels
@@ -179,9 +179,10 @@ def _were(problems: List[Problem]) -> str:
 
 
 def _preferred(bundle: Bundle) -> Optional[str]:
-    """The plan that bench chose for this machine's best device."""
+    """The plan that bench chose for this machine's best device, but LITE: files have the time for the style itself."""
     with contextlib.suppress(Problem):
-        return state.read(bundle.path.parent).choice(bundle.digest, runtimes()[0].device)
+        chosen = state.read(bundle.path.parent).choice(bundle.digest, runtimes()[0].device)
+        return None if chosen == LITE else chosen
     return None
 
 

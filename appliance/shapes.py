@@ -46,7 +46,7 @@ class Shapes:
         self._chosen: Dict[Size, Size] = {}
         self.latest: Optional[Stylizer] = None
         if size is not None:
-            self._bundle.check_size(size)
+            self._size = wanted(self._bundle, size, crop)
 
     def __call__(self, frame: Frame) -> Stylizer:
         """The one for `frame`."""
@@ -92,6 +92,14 @@ class Shapes:
             f"{100 * lost:.0f} % of a picture of {size_name(film)} is cut off to make {size_name(network)}: {why}"
         )
         self._warn = lambda text: None
+
+
+def wanted(bundle: Bundle, size: Size, crop: bool) -> Size:
+    """The size to which --size leads: with `crop` the very size, else the largest that is no larger. Raises Problem."""
+    if not crop:
+        return bundle.within(size)
+    bundle.check_size(size)
+    return size
 
 
 def _thrifty() -> Optional[str]:

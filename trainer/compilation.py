@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from appliance.style import bundle
+from appliance.style import archive, bundle
 from appliance.style.manifest import Plan, Size, build, size_name
 from appliance.style.sizes import check
 from trainer.edgetpu import compiler
@@ -16,6 +16,7 @@ from trainer.edgetpu.compiler import CompilationFailed, NoCompiler, Report
 from trainer.edgetpu.sizes import with_sizes
 
 PREFERRED = ("fused", "lowres", "split")  # fewest bytes to and from the TPU first
+_MANIFEST = 1 << 20  # bytes kept free for the manifest and the archive itself
 
 
 @dataclass(frozen=True)
@@ -49,30 +50,61 @@ def compile_bundle(
     With sizes (width, height), every plan is compiled for each. Without, plans are tried in the order of PREFERRED, for
     the stored size, until one is mapped completely; with `smaller`, also for smaller sizes until then. A set that is
     not mapped completely is used only if there is no other: the one with the largest share on the TPU. Earlier sets for
-    the same sizes are replaced. The bundle is unchanged unless something compiled. Raises NoCompiler, CompilationFailed
-    when nothing did, or Problem.
+    the same sizes are replaced. A set for which a bundle has no room is left out, and said. The bundle is unchanged
+    unless something was added. Raises NoCompiler, CompilationFailed when nothing was, or Problem.
     """
     console = console or Console()
     compiler.find()
     style = _in_newest_format(bundle.read(path))
     for size in sizes:
         check(style.manifest, size)
+    sets: list[Compiled] = []
+    left: list[Compiled] = []
+
+    def add(found: list[Compiled]) -> None:
+        for one in found:
+            (sets if _fits(style, [*sets, one]) else left).append(one)
+
     if sizes:
-        found = [_best(_all_plans(style, size, timeout, console)) for size in sizes]
+        for size in dict.fromkeys(sizes):
+            add(_best(_all_plans(style, size, timeout, console)))
     else:
         tried: list[Compiled] = []
         for size in [style.manifest.size, *(_smaller(style) if smaller else [])]:
             tried += _all_plans(style, size, timeout, console, until_whole=True)
             if any(one.share == 1 for one in tried):
                 break
-        found = [_best(tried)[:1]]
-    sets = [one for some in found for one in some]
-    if not sets:
+        add(_best(tried)[:1])
+    if not sets and not left:
         raise CompilationFailed(f"{path}: no plan compiled, nothing was changed; try --sweep, or another [network]")
-    _write(path, style, sets)
+    full = f"{path}: no room for {_listed(left)}: a bundle holds {_limit()}"
+    if not sets:
+        raise CompilationFailed(f"{full}; nothing was changed: compile for smaller sizes")
+    bundle.write(path, *_with(style, sets))
     for one in sets:
         console.print(f"{path}: {one}", highlight=False, soft_wrap=True)
+    if left:
+        console.print(full, highlight=False, soft_wrap=True)
     return sets
+
+
+def _fits(style, sets: list[Compiled]) -> bool:
+    """Whether a bundle has room for the style with these sets."""
+    _, files = _with(style, sets)
+    room = bundle.MAX_BYTES - _MANIFEST - sum(map(len, files.values()))
+    return room >= 0 and len(files) < archive.MAX_MEMBERS  # the manifest is one more
+
+
+def _limit() -> str:
+    return f"{bundle.MAX_BYTES >> 20} MiB unpacked and {archive.MAX_MEMBERS} files at most"
+
+
+def _listed(sets: list[Compiled]) -> str:
+    """640x360 (fused, split) and 960x544 (split)."""
+    plans: dict[Size, list[str]] = {}
+    for one in sets:
+        plans.setdefault(one.size, []).append(one.plan.name)
+    return " and ".join(f"{size_name(size)} ({', '.join(names)})" for size, names in plans.items())
 
 
 def _best(sets: list[Compiled]) -> list[Compiled]:
@@ -155,7 +187,8 @@ def _show(console, name: str, reports: list[Report]) -> None:
                 console.print(line, highlight=False, soft_wrap=True)
 
 
-def _write(path: Path, style, sets: list[Compiled]) -> None:
+def _with(style, sets: list[Compiled]) -> tuple[dict, dict[str, bytes]]:
+    """The manifest's fields and the files of the style with these sets added."""
     fields = style.manifest.model_dump(mode="json", exclude_none=True)
     replaced = {size_name(one.size) for one in sets}
     for plan in fields["plans"]:
@@ -184,4 +217,4 @@ def _write(path: Path, style, sets: list[Compiled]) -> None:
             "streamed_bytes": report.streamed,
         }
     fields["provenance"]["compiled"] = said
-    bundle.write(path, fields, files)
+    return fields, files

@@ -50,6 +50,10 @@ class Bundle:
         """Raise Problem, which names the nearest sizes, when the style cannot be built for `size`."""
         sizes.check(self.manifest, size)
 
+    def within(self, most: Size) -> Size:
+        """The largest size that is no wider and no higher than `most`; see sizes.within. Raises Problem."""
+        return sizes.within(self.manifest, most)
+
     def build(self, plan: Plan, size: Optional[Size] = None) -> List[bytes]:
         """The plan's segments for the CPU, in order, for pictures of `size` (default: as they are stored).
 

@@ -32,6 +32,19 @@ def check(manifest: Manifest, size: Size) -> None:
     )
 
 
+def within(manifest: Manifest, most: Size) -> Size:
+    """The largest size that is no wider and no higher than `most`. Raises Problem as `check` does where none is."""
+    size = most
+    if manifest.sizes is not None and not manifest.has(most):
+        stride = manifest.sizes.stride
+        width, height = (min(side, manifest.sizes.max) // stride * stride for side in most)
+        size = width, height
+    elif manifest.sizes is None and manifest.size[0] <= most[0] and manifest.size[1] <= most[1]:
+        size = manifest.size
+    check(manifest, size if manifest.has(size) else most)
+    return size
+
+
 def candidates(
     manifest: Manifest, aspect: Tuple[int, int], least: Size = (160, 90), most: Size = (1920, 1080)
 ) -> List[Size]:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from appliance import bench as module
-from appliance import options, overhead
+from appliance import config, options, overhead
 from appliance.cli import main
 from appliance.engine.stylizer import Stylizer
 from appliance.errors import Problem
@@ -48,6 +48,14 @@ def test_every_plan_is_timed_fastest_first(tiny):
         assert one.inference > 0 and one.copies > 0 and (one.numpy > 0) == (one.plan == "split")
 
 
+def test_the_rate_is_that_of_all_the_frames_that_were_timed(tiny, monkeypatch):
+    taken, rate = [], module.of_laps
+    monkeypatch.setattr(module, "of_laps", lambda laps, device: taken.extend(laps) or rate(laps, device))
+    timing = module.time_plan(tiny, "fused", frames=20)
+    assert len(taken) == 20 and timing.fps == 1000 / rate(taken, timing.device)
+    assert min(lap.run for lap in taken) < timing.median
+
+
 def test_a_plan_that_does_not_run_comes_last_with_its_reason(tiny, monkeypatch):
     whole = Stylizer.__init__
 
@@ -83,6 +91,32 @@ def test_choose_remembers_the_best_and_run_takes_it(styles, capsys, monkeypatch)
     preview = style.files["preview.jpg"][:-2] + b"\xff\xff\xd9"
     again = bundle.write(style.path, fields, dict(style.files, **{"preview.jpg": preview}))
     assert state.read(styles).choice(again.digest, "CPU") is None
+
+
+@pytest.mark.parametrize(
+    "engine, words",
+    [
+        ({}, None),
+        ({"plan": "split"}, 'plan = "split"'),
+        ({"size": "64x32", "plan": "fused"}, 'plan = "fused" and size = "64x32"'),
+        ({"plan": "nope"}, None),  # it cannot be had, so the choice counts
+        ({"plan": "lowres"}, None),
+    ],
+)
+def test_a_configuration_that_overrides_the_choice_is_named(tiny, styles, capsys, monkeypatch, engine, words):
+    timings = [module.Timing("lowres", "x 1 (CPU)", 1.0, device="CPU", size=(64, 32), fps=28.0)]
+    monkeypatch.setattr(module, "bench", lambda *_: timings)
+    monkeypatch.setattr(config, "load", lambda path: config.Settings.model_validate({"engine": engine}))
+    assert main(["bench", "tiny", "--frames", "1"]) == 0
+    out = capsys.readouterr().out
+    assert ("overrides it" in out) == bool(words) and (words or "") in out
+
+
+@pytest.mark.parametrize("target", ["0", "29.97", "121", "-1", "x"])
+def test_a_target_that_is_no_rate_says_what_one_is(styles, capsys, target):
+    with pytest.raises(SystemExit):
+        main(["bench", "tiny", "--target=" + target])
+    assert f"{target!r} is not a rate: give whole frames a second, from 1 to 120" in capsys.readouterr().err
 
 
 def test_a_chosen_plan_that_does_not_load_gives_way_to_the_next(tiny, monkeypatch):

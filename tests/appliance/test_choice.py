@@ -33,6 +33,9 @@ def measured(truth, target, sizes=SIZES):
         ({"fused": (900, 225, 56), "lowres": (950, 235, 60)}, 30, ("fused", LARGE)),
         ({"fused": (2, 0.5, 0.1), "lowres": (8, 2, 0.5)}, 30, ("lowres", SMALL)),  # none holds it: the fastest
         ({"fused": (100, 29, 6), "lowres": (8, 2, 0.5)}, 30, ("fused", MIDDLE)),  # no measurement is exact
+        ({"fused": (100, 29, 6), "lowres": (200, 40, 9)}, 30, ("lowres", MIDDLE)),  # but one that reaches it is better
+        ({"fused": (100, 28.6, 6), "lowres": (200, 29.5, 9)}, 30, ("lowres", MIDDLE)),  # or else the faster
+        ({"fused": (100, 28.6, 6), "lowres": (200, 28.5, 9)}, 30, ("fused", MIDDLE)),
         ({"fused": (0, 0, 0), "lowres": (8, 2, 0.5)}, 30, ("lowres", SMALL)),  # it does not run
         ({"fused": (200, 50, 12), "lowres": (400, 100, 25)}, 10, ("fused", LARGE)),
     ],
@@ -49,6 +52,8 @@ def test_no_more_is_measured_than_can_matter():
     assert [row[:2] for row in rows] == [("fused", SMALL), ("fused", MIDDLE), ("fused", LARGE), ("lowres", LARGE)]
     rows = measured({"fused": (2, 0.5, 0.1), "lowres": (8, 2, 0.5)}, 30)
     assert [row[:2] for row in rows] == [("fused", SMALL), ("lowres", SMALL)]
+    rows = measured({"fused": (200, 29, 12), "lowres": (400, 40, 25)}, 30)  # of a size that only just holds it, all
+    assert [row[:2] for row in rows[3:]] == [("lowres", MIDDLE), ("lowres", LARGE)]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_video_in_and_out(reconet, tmp_path):
         (["run", "--camera", "/dev/null"], "it is not a camera"),
         (["run", "--camera", "/dev/zero", "--seconds", "1"], "cannot use the camera /dev/zero"),
         (["run", "--camera", "/dev/full"], "cannot use the camera /dev/full"),
-        (["run", "--size", "63x47"], "multiples of 4"),
+        (["run", "--size", "63x47", "--fit", "crop"], "multiples of 4"),
         (["run", "--sheet", "{tmp}/a.jpg"], "PNG"),
         (["run", "--sheet", "{tmp}/a.png", "--display", "{tmp}/a.png"], "same file"),
         (["run", "--camera", "{tmp}/bad.reconet", "--display", "{tmp}/../{name}/bad.reconet"], "same file"),

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from appliance import shapes
 from appliance.camera import hdr, open_camera, pictures
 from appliance.display import open_display
 from appliance.errors import Problem
 from appliance.frames import Frame, converted
-from appliance.style import sizes
+from appliance.style import bundle, sizes, state
 
 from . import clips
 from .test_camera import take
@@ -50,6 +51,30 @@ def test_size_is_the_most_and_crop_the_very_size(film, tmp_path):
     assert clips.pictures(film(source, "--size", "256x64")[0])[0][1].shape == (64, 48, 3)
     assert clips.pictures(film(source, "--size", "128x64", "--fit", "crop")[0])[0][1].shape == (64, 128, 3)
     assert clips.pictures(film(source, "--fit", "crop")[0])[0][1].shape == (32, 64, 3)
+
+
+def test_a_size_is_a_bound_whatever_the_stride(reconet, film, tmp_path):
+    source = clips.write(tmp_path / "a.mp4", [clips.corners((96, 128))] * 3)
+    assert clips.pictures(film(source, "--size", "255x67")[0])[0][1].shape == (64, 48, 3)
+    _, err = film(source, "--size", "255x67", "--fit", "crop", code=1)
+    assert "cannot be built for 255x67" in err[0]
+    _, err = film(source, "--size", "20x9", code=1)
+    assert "cannot be built for 20x9" in err[0]
+    code, out, _ = reconet("run", "--camera", "virtual", "--seconds", "0.1", "--size", "131x67", "--json")
+    assert code == 0 and json.loads(out)["size"] == [128, 64]
+
+
+def test_what_bench_chose_is_taken_unless_it_is_lite(reconet, styles, tiny, tmp_path, monkeypatch):
+    clips.import_av()
+    source = clips.write(tmp_path / "a.mp4", [clips.corners((96, 54))] * 3)
+    fields = tiny.manifest.model_dump(exclude_none=True, exclude={"files"})
+    fields["plans"].append(dict(fields["plans"][1], name="lite"))
+    style = bundle.write(styles / "tiny.reconet", fields, tiny.files)
+    monkeypatch.setattr(shapes, "_thrifty", lambda: "lowres")
+    for chosen, taken in (("lite", "lowres"), ("fused", "fused")):
+        state.choose(styles, style.digest, "CPU", chosen, (64, 32))
+        _, out, _ = reconet("run", "--camera", source, "--json", "--style", "tiny", "--display", "none")
+        assert json.loads(out)["plan"] == taken
 
 
 def test_a_style_of_format_2_fits_as_well(film, sized, tmp_path):

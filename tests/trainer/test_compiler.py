@@ -146,6 +146,32 @@ def test_another_size_is_added_and_the_same_one_replaced(style, stand_in):
     assert {compiler.compiled_name(name) for name in made.manifest.provenance["compiled"]} == compiled
 
 
+def test_sets_that_a_bundle_has_no_room_for_are_left_out(style, stand_in, monkeypatch, capsys):
+    stand_in(rest="mapped")
+    monkeypatch.setattr(compilation.archive, "MAX_MEMBERS", len(bundle.read(style).files) + 1 + 5 + 2)
+    assert main(["compile", str(style), "--sizes", "64x32,128x96"]) == 0
+    made = bundle.read(style)
+    sets = {plan.name: sorted(made.manifest.compiled(plan)) for plan in made.manifest.plans}
+    assert sets == {"fused": [(64, 32), (128, 96)], "lowres": [(64, 32), (128, 96)], "split": [(64, 32)]}
+    out = capsys.readouterr().out
+    assert "no room for 128x96 (split): a bundle holds 64 MiB unpacked and" in out
+
+
+def test_the_bytes_of_a_bundle_are_counted_before_it_is_written(style, stand_in, monkeypatch, capsys):
+    stand_in(rest="mapped")
+    before = style.read_bytes()
+    monkeypatch.setattr(compilation, "_MANIFEST", bundle.MAX_BYTES)
+    assert main(["compile", str(style), "--sizes", "128x96,64x32"]) == 1
+    says = "no room for 128x96 (fused, lowres, split) and 64x32 (fused, lowres, split): a bundle holds 64 MiB"
+    assert says in capsys.readouterr().err and style.read_bytes() == before
+
+
+def test_a_size_that_is_named_twice_is_compiled_once(style, stand_in):
+    calls = stand_in(rest="mapped")
+    assert main(["compile", str(style), "--sizes", "64x32,64x32"]) == 0
+    assert len(calls()) == 3
+
+
 @pytest.mark.parametrize("sizes, says", [("130x97", "take 128x96"), ("64", "such as 640x360")])
 def test_a_size_that_is_none_changes_nothing(style, stand_in, capsys, sizes, says):
     stand_in(rest="mapped")
