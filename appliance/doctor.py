@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 from . import machine
 from .engine import devices
 from .errors import Problem
-from .findings import Finding, may, missing, nodes, ok, problem, user
+from .findings import Finding, may, missing, nodes, ok, problem, python, user
 from .places import CONFIG
 
 if TYPE_CHECKING:  # NumPy and pydantic may be missing, so modules that need them are imported where they are used
@@ -47,7 +47,7 @@ def examine(path: Optional[str] = None) -> List[Finding]:
     findings = [
         machine.describe(),
         *machine.power(),
-        _python(),
+        python(),
         _package("numpy", "numpy", board),
         _package("pydantic", "pydantic", board),
         _package("typing-extensions", "typing_extensions", board),
@@ -70,7 +70,7 @@ def examine(path: Optional[str] = None) -> List[Finding]:
         found: Settings = settings
         devices.choose(found.engine.device)
         findings.append(_configuration(path))
-        checks += [lambda: _folders(found), lambda: _camera(found), lambda: _display()]
+        checks += [lambda: _folders(found), lambda: _camera(found), lambda: _display(found)]
     else:
         checks.append(lambda: [_camera_node(board), _display_node(board)])
     for check in checks:
@@ -90,11 +90,6 @@ def _settings(path: Optional[str]) -> "Settings":
 def _configuration(path: Optional[str]) -> Finding:
     path = path or str(CONFIG)
     return ok(f"configuration {path}" + ("" if os.path.exists(path) else ": no such file, using the defaults"))
-
-
-def _python() -> Finding:
-    version = "Python " + ".".join(str(part) for part in sys.version_info[:3])
-    return ok(version) if sys.version_info >= (3, 7) else problem(version, "install 3.7 or newer")
 
 
 def _package(name: str, module: str, board: bool, needed: bool = True) -> Finding:
@@ -142,9 +137,9 @@ def _styles(settings: Optional["Settings"]) -> List[Finding]:
     if settings and wanted not in ("newest", shown.name):
         what = f"style {wanted}, named in the configuration"
         findings.append(missing(what, f"{shown.name} is shown instead", needed=False))
-    plan = settings.engine.plan if settings and settings.engine.plan != "auto" else None
-    findings.append(_trial(shown, plan))
-    return findings + ([_choice(shown, settings)] if settings else []) + _compiled(valid)
+    plan = settings.engine.plan if settings else None
+    findings.append(_trial(shown, plan if plan in [one.name for one in shown.manifest.plans] else None))
+    return findings + (_choice(shown, settings) if settings else []) + _compiled(valid)
 
 
 def _trial(bundle: "Bundle", plan: Optional[str]) -> Finding:
@@ -157,26 +152,31 @@ def _trial(bundle: "Bundle", plan: Optional[str]) -> Finding:
     return ok(f"style {bundle.name} runs on the CPU")
 
 
-def _choice(bundle: "Bundle", settings: "Settings") -> Finding:
-    """The size at which the daemon runs the style, or would run it, and why."""
-    from .engine.interpreter import runtimes
+def _choice(bundle: "Bundle", settings: "Settings") -> List[Finding]:
+    """The size at which the daemon runs the style, or would run it, and why; and what it cannot do as configured."""
     from .host import status
-    from .options import decide, options
+    from .options import decide, options, runtimes_for
     from .style import state
 
+    engine = settings.engine
+    try:
+        usable = runtimes_for(bundle, engine)
+    except Problem as reason:
+        return [problem(f"running style {bundle.name}", str(reason))]
+    note = options(bundle, engine, usable[0].device)[0].note
+    notes = [problem("[engine] of the configuration", note, needed=False)] if note else []
     try:
         now = status.read(settings.host.status)
         if now.digest == bundle.digest and now.size:
-            return ok(f"style {bundle.name} runs at {status.choice(now)}")
+            return [*notes, ok(f"style {bundle.name} runs at {status.choice(now)}")]
     except Problem:  # the daemon does not run
         pass
     try:
         remembered = state.read(Path(settings.style.folder))
     except Problem as reason:
-        return problem("saved measurements", str(reason), needed=False)
-    engine = settings.engine
+        return [*notes, problem("saved measurements", str(reason), needed=False)]
     target = float(engine.target_fps or settings.camera.fps)
-    for runtime in runtimes(engine.threads):
+    for runtime in usable:
         device = state.device(str(runtime), runtime.device, engine.threads)
         known, chosen = remembered.rows(bundle.digest, device), remembered.chosen(bundle.digest, runtime.device)
         for among in options(bundle, engine, runtime.device, chosen):
@@ -186,8 +186,8 @@ def _choice(bundle: "Bundle", settings: "Settings") -> Finding:
                 now = status.Status(
                     size=row.text, plan=row.plan, measured_fps=row.fps, target_fps=target, why=found.why
                 )
-                return ok(f"style {bundle.name} will run at {status.choice(now)}")
-    return ok(f"style {bundle.name}: its size is measured when it first runs")
+                return [*notes, ok(f"style {bundle.name} will run at {status.choice(now)}")]
+    return [*notes, ok(f"style {bundle.name}: its size is measured when it first runs")]
 
 
 def _compiled(bundles: Sequence["Bundle"]) -> List[Finding]:
@@ -263,17 +263,23 @@ def _display_node(needed: bool) -> Finding:
     return nodes("display", sorted(glob.glob("/dev/dri/card*")), advice, needed)
 
 
-def _display() -> List[Finding]:
+def _display(settings: "Settings") -> List[Finding]:
+    wanted = settings.display.connector
+    if wanted == "none":
+        return [ok("display: none, as configured")]
     findings = [_display_node(needed=True)]
     if not ctypes.util.find_library("drm"):
         findings.append(missing("libdrm", "apt install libdrm2"))
     if findings[0].state == "ok":
         connected = [
-            path.split("/")[-2]
+            path.split("/")[-2]  # card0-HDMI-A-1
             for path in glob.glob("/sys/class/drm/card*-*/status")
             if Path(path).read_text().strip() == "connected"
         ]
-        if connected:
+        if connected and wanted not in ("auto", *(name.partition("-")[2] for name in connected)):
+            advice = f"plug it in there, or change display.connector: there is one on {', '.join(connected)}"
+            findings.append(missing(f"monitor on {wanted}", advice))
+        elif connected:
             findings.append(ok(f"monitor on {', '.join(connected)}"))
         else:
             findings.append(missing("monitor", "plug one in; the picture then appears"))

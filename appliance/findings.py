@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import sys
 from dataclasses import dataclass
 from typing import List
 
@@ -66,3 +67,8 @@ def user() -> str:
 def may(path: str) -> bool:
     """Whether this user may read and write there."""
     return os.access(path, os.R_OK | os.W_OK)
+
+
+def python() -> Finding:
+    version = "Python " + ".".join(str(part) for part in sys.version_info[:3])
+    return ok(version) if sys.version_info >= (3, 7) else problem(version, "install 3.7 or newer")

@@ -25,7 +25,7 @@ from .engine.interpreter import Runtime
 from .engine.stylizer import Stylizer
 from .errors import BundleError, DeviceError, Problem
 from .frames import Size
-from .options import Decision, Options, decide, options, sizes_of
+from .options import Decision, Options, decide, options, runtimes_for, sizes_of
 from .style import state
 from .style.bundle import Bundle
 from .style.state import State
@@ -109,16 +109,6 @@ def wants_tpu(bundle: Bundle, engine: config.Engine) -> bool:
     return is_compiled(bundle) and engine.runtime in ("auto",) + TPU_RUNTIMES
 
 
-def _allowed(engine: config.Engine) -> List[Runtime]:
-    """The runtimes that the settings allow, fastest first."""
-    here = interpreter.runtimes(engine.threads)
-    if engine.runtime != "auto":
-        return [one for one in here if one.name == engine.runtime]
-    # Of two for the Edge TPU only the first: what it measures must be true of the one that runs.
-    unused = [one for one in here if one.device == "TPU"][1:]
-    return [one for one in here if one not in unused]
-
-
 def is_fatal(bundle: Bundle, remembered: State) -> bool:
     """Whether loading this file, or the file of which `LAST_GOOD` is a copy, crashed the daemon before."""
     if bundle.path.name == state.LAST_GOOD:
@@ -190,17 +180,8 @@ class Loader:
 
     def _places(self, bundle: Bundle, engine: config.Engine, device: Optional[str]) -> List[_On]:
         """Where the bundle can run, best first. Raises Problem when it cannot."""
-        found = [
-            _On(bundle, engine, runtime, self._around.fits())
-            for runtime in _allowed(engine)
-            if device in (None, runtime.device) and sizes_of(bundle, runtime.device)
-        ]
-        if not found and device == "TPU":
-            why = interpreter.edge_tpu()[1] or "there is an Edge TPU, but no runtime for it"
-            raise Problem(f"{why}: run reconet doctor")
-        if not found:
-            where = f"the runtime {engine.runtime!r}" if engine.runtime != "auto" else "this machine"
-            raise Problem(f"{bundle.path}: it has no plan for {where}: see engine.runtime in the configuration")
+        fits = self._around.fits()
+        found = [_On(bundle, engine, runtime, fits) for runtime in runtimes_for(bundle, engine, device)]
         if any(on.runtime.device != "CPU" for on in found) and is_fatal(bundle, self._memory.now):
             raise BundleError(f"{bundle.path}: it crashed the daemon when it was loaded: compile it again")
         return found

@@ -5,6 +5,9 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 from . import config
 from .camera.sizes import LADDER
 from .choice import Measured, best, following, reason, rungs
+from .engine import interpreter
+from .engine.interpreter import Runtime
+from .errors import Problem
 from .frames import Size
 from .style.bundle import Bundle
 from .style.manifest import parse_size
@@ -50,6 +53,30 @@ def sizes_of(bundle: Bundle, kind: str, fits: Optional[Sequence[Size]] = None) -
         if here:
             found[plan.name] = sorted(fitting or here, key=lambda size: (size[0] * size[1], size))
     return found
+
+
+def runtimes_for(bundle: Bundle, engine: config.Engine, device: Optional[str] = None) -> List[Runtime]:
+    """Those that can run the bundle as configured, on `device` where it is given, best first. Raises Problem."""
+    found = [
+        runtime for runtime in _allowed(engine) if device in (None, runtime.device) and sizes_of(bundle, runtime.device)
+    ]
+    if not found and device == "TPU":
+        why = interpreter.edge_tpu()[1] or "there is an Edge TPU, but no runtime for it"
+        raise Problem(f"{why}: run reconet doctor")
+    if not found:
+        where = f"the runtime {engine.runtime!r}" if engine.runtime != "auto" else "this machine"
+        raise Problem(f"{bundle.path}: it has no plan for {where}: see engine.runtime in the configuration")
+    return found
+
+
+def _allowed(engine: config.Engine) -> List[Runtime]:
+    """The runtimes that the settings allow, fastest first."""
+    here = interpreter.runtimes(engine.threads)
+    if engine.runtime != "auto":
+        return [one for one in here if one.name == engine.runtime]
+    # Of two for the Edge TPU only the first: what it measures must be true of the one that runs.
+    unused = [one for one in here if one.device == "TPU"][1:]
+    return [one for one in here if one not in unused]
 
 
 def options(

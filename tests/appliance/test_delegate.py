@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from appliance import loader, machine
+from appliance import machine, options
 from appliance.config import Engine
 from appliance.engine import delegate, devices, interpreter
 from appliance.engine.interpreter import Runtime, edge_tpu, runtimes
@@ -63,10 +63,11 @@ def test_beside_pycoral_libedgetpu_can_be_chosen(library, bus, compiled, tmp_pat
         interpreter, "_pycoral", lambda: Runtime("pycoral", "2.0.0", "TPU", lambda data, height=0: None)
     )
     assert [one.name for one in runtimes()[:2]] == ["pycoral", "libedgetpu"] and edge_tpu()[0].name == "pycoral"
-    assert Stylizer(compiled(tmp_path / "a.reconet"), runtime="libedgetpu").runtime.name == "libedgetpu"
+    style = compiled(tmp_path / "a.reconet")
+    assert Stylizer(style, runtime="libedgetpu").runtime.name == "libedgetpu"
 
     def allowed(runtime):
-        return [one.name for one in loader._allowed(Engine(runtime=runtime)) if one.device == "TPU"]
+        return [one.name for one in options.runtimes_for(style, Engine(runtime=runtime), "TPU")]
 
     assert [allowed(name) for name in ("libedgetpu", "pycoral", "auto")] == [["libedgetpu"], ["pycoral"], ["pycoral"]]
 

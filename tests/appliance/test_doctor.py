@@ -162,6 +162,40 @@ def test_an_edge_tpu_that_is_not_there(board, bus):
     assert fine and "problem  Edge TPU not usable  -  no Edge TPU usb:1: this machine has usb:0" in text
 
 
+def test_no_display_is_needed_where_none_is_configured(board):
+    board[1]["/dev/dri/card*"] = []
+    with open(board[0], "a") as file:
+        file.write('[display]\nconnector = "none"\n')
+    fine, text = said(board[0])
+    assert fine and "ok       display: none, as configured" in text
+
+
+@pytest.mark.parametrize("connector, there", [("HDMI-A-1", True), ("HDMI-A-2", False)])
+def test_the_monitor_is_on_the_connector_that_is_configured(board, tmp_path, connector, there):
+    (tmp_path / "card0-HDMI-A-1").mkdir()
+    (tmp_path / "card0-HDMI-A-1/status").write_text("connected\n")
+    board[1]["/sys/class/drm/card*-*/status"] = [str(tmp_path / "card0-HDMI-A-1/status")]
+    with open(board[0], "a") as file:
+        file.write(f'[display]\nconnector = "{connector}"\n')
+    fine, text = said(board[0])
+    assert fine == there and f"{'ok     ' if there else 'missing'}  monitor on " in text
+
+
+@pytest.mark.parametrize(
+    "line, fine, words",
+    [
+        ('plan = "nope"', True, "there is no plan nope as configured"),
+        ('size = "641x361"', True, "641x361 as configured cannot be had"),
+        ('runtime = "pycoral"', False, "it has no plan for the runtime 'pycoral'"),
+    ],
+)
+def test_what_is_configured_but_not_here_is_said_as_the_daemon_says_it(board, line, fine, words):
+    with open(board[0], "a") as file:
+        file.write(f"[engine]\n{line}\n")
+    found, text = said(board[0])
+    assert found == fine and words in text and "ok       style tiny runs on the CPU" in text
+
+
 HIDE = """
 import importlib.util, os, sys
 
