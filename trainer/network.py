@@ -87,6 +87,9 @@ class Threshold(layers.Layer):
 # "none" and "affine" are the same network: one is trained from scratch for comparison, the other distilled.
 NORMS = {"instance": InstanceNorm, "frn": FilterResponseNorm, "affine": Affine, "none": Affine}
 
+# Each convolution of the decoder, and the encoder's whose plane is as large and as deep.
+SKIPS = {"decoder1": "encoder2", "decoder2": "encoder1"}
+
 
 def convolutions(spec: Network) -> list[tuple[str, int, int, int]]:
     """(name, kernel size, output channels, stride) of every convolution, in order of execution."""
@@ -146,15 +149,19 @@ def build(spec: Network, norm: str, precision: str = "float32") -> keras.Model:
         return (Threshold if norm == "frn" else layers.ReLU)(name=f"{name}_relu", dtype=policy)(x)
 
     pixels = x = keras.Input((None, None, 3), name="pixels")
+    planes = {}
     for name in ("encoder1", "encoder2", "encoder3"):
-        x = rectify(conv(x, name), name)
+        x = planes[name] = rectify(conv(x, name), name)
     encoded = x
     for i in range(1, spec.blocks + 1):
         y = rectify(conv(x, f"block{i}a"), f"block{i}a")
         x = rectify(layers.Add(name=f"block{i}_sum", dtype=policy)([x, conv(y, f"block{i}b")]), f"block{i}")
     residual = x
-    for name in ("decoder1", "decoder2"):
-        x = rectify(conv(layers.UpSampling2D(2, name=f"{name}_up", dtype=policy)(x), name), name)
+    for name, plane in SKIPS.items():
+        x = conv(layers.UpSampling2D(2, name=f"{name}_up", dtype=policy)(x), name)
+        if spec.skips:
+            x = layers.Add(name=f"{name}_sum", dtype=policy)([x, planes[plane]])
+        x = rectify(x, name)
     # Small initial weights keep tanh out of saturation, where a wide last convolution would get stuck.
     x = layers.Conv2D(
         3 * spec.cell**2,
