@@ -89,9 +89,7 @@ class Network(Section):
     blocks: int = Field(default=4, ge=1, le=16)
     first_kernel: int = Field(default=3, ge=1, le=15)
     last_kernel: int = Field(default=3, ge=1, le=15)
-    skips: bool = Field(
-        default=False, description="the encoder's planes are added to the decoder's of the same size"
-    )
+    skips: bool = Field(default=False, description="the encoder's planes are added to the decoder's of the same size")
 
     @model_validator(mode="after")
     def _odd_kernels(self):
@@ -220,6 +218,7 @@ class Lite(Section):
     height: int = Field(default=216, ge=16, le=2048, multiple_of=8)
     steps: int = Field(default=4000, ge=1)
     widths: tuple[int, int, int] = (12, 32, 48)
+    skips: bool = Field(default=False, description="as [network] has it")
     learning_rate: float | None = Field(default=None, gt=0, description="if unset, the student's")
     start: str | None = Field(
         default=None,
