@@ -10,7 +10,7 @@ from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import BundleError
 from .flatbuffer import MOST_TABLES, Table, malformed, u32
-from .tflite import HIGHEST_RANK, MOST_ENDS, Op
+from .tflite import HIGHEST_RANK, MOST_ENDS, Op, read
 
 Plane = Tuple[int, int]  # height, width
 Planes = Tuple[Tuple[Plane, ...], Tuple[Plane, ...]]  # of a network's inputs and of its outputs
@@ -203,10 +203,12 @@ class Resizable:
         return b"".join(_pieces(self._data, patches))
 
     def _checked(self, data: bytes, planes: Dict[int, Plane]) -> bytes:
-        """`data`, if its shapes are as planned and all other constants are unchanged; else raises BundleError.
+        """`data`, if it is sound, its shapes are as planned and all other constants are unchanged; else raises
+        BundleError.
 
         This finds vectors and buffers that are shared or, in a hostile file, overlap.
         """
+        read(data)
         made, sizes = Resizable(data), self._sizes(planes)
         for number, before in enumerate(self._shapes):
             shape = before[:1] + planes[number] + before[3:] if number in planes else before
