@@ -11,6 +11,7 @@ from . import config
 from .choice import Measured, best
 from .cost import Lap, Work, of_laps
 from .engine.interpreter import runtimes
+from .engine.steps import KEPT
 from .engine.stylizer import Stylizer
 from .errors import Problem
 from .frames import Size
@@ -153,9 +154,10 @@ def _parts(stage_ms: List[Tuple[str, float]]) -> Tuple[float, ...]:
     sums = {"inference": 0.0, "numpy": 0.0, "copies": 0.0}
     for stage, milliseconds in stage_ms:
         copied = stage in ("input", "output")
-        sums["copies" if copied else "numpy" if _upsample(stage) else "inference"] += milliseconds
+        sums["copies" if copied else "numpy" if _between(stage) else "inference"] += milliseconds
     return tuple(sums.values())
 
 
-def _upsample(stage: str) -> bool:
-    return stage[:1] == "x" and stage[1:].isdigit()
+def _between(stage: str) -> bool:
+    """Whether it is between two segments: an upsampling, or the copy of a kept tensor."""
+    return stage == KEPT or stage[:1] == "x" and stage[1:].isdigit()

@@ -18,7 +18,7 @@ class Runtime:
 
     `name` and `version` are the package's or libedgetpu's; `device` is "TPU" or "CPU". A runtime that `unrolls` needs,
     for a convolution, twice its input's memory times its kernel's size. `load(data, height)` then returns an
-    interpreter whose input has `height` rows, if the model allows it.
+    interpreter whose inputs have `height` rows, if the model allows it.
     """
 
     name: str
@@ -137,8 +137,7 @@ def _version(package: str) -> str:
 
 
 def _allocated(interpreter: Any, height: int = 0) -> Interpreter:
-    if height:
-        end = interpreter.get_input_details()[0]
+    for end in interpreter.get_input_details() if height else ():
         interpreter.resize_tensor_input(end["index"], [1, height, *end["shape"][2:]])
     interpreter.allocate_tensors()
     allocated: Interpreter = interpreter

@@ -1,6 +1,7 @@
-"""The segments of a plan, in order: each with its interpreter, and how its input comes from the one before."""
+"""The segments of a plan, in order: each with its interpreter, and how its inputs come from those before."""
 
 import time
+from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -9,6 +10,9 @@ from ..parts import Interpreter
 from .interpreter import Runtime
 from .stages import NearestUpsampling, PixelShuffle
 from .strips import Strip, strips_of
+
+KEPT = "kept"  # the name of the lap in which kept tensors are copied
+Kept = Callable[[], np.ndarray]  # returns a view (H, W, C) of a tensor that a segment keeps for a later one
 
 
 class Laps:
@@ -26,9 +30,10 @@ class Laps:
 
 class Step:
     """A segment, and how the output of the segment before it is upsampled to its input; None for the first segment.
+    Its further inputs are copies of what earlier segments `kept` for it.
 
     `input()` and `output()` are views (H, W, C) of the interpreter's tensors. It refuses to run while one is alive.
-    With `strips` the input is a strip, and the output an array of `height` rows that collects the strips' results.
+    With `strips` an input is a strip, and an output an array of `height` rows that collects the strips' results.
     """
 
     def __init__(
@@ -36,25 +41,29 @@ class Step:
         name: str,
         interpreter: Interpreter,
         upsample: Optional[NearestUpsampling] = None,
+        kept: Sequence[Kept] = (),
         strips: Sequence[Strip] = (),
         height: int = 0,
     ):
-        self.name, self.interpreter, self._upsample = name, interpreter, upsample
-        self._input = interpreter.tensor(interpreter.get_input_details()[0]["index"])
-        self._output = interpreter.tensor(interpreter.get_output_details()[0]["index"])
+        self.name, self.interpreter, self._upsample, self._kept = name, interpreter, upsample, kept
+        self._inputs = [interpreter.tensor(end["index"]) for end in interpreter.get_input_details()]
+        self._outputs = [interpreter.tensor(end["index"]) for end in interpreter.get_output_details()]
         self._strips = strips or (Strip(0, 0, 0),)
-        self._whole: Optional[np.ndarray] = None
+        self._wholes: List[np.ndarray] = []
         if strips:
-            strip = self.output()
-            self._whole = np.empty((height,) + strip.shape[1:], strip.dtype)
+            self._wholes = [_heightened(view(), height) for view in self._outputs]
 
-    def input(self) -> np.ndarray:
-        tensor: np.ndarray = self._input()[0]
+    def input(self, number: int = 0) -> np.ndarray:
+        tensor: np.ndarray = self._inputs[number]()[0]
         return tensor
 
-    def output(self) -> np.ndarray:
-        whole: np.ndarray = self._output()[0] if self._whole is None else self._whole
+    def output(self, number: int = 0) -> np.ndarray:
+        whole: np.ndarray = self._wholes[number] if self._wholes else self._outputs[number]()[0]
         return whole
+
+    def keeps(self) -> List[Kept]:
+        """The outputs behind the first, which are for later segments."""
+        return [partial(self.output, number) for number in range(1, len(self._outputs))]
 
     def run(self, before: "Optional[Step]", clock: "Laps") -> None:
         """Compute the output from the output of `before`; where that is None, from the input, already filled."""
@@ -62,17 +71,30 @@ class Step:
             if before is not None and self._upsample:
                 self._upsample(before.output(), self.input(), top)
                 clock.lap(f"x{self._upsample.factor}")
+            if self._kept:
+                self._take(top)
+                clock.lap(KEPT)
             self.interpreter.invoke()
-            if self._whole is not None:
-                self._whole[top + first : top + end] = self._output()[0, first:end]
+            for whole, view in zip(self._wholes, self._outputs):
+                whole[top + first : top + end] = view()[0, first:end]
             clock.lap(self.name)
+
+    def _take(self, top: int) -> None:
+        """Copy what was kept, from row `top` on, to the further inputs."""
+        for number, kept in enumerate(self._kept, 1):
+            tensor = self.input(number)
+            np.copyto(tensor, kept()[top : top + len(tensor)])
 
 
 def load(
     plan: Any, runtime: Runtime, segments: Sequence[bytes], reach_of: Callable[[str], Optional[int]]
 ) -> "Tuple[List[Step], Optional[PixelShuffle]]":
-    """The plan's steps, and the shuffle with which it ends, if any."""
+    """The plan's steps, and the shuffle with which it ends, if any.
+
+    What segments keep is a stack: the further inputs of a segment take from it, the last kept first.
+    """
     steps: List[Step] = []
+    kept: List[Kept] = []
     shuffle: Optional[PixelShuffle] = None
     factor, networks = 1, iter(segments)
     for stage in plan.stages:
@@ -90,6 +112,13 @@ def load(
         height *= factor
         rows, strips = (0, ()) if reach is None else strips_of(height, reach)
         interpreter = runtime.load(network, rows) if strips else runtime.load(network)
-        steps.append(Step(stage.segment, interpreter, upsample, strips, height))
+        taken = [kept.pop() for _ in interpreter.get_input_details()[1:]]
+        steps.append(Step(stage.segment, interpreter, upsample, taken, strips, height))
+        kept += steps[-1].keeps()
         factor = 1
     return steps, shuffle
+
+
+def _heightened(strip: np.ndarray, height: int) -> np.ndarray:
+    """An empty array (height, W, C) of the type of `strip` (1, h, W, C)."""
+    return np.empty((height,) + strip.shape[2:], strip.dtype)

@@ -43,7 +43,7 @@ class Bundle:
         return self.manifest.name
 
     def reach(self, segment: str) -> Optional[int]:
-        """From how many rows above and below it a row of the segment's output is computed; see tflite.reach."""
+        """From how many rows above and below it a row of the segment's outputs is computed; see tflite.reach."""
         return tflite.reach(self.files[segment])
 
     def check_size(self, size: Size) -> None:

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 from ..errors import BundleError
 from . import tflite
-from .manifest import Manifest, Plan, Shuffle, Size, Upsample, size_name
-from .resize import Plane, Resizable
+from .manifest import KEEPING, Manifest, Plan, Shuffle, Size, Upsample, size_name
+from .resize import Plane, Planes, Resizable
 from .sizes import segment_planes
 
 # Real value of a pixel: byte / 255 on the way in; tanh, so (byte - 128) / 128, on the way out.
@@ -16,7 +16,13 @@ _INPUT_QUANTIZATION = {"int8": (1 / 255, -128), "uint8": (1 / 255, 0)}
 _OUTPUT_QUANTIZATION = {"int8": (1 / 128, 0), "uint8": (1 / 128, 128)}
 
 Quantization = Dict[str, Tuple[float, int]]  # scale and zero-point by type
-Ends = Tuple[tflite.Tensor, tflite.Tensor]
+
+
+class Ends(NamedTuple):
+    """The inputs and outputs of a segment."""
+
+    inputs: Tuple[tflite.Tensor, ...]
+    outputs: Tuple[tflite.Tensor, ...]
 
 
 def check_files(manifest: Manifest, files: Dict[str, bytes]) -> None:
@@ -29,14 +35,14 @@ def check_files(manifest: Manifest, files: Dict[str, bytes]) -> None:
 
     @lru_cache(maxsize=None)
     def ends(name: str) -> Ends:
-        return _ends(name, files[name])
+        return _ends(name, files[name], manifest.format)
 
     network = lru_cache(maxsize=None)(lambda name: Resizable(files[name]))
 
     @lru_cache(maxsize=None)
-    def output(name: str, plane: Plane) -> Plane:
+    def planes(name: str, plane: Plane) -> Planes:
         try:
-            return network(name).output(plane)
+            return network(name).ends(plane)
         except BundleError as error:
             raise BundleError(f"{name}: {error}") from None
 
@@ -58,7 +64,7 @@ def check_files(manifest: Manifest, files: Dict[str, bytes]) -> None:
             stride = manifest.sizes.stride
             sizes.setdefault((manifest.size[0] + stride, manifest.size[1] + stride), [])
         for size, names in sizes.items():
-            built = stored if size == manifest.size else _built(plan, stored, manifest, size, output)
+            built = stored if size == manifest.size else _built(plan, stored, manifest, size, planes)
             _check_chain(plan, built, manifest, size)
             for name, segment, wanted in zip(names, plan.segments, built):
                 if ends(name) != wanted:
@@ -68,26 +74,30 @@ def check_files(manifest: Manifest, files: Dict[str, bytes]) -> None:
 
 
 def _built(
-    plan: Plan, stored: List[Ends], manifest: Manifest, size: Size, output: Callable[[str, Plane], Plane]
+    plan: Plan, stored: List[Ends], manifest: Manifest, size: Size, planes: Callable[[str, Plane], Planes]
 ) -> List[Ends]:
-    """The input and output tensors of the plan's segments when they are built for `size`."""
+    """The ends of the plan's segments when they are built for `size`."""
 
-    def resized(tensor: tflite.Tensor, plane: Plane) -> tflite.Tensor:
-        return replace(tensor, shape=(1,) + plane + tensor.shape[3:])
+    def resized(tensors: Tuple[tflite.Tensor, ...], sides: Tuple[Plane, ...]) -> Tuple[tflite.Tensor, ...]:
+        return tuple(replace(one, shape=(1,) + plane + one.shape[3:]) for one, plane in zip(tensors, sides))
 
-    planes = segment_planes(manifest, plan, size, output)
-    return [(resized(takes, before), resized(gives, after)) for (takes, gives), (before, after) in zip(stored, planes)]
+    made = segment_planes(manifest, plan, size, planes)
+    return [
+        Ends(resized(one.inputs, before), resized(one.outputs, after)) for one, (before, after) in zip(stored, made)
+    ]
 
 
-def _ends(name: str, data: bytes) -> Ends:
-    """The input and output tensor of the segment `data`."""
+def _ends(name: str, data: bytes, number: int) -> Ends:
+    """The ends of the segment `data` in a bundle of format `number`."""
     try:
         model = tflite.read(data)
     except BundleError as error:
         raise BundleError(f"{name}: {error}") from None
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+    counts = len(model.inputs), len(model.outputs)
+    if not all(counts) or number < KEEPING and counts != (1, 1):
+        rule = "one or more" if number >= KEEPING else "one"
         raise BundleError(
-            f"{name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: a segment has one of each"
+            f"{name} has {counts[0]} inputs and {counts[1]} outputs: in format {number} a segment has {rule} of each"
         )
     floats = sorted(model.dtypes & tflite.FLOATS)
     if floats:
@@ -101,16 +111,23 @@ def _ends(name: str, data: bytes) -> Ends:
             raise BundleError(
                 f"{name} has an end of type {tensor.dtype} without a usable scale: it has to be quantised int8 or uint8"
             )
-    return model.inputs[0], model.outputs[0]
+    first = model.inputs[0].shape
+    for tensor in model.inputs:
+        if tensor.shape[1:3] != first[1:3]:
+            raise BundleError(
+                f"{name} has inputs of {_shape(first)} and {_shape(tensor.shape)}: they need the same height and width"
+            )
+    return Ends(model.inputs, model.outputs)
 
 
 def _check_chain(plan: Plan, segments: List[Ends], manifest: Manifest, size: Size) -> None:
     """Raise BundleError unless segments with these ends lead from a picture of `size` to its output."""
-    first, rest, border = segments[0][0], iter(segments), manifest.input.border
+    first, rest, border = segments[0].inputs[0], iter(segments), manifest.input.border
     width, height = size
     shape = (1, height + 2 * border, width + 2 * border, manifest.input.channels)
     _check_end(plan.name, "input", first, shape, manifest.input.pixels, _INPUT_QUANTIZATION)
     tensor, before = first, "input"
+    kept: List[Tuple[tflite.Tensor, str]] = []  # and which output of which segment it is
     for number, stage in enumerate(plan.stages, 1):
         if isinstance(stage, Upsample):
             _, height, width, channels = tensor.shape
@@ -124,19 +141,39 @@ def _check_chain(plan: Plan, segments: List[Ends], manifest: Manifest, size: Siz
                 raise BundleError(f"plan {plan.name}: {channels} channels cannot be shuffled by {stage.factor}")
             tensor = replace(tensor, shape=shape)
             continue
-        takes_tensor, gives_tensor = next(rest)
-        for what in ("shape", "dtype", "scale", "zero_point"):
-            gives, takes = getattr(tensor, what), getattr(takes_tensor, what)
-            if gives != takes:
-                gives, takes = (_shape(gives), _shape(takes)) if what == "shape" else (gives, takes)
+        ends = next(rest)
+        _check_link(plan.name, tensor, before, ends.inputs[0], stage.segment)
+        for place, takes in enumerate(ends.inputs[1:], 2):
+            to = f"{stage.segment} (input {place})"
+            if not kept:
                 raise BundleError(
-                    f"plan {plan.name}: {before} gives {what.replace('_', '-')} {gives} but "
-                    f"{stage.segment} takes {takes}: cut the segments from one network"
+                    f"plan {plan.name}: {to} takes {_shape(takes.shape)} but no segment before it keeps a tensor "
+                    "for it: cut the segments from one network"
                 )
-        tensor, before = gives_tensor, stage.segment
+            _check_link(plan.name, *kept.pop(), takes, to)
+        kept += [(one, f"{stage.segment} (output {place})") for place, one in enumerate(ends.outputs[1:], 2)]
+        tensor, before = ends.outputs[0], stage.segment
+    if kept:
+        left, source = kept[-1]
+        raise BundleError(
+            f"plan {plan.name}: {source} gives {_shape(left.shape)} but no segment behind it takes it: "
+            "cut the segments from one network"
+        )
     width, height = manifest.output_size(size)
     shape = (1, height, width, manifest.output.channels)
     _check_end(plan.name, "output", tensor, shape, manifest.output.pixels, _OUTPUT_QUANTIZATION)
+
+
+def _check_link(plan: str, gives: tflite.Tensor, source: str, takes: tflite.Tensor, to: str) -> None:
+    """Raise BundleError unless what `source` gives is, byte for byte, what `to` takes."""
+    for what in ("shape", "dtype", "scale", "zero_point"):
+        given, taken = getattr(gives, what), getattr(takes, what)
+        if given != taken:
+            given, taken = (_shape(given), _shape(taken)) if what == "shape" else (given, taken)
+            raise BundleError(
+                f"plan {plan}: {source} gives {what.replace('_', '-')} {given} but {to} takes {taken}: "
+                "cut the segments from one network"
+            )
 
 
 def _check_end(

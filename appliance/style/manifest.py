@@ -10,6 +10,7 @@ from ..choice import LITE
 from ..errors import BundleError
 
 FORMAT = 2
+KEEPING = 3  # the format of a bundle in which a segment keeps a tensor for a later one
 # Thirty times what the trainer writes. Each error in it takes a kilobyte of memory before the first is reported.
 MAX_BYTES = 128 << 10
 
@@ -110,7 +111,7 @@ Stage = Annotated[
 
 class Plan(_Section):
     """One way to run the network: its stages in order. `edgetpu` maps a picture's size to the files that were compiled
-    together, one per segment (format 2).
+    together, one per segment (from format 2 on).
     """
 
     name: Name
@@ -145,7 +146,7 @@ class Manifest(_Section):
     `input` and `output` have the size for which the segments are stored. Without `sizes` it is the only size.
     """
 
-    format: Literal[1, 2]
+    format: Literal[1, 2, 3]
     name: Name
     title: Annotated[str, Field(min_length=1, max_length=100)]
     created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
@@ -159,8 +160,8 @@ class Manifest(_Section):
     @field_validator("format", mode="before")
     @classmethod
     def _known_format(cls, value: Any) -> Any:
-        if isinstance(value, int) and value > FORMAT:
-            raise ValueError(f"format {value} is newer than this appliance knows ({FORMAT}): update the appliance")
+        if isinstance(value, int) and value > KEEPING:
+            raise ValueError(f"format {value} is newer than this appliance knows ({KEEPING}): update the appliance")
         return value
 
     @field_validator("title")
@@ -190,8 +191,8 @@ class Manifest(_Section):
         old = any(segment.edgetpu for plan in self.plans for segment in plan.segments)
         if self.format == 1 and new:
             raise ValueError(f"format 1 has no {new[0]} there: write format 2")
-        if self.format == 2 and old:
-            raise ValueError("format 2 has no edgetpu in a stage: it belongs to the plan, by size")
+        if self.format > 1 and old:
+            raise ValueError(f"format {self.format} has no edgetpu in a stage: it belongs to the plan, by size")
         if self.sizes and not self.has(self.size):
             raise ValueError(f"the size {size_name(self.size)} of input is not one of its own sizes")
         seen: "Counter[str]" = Counter()

@@ -10,10 +10,10 @@ from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import BundleError
 from .flatbuffer import MOST_TABLES, Table, malformed, u32
-from .tflite import HIGHEST_RANK, MOST_ENDS, Op
+from .tflite import HIGHEST_RANK, MOST_ENDS, Op, read
 
 Plane = Tuple[int, int]  # height, width
-
+Planes = Tuple[Tuple[Plane, ...], Tuple[Plane, ...]]  # of a network's inputs and of its outputs
 
 _TWO_ALIKE = (Op.ADD, Op.SUB, Op.MUL, Op.MAXIMUM, Op.MINIMUM)
 _ACTIVATIONS = (Op.LOGISTIC, Op.RELU, Op.RELU_N1_TO_1, Op.RELU6, Op.TANH, Op.PRELU, Op.LEAKY_RELU, Op.HARD_SWISH)
@@ -41,7 +41,8 @@ class _Operator(NamedTuple):
 
 
 class Resizable:
-    """A network that can be built for other sizes, read from `data`, which `tflite.read` has checked.
+    """A network that can be built for other sizes, read from `data`, which `tflite.read` has checked. All its inputs
+    have the same height and width.
 
     Raises BundleError for a network that may not work at other sizes.
     """
@@ -68,32 +69,36 @@ class Resizable:
             )
             for operator in graph.tables(3)
         ]
-        ends = [graph.numbers(field, "i", MOST_TABLES) for field in (1, 2)]
-        if [len(end) for end in ends] != [1, 1]:
-            raise _fixed("it has more than one input or output")
-        (self._input,), (self._output,) = ends
-        shape = self._shapes[self._input]
+        self._inputs, self._outputs = (graph.numbers(field, "i", MOST_TABLES) for field in (1, 2))
+        if not self._inputs or not self._outputs:
+            raise _fixed("it has no input or no output")
+        shape = self._shapes[self._inputs[0]]
         planes = self._planes((shape[1], shape[2])) if len(shape) == 4 else {}
-        if self._output not in planes or any(self._shapes[n][1:3] != plane for n, plane in planes.items()):
+        if not planes.keys() >= set(self._outputs) or any(self._shapes[n][1:3] != plane for n, plane in planes.items()):
             raise _fixed("its shapes do not follow from its input's")
         for number, sizes in self._sizes(planes).items():
             if self._constant(number, len(sizes)) != sizes:
                 raise _fixed("a constant does not hold its output's size")
 
     def output(self, plane: Plane) -> Plane:
-        """Height and width of the output for an input of height and width `plane`. Raises BundleError."""
-        return self._planes(plane)[self._output]
+        """Height and width of the first output for inputs of height and width `plane`. Raises BundleError."""
+        return self.ends(plane)[1][0]
+
+    def ends(self, plane: Plane) -> Planes:
+        """Height and width of each input and output for inputs of height and width `plane`. Raises BundleError."""
+        planes = self._planes(plane)
+        return tuple(planes[n] for n in self._inputs), tuple(planes[n] for n in self._outputs)
 
     def at(self, plane: Plane) -> bytes:
-        """The network for an input of height and width `plane`. Raises BundleError."""
+        """The network for inputs of height and width `plane`. Raises BundleError."""
         planes = self._planes(plane)
-        if planes[self._input] == self._shapes[self._input][1:3]:
+        if plane == self._shapes[self._inputs[0]][1:3]:
             return self._data
         return self._checked(self._patched(planes), planes)
 
     def _planes(self, plane: Plane) -> Dict[int, Plane]:
         """Height and width of every computed tensor, by its number."""
-        planes: Dict[int, Plane] = {self._input: plane}
+        planes: Dict[int, Plane] = dict.fromkeys(self._inputs, plane)
         for operator in self._operators:
             if len(operator.outputs) != 1 or operator.outputs[0] in planes:
                 raise _fixed("an operator has not one output of its own")
@@ -198,10 +203,12 @@ class Resizable:
         return b"".join(_pieces(self._data, patches))
 
     def _checked(self, data: bytes, planes: Dict[int, Plane]) -> bytes:
-        """`data`, if its shapes are as planned and all other constants are unchanged; else raises BundleError.
+        """`data`, if it is sound, its shapes are as planned and all other constants are unchanged; else raises
+        BundleError.
 
         This finds vectors and buffers that are shared or, in a hostile file, overlap.
         """
+        read(data)
         made, sizes = Resizable(data), self._sizes(planes)
         for number, before in enumerate(self._shapes):
             shape = before[:1] + planes[number] + before[3:] if number in planes else before

@@ -4,7 +4,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 from ..errors import BundleError, Problem
 from .manifest import Manifest, Plan, Segment, Shuffle, Size, Sizes, Upsample, size_name
-from .resize import Plane, Resizable
+from .resize import Plane, Planes, Resizable
 
 _SHARE = 0.98  # of a view that has to be in a picture of another aspect
 _LEAST, _MOST = 32, 4096  # pixels of a side, where the style does not say
@@ -70,19 +70,28 @@ def candidates(
     return chosen
 
 
-def segment_planes(
-    manifest: Manifest, plan: Plan, size: Size, output: Callable[[str, Plane], Plane]
-) -> List[Tuple[Plane, Plane]]:
-    """(height, width) of each segment's input and output, for pictures of `size`; `output(name, plane)` is what the
-    segment `name` makes of an input of `plane`.
+def segment_planes(manifest: Manifest, plan: Plan, size: Size, ends: Callable[[str, Plane], Planes]) -> List[Planes]:
+    """(height, width) of each segment's inputs and outputs, for pictures of `size`; `ends(name, plane)` are those of
+    the segment `name` for inputs of `plane`.
+
+    Raises BundleError when a kept tensor has not the size of the inputs of the segment that takes it.
     """
     width, height = (side + 2 * manifest.input.border for side in size)
-    planes: List[Tuple[Plane, Plane]] = []
+    planes: List[Planes] = []
+    kept: List[Plane] = []
     for stage in plan.stages:
         if isinstance(stage, Segment):
-            made = output(stage.segment, (height, width))
-            planes.append(((height, width), made))
-            height, width = made
+            inputs, outputs = ends(stage.segment, (height, width))
+            for plane in inputs[1:]:
+                left = kept.pop() if kept else (0, 0)
+                if left != plane:
+                    raise BundleError(
+                        f"plan {plan.name} for {size_name(size)}: {stage.segment} takes inputs of {width}x{height} "
+                        f"but what is kept for it is {left[1]}x{left[0]}: cut the segments from one network"
+                    )
+            kept += outputs[1:]
+            planes.append((inputs, outputs))
+            height, width = outputs[0]
         elif isinstance(stage, Upsample):
             height, width = height * stage.factor, width * stage.factor
     return planes
@@ -94,8 +103,8 @@ def build(manifest: Manifest, files: Dict[str, bytes], plan: Plan, size: Optiona
         return [files[segment.segment] for segment in plan.segments]
     check(manifest, size)
     networks = {name: Resizable(files[name]) for name in {segment.segment for segment in plan.segments}}
-    planes = segment_planes(manifest, plan, size, lambda name, plane: networks[name].output(plane))
-    return [networks[segment.segment].at(plane) for segment, (plane, _) in zip(plan.segments, planes)]
+    planes = segment_planes(manifest, plan, size, lambda name, plane: networks[name].ends(plane))
+    return [networks[segment.segment].at(inputs[0]) for segment, (inputs, _) in zip(plan.segments, planes)]
 
 
 def inferred(manifest: Manifest, files: Dict[str, bytes]) -> Optional[Sizes]:
@@ -117,7 +126,8 @@ def inferred(manifest: Manifest, files: Dict[str, bytes]) -> Optional[Sizes]:
 def _made(manifest: Manifest, files: Dict[str, bytes], plan: Plan, size: Size) -> Size:
     """The size of what the plan's networks would make of a picture of `size`. Raises BundleError."""
     networks = {segment.segment: Resizable(files[segment.segment]) for segment in plan.segments}
-    height, width = segment_planes(manifest, plan, size, lambda name, plane: networks[name].output(plane))[-1][1]
+    _, outputs = segment_planes(manifest, plan, size, lambda name, plane: networks[name].ends(plane))[-1]
+    height, width = outputs[0]
     last = plan.stages[-1]
     factor = last.factor if isinstance(last, Shuffle) else 1
     return width * factor, height * factor

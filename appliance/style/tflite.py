@@ -1,11 +1,11 @@
-"""The input and output of the network in an untrusted .tflite file, read without an interpreter.
+"""The inputs and outputs of the network in an untrusted .tflite file, read without an interpreter.
 
 Field numbers are those of TensorFlow's schema.fbs.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import FrozenSet, Optional, Tuple
+from typing import FrozenSet, List, Optional, Tuple
 
 from ..errors import BundleError
 from .flatbuffer import MOST_TABLES, Table, malformed, u32
@@ -112,33 +112,48 @@ def read(data: bytes) -> Model:
 
 
 def reach(data: bytes) -> Optional[int]:
-    """From how many rows above and below it, at most, a row of the output is computed, in the checked network `data`.
+    """From how many rows above and below it, at most, a row of an output is computed, in the checked network `data`.
 
-    None unless the network consists of zero-padded convolutions that keep the size and of pointwise operators. Only
-    such a network gives the same for a part of a picture as for the whole, apart from the part's edges.
+    None unless the network consists of zero-padded convolutions that keep the size, of sums and of pointwise operators.
+    Only such a network gives the same for a part of a picture as for the whole, apart from the part's edges.
     """
     model = Table(data, u32(data, 0))
     graph = model.tables(2)[0]
     codes = [max(code.scalar(0, "b", 0), code.scalar(3, "i", 0)) for code in model.tables(1)]
-    tensors = graph.tables(0)
-    rows = 0
+    shapes = [tensor.numbers(0, "i", HIGHEST_RANK) for tensor in graph.tables(0)]
+    inputs, outputs = (graph.numbers(field, "i", MOST_TABLES) for field in (1, 2))
+    rows = dict.fromkeys(inputs, 0)  # of each computed tensor
     for operator in graph.tables(3):
-        code = codes[operator.scalar(0, "I", 0)]
-        if code == Op.CONV_2D:
-            # padding (0 is SAME), strides, and a dilation that is 1 where it is left out
-            options = operator.table(4)
-            kept = options and (
-                options.scalar(0, "b", 0),
-                *(options.scalar(n, "i", 0) for n in (1, 2)),
-                *(options.scalar(n, "i", 1) for n in (4, 5)),
-            ) == (0, 1, 1, 1, 1)
-            taken = [tensors[number].numbers(0, "i", HIGHEST_RANK) for number in operator.numbers(1, "i", MOST_ENDS)]
-            if not kept or len(taken) < 2 or len(taken[1]) != 4:
-                return None
-            rows += taken[1][1] // 2  # the kernel's height
-        elif code not in _POINTWISE:
+        taken = [number for number in operator.numbers(1, "i", MOST_ENDS) if number >= 0]
+        computed = [number for number in taken if number in rows]
+        others = [shapes[number] for number in taken if number not in rows]
+        own = _own_reach(operator, codes[operator.scalar(0, "I", 0)], len(computed), others)
+        if own is None or taken[0] not in rows:
             return None
-    return rows
+        made = own + max(rows[number] for number in computed)
+        rows.update(dict.fromkeys(operator.numbers(2, "i", MOST_ENDS), made))
+    return max(rows[number] for number in outputs) if rows.keys() >= set(outputs) else None
+
+
+def _own_reach(operator: Table, code: int, computed: int, constants: List[Tuple[int, ...]]) -> Optional[int]:
+    """As `reach`, of one operator that takes so many computed tensors, and constants of these shapes."""
+    if code == Op.ADD and computed:
+        # A constant may be one value, or one per channel, but not a picture.
+        return None if any(set(shape[-3:-1]) - {1} for shape in constants) else 0
+    if computed != 1:
+        return None
+    if code != Op.CONV_2D:
+        return 0 if code in _POINTWISE else None
+    # padding (0 is SAME), strides, and a dilation that is 1 where it is left out
+    options = operator.table(4)
+    kept = options and (
+        options.scalar(0, "b", 0),
+        *(options.scalar(n, "i", 0) for n in (1, 2)),
+        *(options.scalar(n, "i", 1) for n in (4, 5)),
+    ) == (0, 1, 1, 1, 1)
+    if not kept or not constants or len(constants[0]) != 4:
+        return None
+    return constants[0][1] // 2  # the kernel's height
 
 
 def _check_graph(graph: Table, buffers: int, codes: int) -> None:

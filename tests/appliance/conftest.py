@@ -41,6 +41,12 @@ def tiny_uint8():
     return bundle.read(DATA / "tiny_uint8.reconet")
 
 
+@pytest.fixture(scope="session")
+def tiny_kept():
+    """A style like tiny, in which the encoder keeps tensors for both decoders. Its whole network is beside it."""
+    return bundle.read(DATA / "tiny_kept.reconet")
+
+
 @pytest.fixture
 def parts(tiny):
     """The manifest (as a dict, without "files") and the files of the small style, to be changed at will."""

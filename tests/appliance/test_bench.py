@@ -48,6 +48,11 @@ def test_every_plan_is_timed_fastest_first(tiny):
         assert one.inference > 0 and one.copies > 0 and (one.numpy > 0) == (one.plan == "split")
 
 
+def test_copies_of_kept_tensors_are_work_between_the_segments():
+    stages = [("input", 1.0), ("encoder.tflite", 2.0), ("x2", 4.0), ("kept", 8.0), ("output", 16.0)]
+    assert module._parts(stages) == (2.0, 12.0, 17.0)
+
+
 def test_the_rate_is_that_of_all_the_frames_that_were_timed(tiny, monkeypatch):
     taken, rate = [], module.of_laps
     monkeypatch.setattr(module, "of_laps", lambda laps, device: taken.extend(laps) or rate(laps, device))

@@ -233,7 +233,7 @@ def test_not_a_manifest(tmp_path, tiny, text, words):
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda m: m.update(format=3, shape="round"), "update the appliance"),
+        (lambda m: m.update(format=4, shape="round"), "update the appliance"),
         (lambda m: m.update(format=0), "format"),
         (lambda m: m.pop("format"), "format"),
         (lambda m: m.update(colour="blue"), "colour"),

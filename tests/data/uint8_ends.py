@@ -14,17 +14,17 @@ from appliance.style import bundle
 from trainer.edgetpu.flatbuffer import pack, unpack
 
 
-def quantised(data, at_input, at_output):
-    model = unpack(data)
+def quantised_ends(model, at_inputs=True, at_outputs=True):
+    """The bytes of `model` with uint8 at all of its inputs, its outputs, or both."""
     graph = model.subgraphs[0]
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
     code.version = 1
     model.operatorCodes.append(code)
-    if at_input:
-        graph.inputs = [_converted(model, int(graph.inputs[0]), True)]
-    if at_output:
-        graph.outputs = [_converted(model, int(graph.outputs[0]), False)]
+    if at_inputs:
+        graph.inputs = [_converted(model, int(number), True) for number in graph.inputs]
+    if at_outputs:
+        graph.outputs = [_converted(model, int(number), False) for number in graph.outputs]
     return pack(model)
 
 
@@ -51,7 +51,7 @@ if __name__ == "__main__":
     for plan in style.manifest.plans:
         names = [segment.segment for segment in plan.segments]
         for name in set(names):
-            files[name] = quantised(files[name], name == names[0], name == names[-1])
+            files[name] = quantised_ends(unpack(files[name]), name == names[0], name == names[-1])
     fields = style.manifest.model_dump(exclude_none=True)
     fields.pop("files")
     bundle.write(Path(sys.argv[2]), fields, files)

@@ -18,12 +18,13 @@ with atheris.instrument_imports(include=["appliance", "tomllib"]):
 
 from . import mutations, targets
 
-TINY = Path(__file__).parents[1] / "data" / "tiny.reconet"
+DATA = Path(__file__).parents[1] / "data"
+TINY, KEPT = DATA / "tiny.reconet", DATA / "tiny_kept.reconet"
 
 
 def main(target: str, folder: str, inputs: str, seed: str) -> None:
     if target == "bundle":
-        seeds, most = mutations.bundle_seeds(TINY.read_bytes()), 400000
+        seeds, most = mutations.bundle_seeds(TINY.read_bytes(), KEPT.read_bytes()), 400000
         mutate, promise = mutations.bundle, targets.read_bundle
     else:
         seeds, most = mutations.settings_seeds(), 5000

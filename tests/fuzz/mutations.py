@@ -114,13 +114,13 @@ def settings_seeds() -> Dict[str, bytes]:
     return {"defaults": "\n".join(lines).encode(), "empty": b"\n"}
 
 
-def bundle_seeds(tiny: bytes) -> Dict[str, bytes]:
-    """Valid bundles to start from: `tiny`, one of each of its plans, the first as if it were compiled, and both in
-    format 2.
+def bundle_seeds(tiny: bytes, kept: bytes) -> Dict[str, bytes]:
+    """Valid bundles to start from: `kept`, whose segments keep tensors; `tiny`, one of each of its plans, the first as
+    if it were compiled, and both in format 2.
     """
     members = unzipped(tiny)
     fields = json.loads(members[0][1].decode())
-    found = {"tiny": tiny, "sized": with_manifest(members, _sized)}
+    found = {"kept": kept, "tiny": tiny, "sized": with_manifest(members, _sized)}
     for number, plan in enumerate(fields["plans"]):
         files = [stage["segment"] for stage in plan["stages"] if "segment" in stage]
         kept = [(name, data) for name, data in members if name in files or not name.endswith(".tflite")]

@@ -12,8 +12,8 @@ from appliance.style import bundle
 
 from . import mutations, targets
 
-TINY = (Path(__file__).parents[1] / "data" / "tiny.reconet").read_bytes()
-SEEDS = mutations.bundle_seeds(TINY)
+DATA = Path(__file__).parents[1] / "data"
+SEEDS = mutations.bundle_seeds(*((DATA / name).read_bytes() for name in ("tiny.reconet", "tiny_kept.reconet")))
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 
 KEYS = sorted({key for section in config.Settings.model_fields.values() for key in section.annotation.model_fields})

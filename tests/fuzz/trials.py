@@ -15,12 +15,13 @@ from appliance.style import bundle
 
 from . import mutations
 
-TINY = Path(__file__).parents[1] / "data" / "tiny.reconet"
+DATA = Path(__file__).parents[1] / "data"
+TINY, KEPT = DATA / "tiny.reconet", DATA / "tiny_kept.reconet"
 
 
 def main(runs: str, seed: str) -> None:
     dice, ends = random.Random(int(seed)), Counter()
-    seeds = mutations.bundle_seeds(TINY.read_bytes())
+    seeds = mutations.bundle_seeds(TINY.read_bytes(), KEPT.read_bytes())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "changed.reconet"
         while sum(ends.values()) < int(runs):
