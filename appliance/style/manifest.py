@@ -10,6 +10,7 @@ from ..choice import LITE
 from ..errors import BundleError
 
 FORMAT = 2
+KEEPING = 3  # of a bundle in which a segment keeps a tensor for a later one
 # Thirty times what the trainer writes. Each error in it takes a kilobyte of memory before the first is reported.
 MAX_BYTES = 128 << 10
 
@@ -145,7 +146,7 @@ class Manifest(_Section):
     `input` and `output` have the size for which the segments are stored. Without `sizes` it is the only size.
     """
 
-    format: Literal[1, 2]
+    format: Literal[1, 2, 3]
     name: Name
     title: Annotated[str, Field(min_length=1, max_length=100)]
     created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
@@ -159,8 +160,8 @@ class Manifest(_Section):
     @field_validator("format", mode="before")
     @classmethod
     def _known_format(cls, value: Any) -> Any:
-        if isinstance(value, int) and value > FORMAT:
-            raise ValueError(f"format {value} is newer than this appliance knows ({FORMAT}): update the appliance")
+        if isinstance(value, int) and value > KEEPING:
+            raise ValueError(f"format {value} is newer than this appliance knows ({KEEPING}): update the appliance")
         return value
 
     @field_validator("title")
