@@ -5,7 +5,6 @@ As Markdown, for docs/edgetpu.md: the plan `fused`, from RGB to BGRX, uint8 ends
 
 from trainer.edgetpu import cost, predict
 from trainer.edgetpu.cost import Layer, Plan
-from trainer.network import convolutions
 from trainer.sections import Network
 
 SIZE = 360, 640
@@ -18,7 +17,7 @@ def half(*widths: int) -> Network:
 
 
 def fused(spec: Network, size: tuple[int, int]) -> Plan:
-    return cost.plans(convolutions(spec), size, COLOURS)["fused"]
+    return cost.plans(spec, size, COLOURS)["fused"]
 
 
 def d4(size: tuple[int, int]) -> Plan:
@@ -32,7 +31,7 @@ def d4(size: tuple[int, int]) -> Plan:
         Layer(eighth, 16, 192, 128, makes=4),
         Layer(quarter, 9, 128, 16 * COLOURS),
     ]
-    return Plan([cost.segment(layers, (pixels, 3), (quarter, 16 * COLOURS))], COLOURS * pixels)
+    return Plan([cost.segment(layers, [(pixels, 3)], [(quarter, 16 * COLOURS)])], COLOURS * pixels)
 
 
 def row(name: str, size: tuple[int, int], plan: Plan) -> str:

@@ -89,9 +89,7 @@ class Network(Section):
     blocks: int = Field(default=4, ge=1, le=16)
     first_kernel: int = Field(default=3, ge=1, le=15)
     last_kernel: int = Field(default=3, ge=1, le=15)
-    skips: bool = Field(
-        default=False, description="the encoder's planes are added to the decoder's of the same size"
-    )
+    skips: bool = Field(default=False, description="the encoder's planes are added to the decoder's of the same size")
 
     @model_validator(mode="after")
     def _odd_kernels(self):
