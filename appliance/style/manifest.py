@@ -10,7 +10,7 @@ from ..choice import LITE
 from ..errors import BundleError
 
 FORMAT = 2
-KEEPING = 3  # of a bundle in which a segment keeps a tensor for a later one
+KEEPING = 3  # the format of a bundle in which a segment keeps a tensor for a later one
 # Thirty times what the trainer writes. Each error in it takes a kilobyte of memory before the first is reported.
 MAX_BYTES = 128 << 10
 
