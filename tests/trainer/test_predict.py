@@ -16,7 +16,7 @@ from trainer.sections import Network
 from .test_cost import half
 
 DATA = Path(__file__).parents[1] / "data"
-TINY = DATA / "tiny.reconet"
+TINY, KEPT = DATA / "tiny.reconet", DATA / "tiny_kept.reconet"
 SIZES = (176, 320), (216, 512), (360, 640), (720, 1280)
 
 
@@ -92,12 +92,14 @@ def test_a_whole_frame_of_the_half_resolution_network_at_640x360_is_predicted_at
     assert guess.high < 1000 / 30
 
 
-def test_a_bundle_is_predicted_from_its_segments():
-    found = predict.predictions(TINY)
-    assert [one.plan for one in found] == ["split", "fused", "lowres"]
-    expected = cost.plans(Network(widths=(8, 16, 16), blocks=2), (32, 64))
+@pytest.mark.parametrize(("path", "plans"), [(TINY, ["split", "fused", "lowres"]), (KEPT, ["split"])])
+def test_a_bundle_is_predicted_from_its_segments(path, plans):
+    found, (_, counted) = predict.predictions(path), predict.plans(path)
+    assert [one.plan for one in found] == plans
+    expected = cost.plans(Network(widths=(8, 16, 16), blocks=2, skips=path == KEPT), (32, 64))
     for one in found:
         plan = expected[one.plan]
+        assert counted[one.plan].copied == plan.copied
         assert one.size == "64x32"
         assert one.low < one.ms < one.high and one.ms == pytest.approx(one.tpu_ms + one.cpu_ms, abs=0.011)
         assert one.tpu_ms == pytest.approx(predict.tpu(plan).ms, abs=0.02)
