@@ -56,6 +56,7 @@ def make_bundles(folder: Path):
     from appliance.style import bundle
     from trainer.edgetpu.convert import convert
     from trainer.edgetpu.export import calibration, ends, staged
+    from trainer.edgetpu.sizes import format_of
     from trainer.edgetpu.student import channel_peaks, equalise, fold, for_pixels
     from trainer.recipe import Recipe
     from trainer.runs import load_model, network_run
@@ -68,7 +69,7 @@ def make_bundles(folder: Path):
     peaks = channel_peaks(student, recipe.network, calibration(pictures, recipe))
     weights = fold(student, recipe.network)
     equal = equalise(weights, recipe.network, peaks)
-    about = {"format": 1, "name": "benchmark", "title": "Benchmark", "created": "2026-01-01T00:00:00Z"}
+    about = {"name": "benchmark", "title": "Benchmark", "created": "2026-01-01T00:00:00Z"}
     paths = {}
     for number, (key, pixels) in enumerate(PIXELS.items()):
         files, plans, frames = {"preview.jpg": b"\xff\xd8\xff\xff\xd9"}, [], calibration(pictures, recipe, pixels[0])
@@ -77,6 +78,7 @@ def make_bundles(folder: Path):
             segments, stages = staged(plan, whole, recipe.network)
             files.update(segments)
             plans.append({"name": plan, "stages": stages})
+        about["format"] = format_of(plans, files)
         fields = {**about, **ends(recipe, pixels), "plans": plans, "provenance": {}}
         paths[key] = bundle.write(folder / f"benchmark{number}.reconet", fields, files).path
     return recipe, paths, weights

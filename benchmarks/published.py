@@ -87,7 +87,7 @@ def features(layers, bytes_in: int, bytes_out: int) -> dict:
         kinds["depthwise" if layer.depthwise else "dense" if layer.pixels == layer.taps == 1 else "conv"] += layer.macs
     return {
         **{f"macs_{kind}": macs for kind, macs in kinds.items()},
-        "parameters": segment(layers, (1, 1), (1, 1)).parameters,
+        "parameters": segment(layers, [(1, 1)], [(1, 1)]).parameters,
         "bytes_in": bytes_in,
         "bytes_out": bytes_out,
     }

@@ -10,7 +10,6 @@ import numpy as np
 
 from benchmarks.latencies import DEEPLAB, MODELS
 from trainer.edgetpu import cost, predict
-from trainer.network import convolutions
 from trainer.sections import Network
 
 SIZE = 216, 512
@@ -26,7 +25,7 @@ def cpu_ms_a_gmac() -> tuple[float, float, float]:
 
 def resize_ms() -> float:
     """At most this for a million numbers: what is left of DeepLab's published time, which holds an arg-max too."""
-    deeplab = cost.Plan([cost.segment([], (DEEPLAB["bytes_in"], 1), (DEEPLAB["bytes_out"] / 4, 4))])
+    deeplab = cost.Plan([cost.segment([], [(DEEPLAB["bytes_in"], 1)], [(DEEPLAB["bytes_out"] / 4, 4)])])
     dense = (DEEPLAB["macs_conv"] + cost.DEPTHWISE_INPUTS * DEEPLAB["macs_depthwise"]) / cost.MACS_A_CYCLE
     known = predict.tpu(deeplab).ms + dense / 1e6 * predict.ALL.cycles + DEEPLAB["cpu_macs"] / 1e9 * cpu_ms_a_gmac()[0]
     return (DEEPLAB["ms"] - known) / DEEPLAB["cpu_resized"] * 1e6
@@ -34,7 +33,7 @@ def resize_ms() -> float:
 
 def main() -> None:
     for name, spec in SEEDS.items():
-        split = cost.plans(convolutions(spec), SIZE)["split"]
+        split = cost.plans(spec, SIZE)["split"]
         head, *tail = split.segments
         resized = sum(segment.bytes_in for segment in tail) / 1e6 * resize_ms()
         macs = sum(segment.macs for segment in tail) / 1e9
@@ -43,7 +42,7 @@ def main() -> None:
         print(
             f"{name}: 0.4 FPS is 2500 ms; predicted {most[0] + resized:.0f} ({most[1]:.0f} to {most[2] + resized:.0f})"
         )
-        whole = cost.segment([], (1, 1), (SIZE[0] * SIZE[1], 3))._replace(
+        whole = cost.segment([], [(1, 1)], [(SIZE[0] * SIZE[1], 3)])._replace(
             cycles=sum(s.cycles for s in split.segments),
             parameters=predict.parameters(split),
             bytes_in=head.bytes_in,

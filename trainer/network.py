@@ -2,7 +2,12 @@
 
 An encoder of three convolutions (strides 1, 2, 2 in the paper), residual blocks, and a decoder that upsamples twice by
 nearest neighbour. With strides 2, 2, 2 the last convolution gives the image in cells of 2 x 2 pixels, at half the
-size. Every convolution but the last is followed by a normalisation, one of
+size. With `skips`, each convolution of the decoder adds the encoder's plane of the same size before its rectifier. The
+connections are those of U-Net (Ronneberger et al., 2015), but planes are added, as in LinkNet (Chaurasia and
+Culurciello, 2017). Without them all detail has to pass the residual blocks' plane: 1/8 of the frame's width and height
+with strides 2, 2, 2.
+
+Every convolution but the last is followed by a normalisation, one of
 
 - "instance": instance normalisation, as the paper has it;
 - "frn": filter response normalisation with thresholded linear units (Singh and Krishnan, CVPR 2020), which does not
@@ -221,8 +226,8 @@ def distilled_start(teacher: keras.Model, spec: Network, frames) -> keras.Model:
     0..1.
 
     A threshold t is max(x, t) = relu(x - t) + t: the shift before it takes -t, and the constant t afterwards goes
-    through the next convolution into the next shift. That is exact except for the zero padding at the borders, which
-    fine-tuning corrects.
+    through the next convolution into the next shift, and through a skip into the decoder's sum. That is exact except
+    for the zero padding at the borders, which fine-tuning corrects.
     """
     student = build(spec, "affine")
     names = [name for name, *_ in convolutions(spec)]
@@ -247,7 +252,8 @@ def distilled_start(teacher: keras.Model, spec: Network, frames) -> keras.Model:
             carried = thresholds.get(stream, 0.0) - thresholds.get(target, 0.0)
         else:
             source, target = stream, name
-            carried = -thresholds.get(target, 0.0)
+            skip = SKIPS.get(name) if spec.skips else None
+            carried = thresholds.get(skip, 0.0) - thresholds.get(target, 0.0)
         student.get_layer(name).kernel.assign(kernel)
         student.get_layer(f"{name}_norm").scale.assign(scale)
         student.get_layer(f"{name}_norm").shift.assign(shift + scale * through(kernel, source) + carried)

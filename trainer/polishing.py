@@ -22,7 +22,9 @@ from appliance.errors import Problem
 from trainer import evaluation, runs
 from trainer.data import pictures
 from trainer.data.contents import contents
+from trainer.network import SKIPS
 from trainer.recipe import Recipe
+from trainer.sections import Network
 
 FRAMES = 48
 EPOCHS = 8
@@ -57,14 +59,14 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
         return student
     photos = pictures.photographs(data / recipe.data.photos, recipe.size)
     known, _ = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
-    before = student.get_layer("decoder1_relu")
-    probe = keras.Model(student.input, {"before": before.output, "image": student.output["image"]})
+    before = [student.get_layer(f"{name}_relu").output for name in _before(recipe.network)]
+    probe = keras.Model(student.input, [*before, student.output["image"]])
     inputs, drawn, frames = [], [], []
     for photo in known[:: max(1, len(known) // FRAMES)][:FRAMES]:
         frame = evaluation.as_network_sees(photo, evaluation.meter(recipe.frame, recipe.student.pixels))
-        seen = {name: np.asarray(value)[0] for name, value in probe(frame[None]).items()}
-        inputs.append(seen["before"].astype("float16"))
-        drawn.append(seen["image"])
+        *planes, image = (np.asarray(value)[0] for value in probe(frame[None]))
+        inputs.append([plane.astype("float16") for plane in planes])
+        drawn.append(image)
         frames.append(frame)
     if recipe.polish.palette:
         painting, _ = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
@@ -72,23 +74,21 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
     wanted = [smoothed(*pair).astype("float16") for pair in zip(drawn, frames, strict=True)]
     random.seed(recipe.student.seed)
     np.random.seed(recipe.student.seed)
-    end = after(student, before)
+    end = keras.Model(before, student.output["image"])  # the layers that follow, with the student's own weights
     steps = EPOCHS * len(inputs)
     end.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps)), "mse")
     with Progress(console=console) as progress:
         task = progress.add_task(f"polishing {run.name}", total=steps)
         told = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs=None: progress.advance(task))
-        end.fit(np.stack(inputs), np.stack(wanted), 1, EPOCHS, verbose=0, callbacks=[told])
+        planes = [np.stack(plane) for plane in zip(*inputs, strict=True)]
+        end.fit(planes, np.stack(wanted), 1, EPOCHS, verbose=0, callbacks=[told])
     runs.save_model(run, student, done, polished=steps)
     return student
 
 
-def after(model: keras.Model, layer: keras.layers.Layer) -> keras.Model:
-    """The layers of the model that follow `layer`, as a network with the same weights."""
-    start = x = keras.Input(layer.output.shape[1:])
-    for following in model.layers[model.layers.index(layer) + 1 :]:
-        x = following(x)
-    return keras.Model(start, x)
+def _before(spec: Network) -> list[str]:
+    """The convolutions whose planes the last two compute the picture from."""
+    return ["decoder1", SKIPS["decoder2"]] if spec.skips else ["decoder1"]
 
 
 def recoloured(

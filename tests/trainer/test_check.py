@@ -108,6 +108,7 @@ def test_a_batch_of_two_is_not_mapped():
         ("TRANSPOSE_CONV", lambda x: tf.nn.conv2d_transpose(x, KERNEL, (1, 16, 16, 4), 2), DEPENDS),
         ("RESIZE_BILINEAR", lambda x: tf.compat.v1.image.resize_bilinear(x, (16, 16)), DEPENDS),
         ("TRANSPOSE", lambda x: tf.transpose(x, (0, 2, 1, 3)), DEPENDS),
+        ("SPACE_TO_DEPTH", lambda x: tf.nn.space_to_depth(x, 2), MAPPED),
         ("LEAKY_RELU", tf.nn.leaky_relu, NOT_MAPPED),
         ("PAD", lambda x: tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), MAPPED),
         ("PAD", lambda x: tf.pad(x, [[1, 0], [0, 0], [0, 0], [0, 0]]), NOT_MAPPED),

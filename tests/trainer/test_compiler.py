@@ -68,6 +68,17 @@ def test_segments_of_a_plan_are_compiled_together(style, stand_in):
     assert made.manifest.plans[0].name == "split" and made.manifest.plans[0].compiled
 
 
+def test_segments_that_keep_planes_are_compiled_for_each_size(style, stand_in):
+    style.write_bytes((ROOT / "tests/data/tiny_kept.reconet").read_bytes())
+    stand_in(rest="mapped")
+    assert main(["compile", str(style), "--sizes", "64x32,96x64"]) == 0
+    made = bundle.read(style)
+    (plan,) = made.manifest.plans
+    assert made.manifest.format == 3 and set(made.manifest.compiled(plan)) == {(64, 32), (96, 64)}
+    for size in made.manifest.compiled(plan):
+        assert made.compiled(plan, size) == made.build(plan, size)  # what the stand-in makes
+
+
 def test_a_plan_that_is_not_mapped_whole_is_the_last_resort(style, stand_in, capsys):
     stand_in(fused="partial", lowres="mapped", rest="mapped")
     assert main(["compile", str(style)]) == 0

@@ -1,5 +1,6 @@
 """The lite student: trained beside the student, added to its bundle, drawn by the appliance."""
 
+import itertools
 import json
 import shutil
 
@@ -34,7 +35,7 @@ def parts(fields):
         **{name: value for name, value in fields.items() if name != "teacher"},
         "data": {**fields["data"], "painting_width": 161},
         "frame": {"width": 64, "height": 48, "exposure_chroma": 0.05},
-        "network": {"widths": [4, 8, 8], "strides": [2, 2, 2], "blocks": 1, "first_kernel": 5},
+        "network": {"widths": [4, 8, 8], "strides": [2, 2, 2], "blocks": 1, "first_kernel": 5, "skips": True},
         "student": {"steps": 2, "batch": 1, "pixels": "yuv", "loss": {"border": 0.0}},
         "lite": {"width": 32, "height": 24, "steps": 3, "widths": [4, 4, 4]},
     }
@@ -106,14 +107,15 @@ def test_everything_from_the_recipe_to_the_bundle_that_the_appliance_draws(made,
     style = bundle.read(made / "small.reconet")
     assert [plan.name for plan in style.manifest.plans] == ["split", "fused", "lowres", "lite"]
     assert style.manifest.sizes.stride == 8 and finished(recipe, data, made)
+    assert style.manifest.format == 3  # in the plan split, segments keep planes
     provenance = style.manifest.provenance
     assert provenance["metrics"]["plan_snr_db"]["lite"] > 15
     assert (provenance["steps"]["student"], provenance["steps"]["lite"]) == (2, 3)
     assert provenance["steps"]["lite_polish"] > 0
     lite, _ = runs.load_model(lite_run(recipe, made), 3)
     assert lite.get_layer("encoder1").kernel.shape[-1] == 4
-    for width, height in ((32, 24), (64, 48), (96, 56)):
-        drawn = Stylizer(style, plan="lite", size=(width, height))
+    for plan, (width, height) in itertools.product(("split", "lite"), ((32, 24), (64, 48), (96, 56))):
+        drawn = Stylizer(style, plan=plan, size=(width, height))
         assert drawn.draw(np.full((height, width, 3), 90, "uint8")).shape == (height, width, 3)
     assert Stylizer(style).plan == "split"
 

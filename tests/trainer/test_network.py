@@ -2,6 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from appliance.colour import TO_YUV
+from appliance.frames import BLACK
 from trainer import network
 from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels
 from trainer.sections import Network
@@ -24,8 +26,9 @@ def test_shapes_and_range(spec, norm, rng):
     assert np.abs(outputs["image"]).max() <= 1
 
 
-@pytest.mark.parametrize("norm", ["frn", "instance"])
-def test_distilled_start_draws_what_the_teacher_draws_on_its_own_statistics(spec, norm, rng):
+@pytest.mark.parametrize("norm, skips", [("frn", False), ("frn", True), ("instance", False)])
+def test_distilled_start_draws_what_the_teacher_draws_on_its_own_statistics(spec, norm, skips, rng):
+    spec = spec.model_copy(update={"skips": skips})
     teacher = network.build(spec, norm)
     random_thresholds(teacher, rng)
     teacher.get_layer("image").kernel.assign(rng.normal(0, 0.2, teacher.get_layer("image").kernel.shape))
@@ -62,35 +65,40 @@ def test_fold_is_exact_borders_included(spec, rng):
     np.testing.assert_allclose(folded, student(frame)["image"], atol=1e-5)
 
 
-@pytest.mark.parametrize("gives", ["rgb", "bgrx"])
+@pytest.mark.parametrize("takes, gives, skips", [("rgb", "rgb", False), ("rgb", "bgrx", True), ("yuv", "bgrx", True)])
 @pytest.mark.parametrize("plan", ["split", "fused", "lowres"])
-def test_every_plan_of_a_network_of_cells_draws_what_the_student_draws(plan, gives, rng):
+def test_every_plan_of_a_network_of_cells_draws_what_the_student_draws(plan, takes, gives, skips, rng):
     import tensorflow as tf
 
     from trainer.edgetpu.convert import bordered, forward
 
-    spec = Network(widths=(4, 6, 8), strides=HALF, blocks=1, first_kernel=5)
+    spec = Network(widths=(4, 6, 8), strides=HALF, blocks=1, first_kernel=5, skips=skips)
     student = network.build(spec, "affine")
     random_thresholds(student, rng)
     student.get_layer("image").kernel.assign(rng.normal(0, 0.1, student.get_layer("image").kernel.shape))
     frame = rng.uniform(size=(1, 24, 40, 3)).astype("float32")
-    weights = for_pixels(fold(student, spec), "rgb", gives)
-    drawn = forward(weights, spec, tf.constant(bordered(frame, border(spec, "rgb"), "rgb")), plan)
+    weights = for_pixels(fold(student, spec), takes, gives)
+    seen = frame if takes == "rgb" else (frame @ TO_YUV.T * [219, 224, 224] + BLACK["yuv"]) / 255
+    seen = bordered(seen.astype("float32"), border(spec, takes), takes)
+    drawn = forward(weights, spec, tf.constant(seen), plan, takes=takes)
     picture = tf.nn.depth_to_space(drawn, spec.stride if plan == "lowres" else spec.cell).numpy()
     picture = picture[..., 2::-1] if gives == "bgrx" else picture
     np.testing.assert_allclose(picture, student(frame)["image"], atol=1e-5)
 
 
-def test_equalising_changes_ranges_and_not_the_function(spec, rng):
+@pytest.mark.parametrize("skips", [False, True])
+def test_equalising_changes_ranges_and_not_the_function(spec, skips, rng):
     import tensorflow as tf
 
     from trainer.edgetpu.convert import forward
 
+    spec = spec.model_copy(update={"skips": skips})
     keras.utils.set_random_seed(0)  # some random networks have their spread elsewhere
     student = network.build(spec, "affine")
     random_thresholds(student, rng)
-    student.get_layer("encoder2_norm").scale.assign([0.01, 0.1, 1, 1, 1, 1, 1, 10])
-    student.get_layer("image").kernel.assign(rng.normal(0, 0.1, student.get_layer("image").kernel.shape))
+    for name in ("encoder2", "decoder1"):  # with skips the two are added
+        student.get_layer(f"{name}_norm").scale.assign([0.01, 0.1, 1, 1, 1, 1, 1, 10])
+    student.get_layer("image").kernel.assign(rng.normal(0, 0.03, student.get_layer("image").kernel.shape))
     frame = rng.uniform(size=(1, 20, 36, 3)).astype("float32")
     folded = fold(student, spec)
     equal = equalise(folded, spec, channel_peaks(student, spec, frame))

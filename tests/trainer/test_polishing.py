@@ -35,14 +35,14 @@ def test_colours_get_the_mean_and_covariance_of_the_paintings():
     assert flat.min() > painting.min() and flat.max() < painting.max()
 
 
-@pytest.fixture
-def trained(fields, data, tmp_path):
+@pytest.fixture(params=[False, True], ids=["plain", "skips"])
+def trained(request, fields, data, tmp_path):
     """A run whose student draws a grid everywhere."""
     recipe = Recipe.model_validate(
         {
             **{name: value for name, value in fields.items() if name != "teacher"},
             "frame": {"width": 64, "height": 48},
-            "network": {"widths": [4, 4, 8], "strides": [2, 2, 2], "blocks": 1},
+            "network": {"widths": [4, 4, 8], "strides": [2, 2, 2], "blocks": 1, "skips": request.param},
             "student": {"steps": 1, "batch": 1},
         }
     )

@@ -11,18 +11,17 @@ from trainer import cli
 from trainer.edgetpu import cost, predict
 from trainer.edgetpu.cost import Layer, Plan, Segment
 from trainer.edgetpu.predict import HOSTS, Guess
-from trainer.network import convolutions
 from trainer.sections import Network
 
 from .test_cost import half
 
 DATA = Path(__file__).parents[1] / "data"
-TINY = DATA / "tiny.reconet"
+TINY, KEPT = DATA / "tiny.reconet", DATA / "tiny_kept.reconet"
 SIZES = (176, 320), (216, 512), (360, 640), (720, 1280)
 
 
 def of(layers, bytes_in=16, bytes_out=16):
-    return Plan([cost.segment(layers, (bytes_in, 1), (bytes_out / 4, 4))])
+    return Plan([cost.segment(layers, [(bytes_in, 1)], [(bytes_out / 4, 4)])])
 
 
 @pytest.mark.parametrize(("count", "ms"), [(10, 7.82), (50, 40.73), (75, 61.6)])
@@ -37,21 +36,21 @@ def test_intervals_hold_what_was_measured_of_convolutions_like_ours(count, ms):
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_every_plan_of_every_network_is_predicted(host, size):
     for spec in (Network(), Network(widths=(4, 8, 8), blocks=1), half(32, 96, 128)):
-        for plan in cost.plans(convolutions(spec), size).values():
+        for plan in cost.plans(spec, size).values():
             for guess in (predict.tpu(plan, HOSTS[host]), predict.cpu(plan, size[0] * size[1])):
                 assert 0 < guess.low < guess.ms < guess.high
 
 
 def test_a_larger_picture_takes_longer():
     for name in ("split", "fused", "lowres"):
-        times = [predict.frame(cost.plans(convolutions(Network()), size)[name], size[0] * size[1]) for size in SIZES]
+        times = [predict.frame(cost.plans(Network(), size)[name], size[0] * size[1]) for size in SIZES]
         for ends in zip(*times, strict=True):
             assert list(ends) == sorted(ends)
 
 
 @pytest.mark.parametrize("field", Segment._fields)
 def test_more_work_never_takes_less(field):
-    one = cost.segment([Layer(1000, 9, 32, 32)], (1000, 3), (1000, 3))
+    one = cost.segment([Layer(1000, 9, 32, 32)], [(1000, 3)], [(1000, 3)])
     more = one._replace(**{field: 100_000_000})
     least, most = (predict.tpu(Plan([segment])) for segment in (one, more))
     assert all(a <= b for a, b in zip(least, most, strict=True))
@@ -66,7 +65,7 @@ def test_half_the_clock_takes_twice_as_long_on_the_chip_and_as_long_over_the_lin
 
 
 def test_parameters_that_do_not_stay_on_the_chip_cross_the_link():
-    least = cost.segment([], (16, 1), (16, 1))
+    least = cost.segment([], [(16, 1)], [(16, 1)])
     within, beyond = (Plan([least._replace(parameters=megabytes << 20)]) for megabytes in (7, 9))
     linear = predict.ALL.parameters * (2 << 20) / 1e6
     assert predict.tpu(beyond).ms - predict.tpu(within).ms > linear + 2
@@ -76,8 +75,7 @@ def test_parameters_that_do_not_stay_on_the_chip_cross_the_link():
 
 def test_int8_ends_cost_the_cpu_and_the_fourth_byte_nothing():
     size = 360, 640
-    layers = convolutions(Network())
-    plan, bgrx = (cost.plans(layers, size, colours)["fused"] for colours in (3, 4))
+    plan, bgrx = (cost.plans(Network(), size, colours)["fused"] for colours in (3, 4))
     signed = plan._replace(signed=6 * 640 * 360)
     assert predict.cpu(signed, 640 * 360).ms == pytest.approx(predict.cpu(plan, 640 * 360).ms + 15.2, abs=0.1)
     assert predict.tpu(signed) == predict.tpu(plan)
@@ -89,17 +87,19 @@ def test_errors_of_independent_guesses_do_not_add_up():
 
 
 def test_a_whole_frame_of_the_half_resolution_network_at_640x360_is_predicted_at_30_a_second():
-    plan = cost.plans(convolutions(half(32, 96, 128)), (360, 640), colours=4)["fused"]
+    plan = cost.plans(half(32, 96, 128), (360, 640), colours=4)["fused"]
     guess = predict.frame(plan, 640 * 360)
     assert guess.high < 1000 / 30
 
 
-def test_a_bundle_is_predicted_from_its_segments():
-    found = predict.predictions(TINY)
-    assert [one.plan for one in found] == ["split", "fused", "lowres"]
-    expected = cost.plans(convolutions(Network(widths=(8, 16, 16), blocks=2)), (32, 64))
+@pytest.mark.parametrize(("path", "plans"), [(TINY, ["split", "fused", "lowres"]), (KEPT, ["split"])])
+def test_a_bundle_is_predicted_from_its_segments(path, plans):
+    found, (_, counted) = predict.predictions(path), predict.plans(path)
+    assert [one.plan for one in found] == plans
+    expected = cost.plans(Network(widths=(8, 16, 16), blocks=2, skips=path == KEPT), (32, 64))
     for one in found:
         plan = expected[one.plan]
+        assert counted[one.plan].copied == plan.copied
         assert one.size == "64x32"
         assert one.low < one.ms < one.high and one.ms == pytest.approx(one.tpu_ms + one.cpu_ms, abs=0.011)
         assert one.tpu_ms == pytest.approx(predict.tpu(plan).ms, abs=0.02)

@@ -14,7 +14,7 @@ from trainer.network import Network
 
 from .test_edgetpu import run
 
-SPEC = Network(widths=(4, 8, 8), blocks=1)
+SPEC = Network(widths=(4, 8, 8), blocks=1, skips=True)
 HALF = Network(widths=(4, 8, 8), blocks=1, strides=(2, 2, 2), first_kernel=5)
 COLOURS = np.array([[0.2, 0.5, 0.6], [0.7, 0.4, 0.5], [0.9, 0.6, 0.3]], "float32")
 

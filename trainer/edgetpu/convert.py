@@ -8,7 +8,7 @@ from appliance.frames import BLACK
 from trainer.edgetpu.flatbuffer import operation, pack, unpack
 from trainer.edgetpu.fold import at_low_resolution, cells_into_cells, nearest_into_transposed
 from trainer.edgetpu.student import border
-from trainer.network import EPSILON, convolutions
+from trainer.network import EPSILON, SKIPS, convolutions
 from trainer.quiet import quiet
 from trainer.sections import Network
 
@@ -49,13 +49,19 @@ def forward(weights: dict, spec: Network, picture, plan: str = "split", normalis
             kernel, bias = cells_into_cells(kernel, bias, factor, spec.cell)
         return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
 
-    x = picture
+    def kept(plane, name):
+        if plan != "lowres":
+            return plane
+        return tf.nn.space_to_depth(plane, 2 if name == "decoder1" else 4)  # shuffled as the decoder's output is
+
+    x, planes = picture, {}
     for name in ("encoder1", "encoder2", "encoder3"):
-        x = tf.nn.relu(conv(x, name))
+        x = planes[name] = tf.nn.relu(conv(x, name))
     for i in range(1, spec.blocks + 1):
         x = tf.nn.relu(x + conv(tf.nn.relu(conv(x, f"block{i}a")), f"block{i}b"))
-    for name in ("decoder1", "decoder2"):
-        x = tf.nn.relu(decode(x, name))
+    for name, plane in SKIPS.items():
+        x = decode(x, name)
+        x = tf.nn.relu(x + kept(planes[plane], name) if spec.skips else x)
     return tf.tanh(low_resolution(x, "image", 4) if plan == "lowres" else conv(x, "image"))
 
 

@@ -5,6 +5,8 @@ Every plan is the same function (see edgetpu.fold):
 - split: segments with NumPy's nearest x2 between them;
 - fused: each upsample and its convolution are one 4x4 transposed convolution of stride 2; one segment;
 - lowres: everything after the residual blocks at their resolution; one segment, NumPy shuffles the image.
+
+Skips cost bytes where segments hand their planes on, in split, and NumPy copies those. The additions are not counted.
 """
 
 import math
@@ -13,7 +15,7 @@ from typing import NamedTuple
 
 from trainer.edgetpu.reader import Model, weight
 from trainer.edgetpu.rules import Operation
-from trainer.network import convolutions
+from trainer.network import SKIPS, convolutions
 from trainer.sections import Network
 
 # Google's compiler estimates 1,024 multiplications a cycle, channels rounded up to 4, and a depthwise convolution as if
@@ -47,8 +49,8 @@ class Layer(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """The work of one call. Bytes are those of int8 or uint8 tensors; `bytes_back` is `bytes_out` with channels
-    padded to a multiple of 4, as they leave the chip; `largest` is the largest activation.
+    """The work of one call. Bytes are those of all its int8 or uint8 inputs or outputs; `bytes_back` is `bytes_out`
+    with channels padded to a multiple of 4, as they leave the chip; `largest` is the largest activation.
     """
 
     macs: float
@@ -91,23 +93,23 @@ def plan_costs(spec: Network, size: tuple[int, int]) -> list[Cost]:
             round(sum(s.bytes_out for s in plan.segments)),
             len(plan.segments),
         )
-        for name, plan in plans(convolutions(spec), size).items()
+        for name, plan in plans(spec, size).items()
     ]
 
 
-def plans(layers: list[tuple[str, int, int, int]], size: tuple[int, int], colours: int = 3) -> dict[str, Plan]:
-    """Every plan of a network at size (height, width), with uint8 at all ends.
+def plans(spec: Network, size: tuple[int, int], colours: int = 3) -> dict[str, Plan]:
+    """Every plan of a network at size (height, width), with uint8 at all ends and an image of `colours` channels.
 
-    layers are those of network.convolutions(): (name, kernel size, output channels, stride) in order, of which
-    "decoder1" and "decoder2" follow an upsample by 2 and the last makes the image, of `colours` channels. Where the
-    strides shrink by more than the upsamples enlarge, each output pixel's channels hold a cell of image pixels.
+    Where the strides shrink by more than the upsamples enlarge, each output pixel's channels hold a cell of image
+    pixels.
     """
-    pixels, channels, made = size[0] * size[1], 3, []
-    for name, kernel, outputs, stride in layers:
+    pixels, channels, made = size[0] * size[1], 3, {}
+    for name, kernel, outputs, stride in convolutions(spec):
         pixels = pixels * 4 if name.startswith("decoder") else pixels // stride**2
-        made.append(Layer(pixels, kernel**2, channels, outputs))
+        made[name] = Layer(pixels, kernel**2, channels, outputs)
         channels = outputs
-    *head, one, two, last = made
+    *head, one, two, last = made.values()
+    kept = {name: [_gives(made[plane])] if spec.skips else [] for name, plane in SKIPS.items()}
     cell = round(size[0] * size[1] / last.pixels)
     last = last._replace(outputs=colours * cell)
     takes, trunk, middle = (size[0] * size[1], 3), _gives(head[-1]), _gives(one)
@@ -125,30 +127,32 @@ def plans(layers: list[tuple[str, int, int, int]], size: tuple[int, int], colour
     shuffled = image if cell > 1 else 0.0
     larger = [(4 * count, depth) for count, depth in (trunk, middle)]
     split = [
-        segment(head, takes, trunk),
-        segment([one], larger[0], middle),
-        segment([two, last], larger[1], _gives(last)),
+        segment(head, [takes], [trunk, *kept["decoder2"], *kept["decoder1"]]),
+        segment([one], [larger[0], *kept["decoder1"]], [middle]),
+        segment([two, last], [larger[1], *kept["decoder2"]], [_gives(last)]),
     ]
-    enlarged = sum(count * depth for count, depth in larger)
+    copied = _bytes([*larger, *kept["decoder1"], *kept["decoder2"]])
     return {
-        "split": Plan(split, enlarged + shuffled),
-        "fused": Plan([segment([*head, *transposed, last], takes, _gives(last))], shuffled),
-        "lowres": Plan([segment([*head, *low], takes, _gives(low[-1]))], image),
+        "split": Plan(split, copied + shuffled),
+        "fused": Plan([segment([*head, *transposed, last], [takes], [_gives(last)])], shuffled),
+        "lowres": Plan([segment([*head, *low], [takes], [_gives(low[-1])])], image),
     }
 
 
-def segment(layers: list[Layer], takes: tuple[float, int], gives: tuple[float, int]) -> Segment:
-    """The cost of one call; takes and gives are (pixels, channels). Parameters are int8 kernels and int32 biases."""
+def segment(layers: list[Layer], takes: list[tuple[float, int]], gives: list[tuple[float, int]]) -> Segment:
+    """The cost of one call; takes and gives are the (pixels, channels) of its inputs and outputs. Parameters are int8
+    kernels and int32 biases.
+    """
     parameters = sum(layer.taps * layer.inputs * layer.outputs + 4 * layer.outputs for layer in layers)
-    into, out = takes[0] * takes[1], gives[0] * gives[1]
+    activations = [layer.pixels * layer.makes * layer.outputs for layer in layers]
     return Segment(
         sum(layer.macs for layer in layers),
         sum(layer.cycles for layer in layers),
-        into,
-        out,
-        gives[0] * _fours(gives[1]),
+        _bytes(takes),
+        _bytes(gives),
+        _bytes([(pixels, _fours(channels)) for pixels, channels in gives]),
         parameters,
-        max(into, out, *(layer.pixels * layer.makes * layer.outputs for layer in layers)),
+        max(*activations, *(pixels * channels for pixels, channels in (*takes, *gives))),
     )
 
 
@@ -192,6 +196,10 @@ def _layer(op: Operation) -> Layer | None:
 
 def _gives(layer: Layer) -> tuple[float, int]:
     return layer.pixels, layer.outputs
+
+
+def _bytes(tensors: list[tuple[float, int]]) -> float:
+    return sum(pixels * channels for pixels, channels in tensors)
 
 
 def _fours(channels: int) -> int:

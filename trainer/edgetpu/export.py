@@ -17,14 +17,14 @@ from appliance.errors import Problem
 from appliance.files import remove_leftovers, replacing
 from appliance.frames import BLACK, converted
 from appliance.style import bundle, tflite
-from appliance.style.manifest import FORMAT, build
+from appliance.style.manifest import build
 from appliance.style.resize import Resizable
 from trainer.data import pictures
 from trainer.data.contents import contents
 from trainer.edgetpu import gate
 from trainer.edgetpu.convert import convert
 from trainer.edgetpu.cut import cut
-from trainer.edgetpu.sizes import with_sizes
+from trainer.edgetpu.sizes import format_of, with_sizes
 from trainer.edgetpu.student import border, channel_peaks, equalise, fold, for_pixels, keep_zero
 from trainer.evaluation import as_on_board, for_manifest, meter, plan_snr
 from trainer.faults import Collector
@@ -87,13 +87,14 @@ def export(
         if plan == "split":
             with replacing(to / f"{recipe.name}.tflite") as temporary:
                 temporary.write_bytes(whole)
+    listed = [{"name": plan, "stages": stages[plan]} for plan in plans]
     fields = {
-        "format": FORMAT,
+        "format": format_of(listed, files),
         "name": recipe.name,
         "title": recipe.title,
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         **ends(recipe, pixels),
-        "plans": [{"name": plan, "stages": stages[plan]} for plan in plans],
+        "plans": listed,
         "provenance": {
             "trainer": trainer.__version__,
             "recipe": _fields(trained),

@@ -175,7 +175,7 @@ def plans(path: Path, size: tuple[int, int] | None = None) -> tuple[tuple[int, i
     image = size[0] * size[1] * gives.channels
     made = {}
     for plan in files.manifest.plans:
-        segments, copied, signed = [], 0.0, 0.0
+        segments, copied, signed, drawn = [], 0.0, 0.0, 0.0
         for stage in plan.stages:
             if hasattr(stage, "segment"):
                 try:
@@ -183,10 +183,12 @@ def plans(path: Path, size: tuple[int, int] | None = None) -> tuple[tuple[int, i
                 except Problem as problem:
                     raise Problem(f"{path}: {stage.segment}: {problem}") from None
                 segments.append(cost.of_model(model, scale))
+                copied += scale * sum(map(reader.weight, model.inputs[1:]))  # what earlier segments kept
+                drawn = scale * reader.weight(model.outputs[0])
                 ends = (t for t in (*model.inputs, *model.outputs) if t.dtype == "INT8")
                 signed += scale * sum(reader.weight(tensor) for tensor in ends)
             else:
-                copied += image if hasattr(stage, "shuffle") else segments[-1].bytes_out * stage.factor**2
+                copied += image if hasattr(stage, "shuffle") else drawn * stage.factor**2
         made[plan.name] = Plan(segments, copied, signed)
     return size, made
 

@@ -1,20 +1,22 @@
 """Finds by trial for which picture sizes the networks of a bundle can be built."""
 
 from appliance.errors import BundleError
+from appliance.style import tflite
 from appliance.style.check import check_files
-from appliance.style.manifest import FORMAT, build
+from appliance.style.manifest import FORMAT, KEEPING, build
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
 LEAST, MOST = 16, 2048  # pixels of a side
 
 
 def with_sizes(fields: dict, files: dict[str, bytes]) -> dict:
-    """The manifest `fields` in the newest format, with the smallest stride at which every plan of `files` fits.
+    """The manifest `fields` in the format that they need, with the smallest stride at which every plan of `files` fits.
 
     A manifest that has sizes keeps them. The result has no "sizes" if the networks hold an operator of unknown size.
     Compiled segments, which format 1 has in its stages, become the plan's set for the stored size. Raises BundleError.
     """
-    made = {**fields, "format": FORMAT, "plans": [_plan(plan, fields["input"]) for plan in fields["plans"]]}
+    plans = [_plan(plan, fields["input"]) for plan in fields["plans"]]
+    made = {**fields, "format": format_of(plans, files), "plans": plans}
     if made.get("sizes"):
         return made
     stored = [fields["input"][side] for side in ("width", "height")]
@@ -28,6 +30,13 @@ def with_sizes(fields: dict, files: dict[str, bytes]) -> dict:
             continue
         return {**made, "sizes": sizes}
     return made
+
+
+def format_of(plans: list[dict], files: dict[str, bytes]) -> int:
+    """KEEPING where a segment keeps a tensor or takes one, else FORMAT. Raises BundleError."""
+    segments = {stage["segment"] for plan in plans for stage in plan["stages"] if "segment" in stage}
+    models = [tflite.read(files[name]) for name in segments]
+    return KEEPING if any(len(ends) > 1 for model in models for ends in (model.inputs, model.outputs)) else FORMAT
 
 
 def _plan(plan: dict, stored: dict) -> dict:

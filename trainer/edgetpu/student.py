@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from trainer.edgetpu.fold import affine_into_convolution, bgrx_from_convolution, yuv_into_convolution
-from trainer.network import convolutions
+from trainer.network import SKIPS, convolutions
 from trainer.sections import Network
 
 
@@ -87,7 +87,7 @@ def border(spec: Network, takes: str) -> int:
 def channel_peaks(student: keras.Model, spec: Network, frames: np.ndarray) -> dict[str, np.ndarray]:
     """The largest value of each channel (C,) after each convolution's rectifier on frames (N, H, W, 3) in 0..1.
 
-    The second convolution of a residual block is rectified after the sum.
+    The second convolution of a residual block, and with skips those of the decoder, are rectified after the sum.
     """
     rectifiers = {name: name[:-1] if _ends_block(name) else name for name, *_ in convolutions(spec)[:-1]}
     probe = keras.Model(student.input, {n: student.get_layer(f"{r}_relu").output for n, r in rectifiers.items()})
@@ -99,11 +99,15 @@ def channel_peaks(student: keras.Model, spec: Network, frames: np.ndarray) -> di
 
 
 def _channel_groups(spec):
-    """(convolutions that write, convolutions that read) the same channels; a residual stream is one group."""
+    """(convolutions that write, convolutions that read) the same channels; what is added together is one group."""
     blocks = range(1, spec.blocks + 1)
-    pairs = [("encoder1", "encoder2"), ("encoder2", "encoder3"), ("decoder1", "decoder2"), ("decoder2", "image")]
+    readers = {"encoder1": "encoder2", "encoder2": "encoder3", "decoder1": "decoder2", "decoder2": "image"}
+    if spec.skips:
+        planes = [([plane, name], [readers[plane], readers[name]]) for name, plane in SKIPS.items()]
+    else:
+        planes = [([name], [reader]) for name, reader in readers.items()]
     stream = ["encoder3", *(f"block{i}b" for i in blocks)], [*(f"block{i}a" for i in blocks), "decoder1"]
-    return [*(([a], [b]) for a, b in pairs), *(([f"block{i}a"], [f"block{i}b"]) for i in blocks), stream]
+    return [*planes, *(([f"block{i}a"], [f"block{i}b"]) for i in blocks), stream]
 
 
 def _ends_block(name):

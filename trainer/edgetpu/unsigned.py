@@ -1,4 +1,4 @@
-"""uint8 at both ends of a segment, by a QUANTIZE on the Edge TPU.
+"""uint8 at all ends of a segment, by a QUANTIZE on the Edge TPU.
 
 Google's runtime converts an int8 input or output on the CPU, byte by byte, at each call; uint8 it only copies.
 """
@@ -22,25 +22,25 @@ def unsigned(data: bytes) -> bytes:
 
 
 def with_unsigned_ends(model):
-    """As unsigned(), of a ModelT whose graph has one input and one output. Returns another, which shares its parts."""
+    """As unsigned(), of a ModelT. Returns another, which shares its parts."""
     made = copy.copy(model)
     made.subgraphs, made.operatorCodes = [copy.copy(model.subgraphs[0])], list(model.operatorCodes)
     graph = made.subgraphs[0]
     graph.tensors, graph.operators = list(graph.tensors), list(graph.operators)
-    (first,), (last,) = graph.inputs, graph.outputs
-    if tensor_type(graph.tensors[first]) == "INT8":
-        graph.inputs = [_twin(graph, first)]
-        graph.operators.insert(0, _quantize(made, graph.inputs[0], first))
-    if tensor_type(graph.tensors[last]) == "INT8":
-        graph.outputs = [_twin(graph, last)]
-        graph.operators.append(_quantize(made, last, graph.outputs[0]))
+    inputs, outputs = ([_twin(graph, number) for number in numbers] for numbers in (graph.inputs, graph.outputs))
+    heads = [_quantize(made, *pair) for pair in zip(inputs, graph.inputs, strict=True) if pair[0] != pair[1]]
+    tails = [_quantize(made, *pair) for pair in zip(graph.outputs, outputs, strict=True) if pair[0] != pair[1]]
+    graph.operators = [*heads, *graph.operators, *tails]
+    graph.inputs, graph.outputs = inputs, outputs
     return made
 
 
 def _twin(graph, number: int) -> int:
-    """The number of a new uint8 tensor with the values of an int8 one."""
+    """The number of a new uint8 tensor with the values of an int8 one; another's own number."""
     from tensorflow.lite.python import schema_py_generated as schema
 
+    if tensor_type(graph.tensors[number]) != "INT8":
+        return int(number)
     tensor = copy.copy(graph.tensors[number])
     tensor.name, tensor.type = bytes(tensor.name) + b"_uint8", schema.TensorType.UINT8
     tensor.quantization = copy.copy(tensor.quantization)
