@@ -2,9 +2,9 @@
 and in the painting's colours.
 
 Upsampling and output cells leave a grid of 2 to 4 pixels, which is visible on skies and walls but which the style loss
-hardly registers. The target is the student's own picture, smoothed where the frame has no detail, and with
-polish.palette its colours mapped to the painting's. All other layers are frozen, so polishing takes a few minutes, even
-on a CPU.
+hardly registers. The target is the student's own picture, smoothed where the frame has no detail. With polish.palette
+its colours are mapped to the painting's, and with polish.colour things get some of their own back, without coloured
+fringes along their edges. All other layers are frozen, so polishing takes a few minutes, even on a CPU.
 """
 
 import random
@@ -31,6 +31,7 @@ EPOCHS = 8
 RATE = 5e-4
 _KERNEL = np.array([1, 4, 6, 4, 1]) / 16  # keeps 1/4 of the amplitude at a period of 4 pixels, 3/4 at 8
 _WINDOW = 11  # pixels: the window in which detail is measured
+_FRINGE = 41, 2e-3  # the guided filter's window, pixels, and the variance of luma that it takes for an edge
 _DETAIL = 0.03, 0.12  # standard deviation of luma in it: no detail up to the first, full detail from the second
 
 
@@ -51,10 +52,9 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
     note = runs.read_note(run.path("json"))
     if note.polished:
         if note.recipe.polish != recipe.polish:
-            raise Problem(
-                f"{run.path('json')}: polished with polish.palette {note.recipe.polish.palette}, not "
-                f"{recipe.polish.palette}; restore it, or train again with --restart"
-            )
+            before, now = (one.polish.model_dump_json() for one in (note.recipe, recipe))
+            advice = "restore [polish], or train again with --restart"
+            raise Problem(f"{run.path('json')}: polished with {before}, not {now}; {advice}")
         console.print(f"{run.name}: already polished")
         return student
     photos = pictures.photographs(data / recipe.data.photos, recipe.size)
@@ -71,6 +71,8 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
     if recipe.polish.palette:
         painting, _ = pictures.painting(data / recipe.data.painting, recipe.data.painting_width)
         drawn = list(recoloured(np.stack(drawn), 2 * np.asarray(painting) - 1, recipe.polish.palette))
+    if recipe.polish.colour is not None:
+        drawn = [coloured(*pair, recipe.polish.colour) for pair in zip(drawn, frames, strict=True)]
     wanted = [smoothed(*pair).astype("float16") for pair in zip(drawn, frames, strict=True)]
     random.seed(recipe.student.seed)
     np.random.seed(recipe.student.seed)
@@ -110,6 +112,31 @@ def recoloured(
 def _root(matrix):
     values, vectors = np.linalg.eigh(matrix)
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def coloured(
+    drawn: Float[np.ndarray, "height width 3"], frame: Float[np.ndarray, "height width 3"], share: float
+) -> Float[np.ndarray, "height width 3"]:
+    """`drawn`, in -1..1, with other colour differences R - Y and B - Y: `share` of the frame's, which is in 0..1, as
+    strong as the picture's, and for the rest the picture's own, smoothed by a guided filter within the frame's edges
+    (He, Sun and Tang, TPAMI 2013). Luma stays as it is.
+    """
+    guide, luma = (image @ np.array(LUMA) for image in (frame, drawn))
+    own, things = drawn - luma[..., None], 2 * (frame - guide[..., None])
+    things = things * np.sqrt(np.mean(own**2) / max(np.mean(things**2), 1e-6))
+    kept = np.stack([_guided(own[..., channel], guide) for channel in range(3)], axis=-1)
+    return (luma[..., None] + share * things + (1 - share) * kept).astype(drawn.dtype)
+
+
+def _guided(values, guide):
+    window, edge = _FRINGE
+
+    def mean(array):
+        return ndimage.uniform_filter(array, window)
+
+    average, level = mean(guide), mean(values)
+    slope = (mean(guide * values) - average * level) / (mean(guide * guide) - average**2 + edge)
+    return mean(slope) * guide + mean(level - slope * average)
 
 
 def smoothed(

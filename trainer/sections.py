@@ -209,6 +209,12 @@ class Polish(Section):
     palette: float = Field(
         default=0.0, ge=0, le=1, description="how far colours move to the painting's mean and covariance: 1 all the way"
     )
+    colour: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="the frame's share in the colours, without coloured fringes; if unset, colours are left as drawn",
+    )
 
 
 class Lite(Section):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from appliance.colour import LUMA
 from appliance.errors import Problem
 from trainer import runs
 from trainer.data import pictures
-from trainer.polishing import polish, recoloured, smoothed
+from trainer.polishing import coloured, polish, recoloured, smoothed
 from trainer.recipe import Recipe
 from trainer.sections import Polish
 from trainer.training import train
@@ -33,6 +34,21 @@ def test_colours_get_the_mean_and_covariance_of_the_paintings():
     assert np.allclose(np.cov(flat.T), np.cov(painting.reshape(-1, 3).T), atol=0.003)
     assert np.allclose(half, (drawn + made) / 2)
     assert flat.min() > painting.min() and flat.max() < painting.max()
+
+
+def test_things_get_their_colours_back_and_fringes_go():
+    frame = np.full((60, 80, 3), 0.7)
+    frame[:, 40:] = 0.2  # an edge, right of which
+    frame[20:40, 50:70] = (0.6, 0.0, 0.0)  # is something red
+    drawn = 2 * np.repeat(frame @ np.array(LUMA), 3).reshape(frame.shape) - 1
+    drawn[:, 38:42, 1] += 0.2
+    clean, red = coloured(drawn, frame, 0.0), coloured(drawn, frame, 0.5)
+    for made in (clean, red):
+        assert np.allclose(made @ np.array(LUMA), drawn @ np.array(LUMA))
+    fringe, before = (image[5:15, 38:42, 1] - image[5:15, 38:42, 0] for image in (clean, drawn))
+    assert np.abs(fringe).max() < 0.3 * np.abs(before).max()
+    assert red[30, 60, 0] - red[30, 60, 1] > 0.05 and abs(clean[30, 60, 0] - clean[30, 60, 1]) < 0.02
+    assert abs(red[30, 10, 0] - red[30, 10, 1]) < 0.02
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "skips"])
@@ -81,5 +97,5 @@ def test_another_palette_is_refused_once_it_is_polished(trained, data):
     recipe, out = trained
     polish(recipe, data, out)
     other = recipe.model_copy(update={"polish": Polish(palette=0.5)})
-    with pytest.raises(Problem, match=r"polished with polish.palette 0.0, not 0.5; restore it, or train again"):
+    with pytest.raises(Problem, match=r'polished with .*"palette":0.0.*, not .*"palette":0.5.*; restore \[polish\]'):
         polish(other, data, out)
