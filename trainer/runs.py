@@ -241,7 +241,7 @@ def pack(run: Run, folder: Path) -> None:
     model, _ = load_model(run, 0)
     kept = replace(run, folder=folder)
     with replacing(kept.path("npz")) as path:
-        np.savez(path, *(np.asarray(v.value).astype("float16") for v in model.weights))
+        np.savez_compressed(path, *(np.asarray(v.value).astype("float16") for v in model.weights))
     if run.path("losses.jsonl").exists():
         with replacing(kept.path("losses.jsonl")) as path:
             path.write_bytes(run.path("losses.jsonl").read_bytes())
