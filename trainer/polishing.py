@@ -52,9 +52,9 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
     note = runs.read_note(run.path("json"))
     if note.polished:
         if note.recipe.polish != recipe.polish:
-            before, now = (one.polish.model_dump_json() for one in (note.recipe, recipe))
+            old, new = (one.polish.model_dump_json() for one in (note.recipe, recipe))
             advice = "restore [polish], or train again with --restart"
-            raise Problem(f"{run.path('json')}: polished with {before}, not {now}; {advice}")
+            raise Problem(f"{run.path('json')}: polished with {old}, not {new}; {advice}")
         console.print(f"{run.name}: already polished")
         return student
     photos = pictures.photographs(data / recipe.data.photos, recipe.size)
