@@ -37,7 +37,7 @@ def parts(fields):
         "frame": {"width": 64, "height": 48, "exposure_chroma": 0.05},
         "network": {"widths": [4, 8, 8], "strides": [2, 2, 2], "blocks": 1, "first_kernel": 5, "skips": True},
         "student": {"steps": 2, "batch": 1, "pixels": "yuv", "loss": {"border": 0.0}},
-        "lite": {"width": 32, "height": 24, "steps": 3, "widths": [4, 4, 4]},
+        "lite": {"width": 32, "height": 24, "steps": 3, "widths": [4, 4, 4], "skips": True},
     }
 
 
@@ -65,6 +65,8 @@ def test_it_is_a_smaller_network_of_the_same_style(parts):
     small = lite_recipe(recipe)
     assert small.size == (24, 32) and small.network.widths == (4, 4, 4) and small.student.steps == 3
     assert small.network.model_copy(update={"widths": recipe.network.widths}) == recipe.network
+    without = {**parts, "lite": {**parts["lite"], "skips": False}}
+    assert small.network.skips and not lite_recipe(Recipe.model_validate(without)).network.skips
     assert small.motion.pan == 7 and small.data.painting_width == 80  # of 14 and 161
     assert (small.style, small.student.loss, small.name) == (recipe.style, recipe.student.loss, recipe.name)
     assert small.student.learning_rate == recipe.student.learning_rate
