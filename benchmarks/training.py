@@ -147,7 +147,10 @@ def our_step(recipe: Recipe, steps: int, count: int):
     photos = rng.integers(0, 256, (64, height * 5 // 4, width * 5 // 4, 3), "uint8")
     pairs = [moving_photos.source(photos, recipe.size, recipe.motion, 1.0)]
     painting = rng.uniform(size=(1, 256, 384, 3)).astype("float32")
-    constants = devices.replicate(batches.constants(pairs, _random_vgg(rng), painting, recipe.style))
+    weights = objectives.weights(recipe.style, phase.loss)
+    constants = devices.replicate(
+        {**batches.constants(pairs, _random_vgg(rng), painting, recipe.style), "weights": weights}
+    )
     norm = recipe.teacher.norm if recipe.teacher else "affine"
     model, compute = (network.build(recipe.network, norm, precision) for precision in ("float32", phase.precision))
     optimizer = keras.optimizers.Adam(1e-4, global_clipnorm=10.0)

@@ -12,7 +12,7 @@ from appliance.errors import Problem
 from trainer import devices, network
 from trainer.batches import Ground, still_frames
 from trainer.data.contents import contents
-from trainer.objectives import student_objective
+from trainer.objectives import student_objective, weights
 from trainer.optimise import optimise
 from trainer.recipe import Recipe
 from trainer.runs import forget, load_model, student_run, teacher_run
@@ -37,7 +37,10 @@ def distill(recipe: Recipe, data: Path, out: Path, restart: bool = False) -> ker
     student = network.distilled_start(teacher, recipe.network, still_frames(few, recipe))
     compute = network.build(recipe.network, "affine", phase.precision)
     model = network.build(recipe.network, recipe.teacher.norm, phase.precision)
-    constants = ground.constants | {"teacher": [v.value for v in teacher.trainable_variables]}
+    constants = ground.constants | {
+        "teacher": [v.value for v in teacher.trainable_variables],
+        "weights": weights(recipe.style, phase.loss),
+    }
     objective = student_objective(recipe, ground.sources, model)
     draw = ground.random_draws(phase.batch, phase.augment)
     run = student_run(recipe, out, digests)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from jaxtyping import Float
 from keras import ops
 
@@ -10,18 +11,31 @@ from trainer import flow, losses, network, perceptual
 from trainer.batches import halves, make_batch
 from trainer.perceptual import crop
 from trainer.recipe import Recipe
-from trainer.sections import Style
+from trainer.sections import Style, Weights
 from trainer.shapes import Array, Images, Maps, Scalar
+
+
+def weights(style: Style, loss: Weights) -> dict:
+    """A recipe's weights, float32, which the objectives take as constants["weights"]. As inputs of the compiled program
+    and not numbers in it, they let recipes that differ in them share one compilation.
+    """
+    given = {
+        "loss": loss.model_dump(),
+        "content": list(style.content.values()),
+        "style": list(style.weights or [1.0] * len(style.layers)),
+    }
+    return jax.tree.map(np.float32, given)
 
 
 def teacher_objective(recipe: Recipe, pair_sources):
     """The teacher's objective, in the form that optimise() takes."""
     assert recipe.teacher
-    weights = recipe.teacher.loss
+    loss = recipe.teacher.loss
 
     def objective(call, constants, draws, key):
         batch = make_batch(pair_sources, constants["stores"], draws, key, recipe)
-        return total(picture_terms(call(batch["noisy"]), batch, constants, recipe.style, key), weights)
+        terms = picture_terms(call(batch["noisy"]), batch, constants, recipe.style, key)
+        return total(terms, loss, constants["weights"]["loss"])
 
     return objective
 
@@ -42,7 +56,7 @@ def student_objective(recipe: Recipe, pair_sources, teacher=None):
             terms["teacher_features"] = losses.content(_centred(outputs["residual"]), _centred(target["residual"]))
         if phase.loss.border:
             terms["border"] = border(call, batch["noisy"], outputs["image"], reach)
-        return total(terms, phase.loss)
+        return total(terms, phase.loss, constants["weights"]["loss"])
 
     return objective
 
@@ -56,7 +70,7 @@ def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
     previous, current = halves(images)
     before, now = halves(batch["clean"])
     return {
-        "content": _content(made, shown, style),
+        "content": _content(made, shown, style, constants["weights"]["content"]),
         "style": _style(made, images, constants, style, key),
         "tv": losses.total_variation(images),
         "tone": losses.tone(images, batch["clean"]),
@@ -73,9 +87,9 @@ def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
     }
 
 
-def _content(made: dict, shown: dict, style: Style) -> Scalar | float:
-    weights = style.content
-    return sum(w * losses.content(made[layer], shown[layer]) for layer, w in weights.items()) / sum(weights.values())
+def _content(made: dict, shown: dict, style: Style, weights: list) -> Scalar | float:
+    terms = [losses.content(made[layer], shown[layer]) for layer in style.content]
+    return sum(w * term for w, term in zip(weights, terms, strict=True)) / sum(weights)
 
 
 def _difference_in_features(drawn: Maps, shown: Maps, batch: dict) -> Scalar:
@@ -98,8 +112,7 @@ def _style(made: dict, images: Images, constants: dict, style: Style, key) -> Sc
             one = jax.random.fold_in(key, 100 * scale + i)
             samples.append(_projections(made[layer], constants["style"][layer], style, one))
     distances = losses.sliced(*map(ops.stack, zip(*samples, strict=True)))
-    weights = style.weights or [1.0] * len(style.layers)
-    return ops.mean(distances * ops.array([*weights] * len(style.scales)))
+    return ops.mean(distances * ops.stack([*constants["weights"]["style"]] * len(style.scales)))
 
 
 def _projections(maps: Maps, painting: Float[Array, "places channels"], style: Style, key) -> tuple:
@@ -146,8 +159,8 @@ def _centred(features: Maps) -> Maps:
     return features - ops.mean(features, axis=(1, 2), keepdims=True)
 
 
-def total(terms: dict, weights) -> tuple:
-    """(the loss, {term: weighted value}, {term: value})."""
-    weighted = {name: getattr(weights, name) * value for name, value in terms.items()}
+def total(terms: dict, weights: Weights, given: dict) -> tuple:
+    """(the loss, {term: weighted value}, {term: value}). `given` are the weights as the program's inputs."""
+    weighted = {name: given[name] * value for name, value in terms.items()}
     # A term without weight is reported, but its gradient is not computed: XLA would not leave out 0.0 * gradient.
     return sum(value for name, value in weighted.items() if getattr(weights, name)), weighted, terms

@@ -13,7 +13,7 @@ from trainer.batches import Ground
 from trainer.data import pictures
 from trainer.gather import shipped
 from trainer.lite import lite_recipe
-from trainer.objectives import student_objective, teacher_objective
+from trainer.objectives import student_objective, teacher_objective, weights
 from trainer.optimise import optimise, seconds_per_step
 from trainer.recipe import Recipe
 from trainer.runs import Run, load_model, student_run, teacher_run, with_norm
@@ -31,6 +31,10 @@ class Prepared:
     phase: Phase
     run: Run
     compute: keras.Model
+
+    @property
+    def constants(self) -> dict:
+        return self.ground.constants | {"weights": weights(self.run.recipe.style, self.phase.loss)}
 
 
 def prepare(recipe: Recipe, data: Path, out: Path, norm: str | None = None, name: str = "student") -> Prepared:
@@ -100,7 +104,7 @@ def train_lite(recipe: Recipe, data: Path, out: Path, restart: bool = False) -> 
 
 def fit(made: Prepared) -> keras.Model:
     """Trains what prepare() made, and saves the network."""
-    constants, samples = made.ground.constants, made.ground.samples
+    constants, samples = made.constants, made.ground.samples
     return optimise(
         made.model, made.objective, constants, made.random_draws, made.phase, made.run, samples, made.compute
     )
@@ -108,9 +112,7 @@ def fit(made: Prepared) -> keras.Model:
 
 def measure(made: Prepared) -> float:
     """Seconds that a step of fit() takes on this machine, compilation left out. Changes nothing. Raises OutOfMemory."""
-    return seconds_per_step(
-        made.compute, made.model, made.objective, made.ground.constants, made.random_draws, made.phase
-    )
+    return seconds_per_step(made.compute, made.model, made.objective, made.constants, made.random_draws, made.phase)
 
 
 def _start(recipe, name):

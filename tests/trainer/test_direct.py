@@ -3,12 +3,13 @@
 import json
 
 import jax
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from appliance.errors import Problem
-from trainer import batches, objectives, perceptual
+from trainer import batches, objectives, optimise, perceptual
 from trainer.data import flat
 from trainer.data.source import Pairs, Source
 from trainer.distillation import distill
@@ -16,7 +17,8 @@ from trainer.flow import warp
 from trainer.recipe import Recipe
 from trainer.runs import Note, differences, load_model, student_run
 from trainer.sections import Motion, Network, Style, Weights
-from trainer.training import train
+from trainer.sweep import changed
+from trainer.training import prepare, train
 
 SIZE = (24, 32)
 
@@ -56,6 +58,22 @@ def test_a_student_is_trained_without_a_teacher(direct, data, tmp_path):
     assert np.isfinite([last[name] for name in last]).all()
 
 
+def test_a_sweep_of_weights_compiles_once(direct, data, tmp_path):
+    def program(recipe):
+        made = prepare(recipe, data, tmp_path)
+        optimizer = keras.optimizers.Adam(1e-3)
+        optimizer.build(made.model.trainable_variables)
+        state = [[v.value for v in owner] for owner in (made.model.trainable_variables, optimizer.variables)]
+        draws = jax.tree.map(lambda array: array[None], made.random_draws(np.random.default_rng(0)))
+        scan = jax.jit(optimise.steps(made.compute, optimizer, made.objective, 0))
+        return scan.lower(made.constants, tuple(state), draws, np.arange(1)).as_text()
+
+    weights = {"student.loss.content": 9.0, "style.weights": [3, 1], "style.content": {"conv2_2": 4.0}}
+    without = {"student.loss.lattice": 0.0}
+    first, second, third = (program(changed(direct, values)) for values in ({}, weights, without))
+    assert first == second != third  # of a term without weight there is no gradient
+
+
 def test_distilling_needs_a_teacher_and_so_does_a_norm(direct, data, tmp_path):
     with pytest.raises(Problem, match="\\[teacher\\]"):
         distill(direct, data, tmp_path)
@@ -84,7 +102,8 @@ def test_a_painting_is_near_itself_and_far_from_others(data, rng):
     style = Style(loss="sliced", layers=("conv1_1", "conv2_1"))
     weights = perceptual.load("vgg16.npz", data, style)
     painting = rng.uniform(size=(1, 32, 32, 3)).astype("float32")
-    constants = {"vgg": weights, **batches.constants([], weights, painting, style)}
+    given = objectives.weights(style, Weights())
+    constants = {"vgg": weights, **batches.constants([], weights, painting, style), "weights": given}
 
     def distance(images, seed=0):
         made = perceptual.features(weights, images, style.layers)
