@@ -107,8 +107,6 @@ def recipe_for(
         "frame.width": width,
         "frame.height": height,
         "motion.pan": default.motion.pan * share,
-        "network.skips": True,
-        "polish.colour": 0.15,
         "student.steps": steps or round(quality.steps / (3 if start else 1)),
     }
     if quality is not GALLERY:
