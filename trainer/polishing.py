@@ -31,8 +31,8 @@ EPOCHS = 8
 RATE = 5e-4
 _KERNEL = np.array([1, 4, 6, 4, 1]) / 16  # keeps 1/4 of the amplitude at a period of 4 pixels, 3/4 at 8
 _WINDOW = 11  # pixels: the window in which detail is measured
-_FRINGE = 41, 2e-3  # the guided filter's window, pixels, and the variance of luma that it takes for an edge
 _DETAIL = 0.03, 0.12  # standard deviation of luma in it: no detail up to the first, full detail from the second
+_FRINGE = 41, 2e-3  # the guided filter's window, pixels, and the variance of luma that it takes for an edge
 
 
 def polish(recipe: Recipe, data: Path, out: Path) -> keras.Model:

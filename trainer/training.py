@@ -34,6 +34,7 @@ class Prepared:
 
     @property
     def constants(self) -> dict:
+        """What the objective takes besides the drawn parameters: the data's constants and the recipe's weights."""
         return self.ground.constants | {"weights": weights(self.run.recipe.style, self.phase.loss)}
 
 
