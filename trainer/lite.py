@@ -12,6 +12,7 @@ def lite_recipe(recipe: Recipe) -> Recipe:
     changes = {
         "data": {"painting_width": max(64, int(recipe.data.painting_width * share))},
         "motion": {"pan": float(round(recipe.motion.pan * share))},
+        "style": {"facets": round(recipe.style.facets * share)},
         "network": {"widths": lite.widths, "skips": lite.skips},
         "student": {"steps": lite.steps, "start": lite.start, "loss": loss, "learning_rate": rate},
     }

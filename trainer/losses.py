@@ -104,12 +104,21 @@ def colour(images: Images, frames: Images, cell: int = 16) -> Scalar:
     """Mean squared difference of U and V averaged over cell x cell pixels: objects keep their colours. The mean is over
     three channels, of which the middle one is 0.
     """
+    return ops.mean(ops.square(_differences(images, cell) - _differences(frames, cell)))
 
-    def differences(pictures):
-        shrunk = downscale(pictures[:, : pictures.shape[1] // cell * cell, : pictures.shape[2] // cell * cell], cell)
-        return (shrunk - luma(shrunk)) / ops.array([RED, 1.0, BLUE], dtype=shrunk.dtype) * ops.array([1.0, 0.0, 1.0])
 
-    return ops.mean(ops.square(differences(images) - differences(frames)))
+def vivid(images: Images, frames: Images, cell: int = 8, full: float = 0.15) -> Scalar:
+    """colour(), but counted where the frame has colour: from 0 where it is grey to 1 where (U, V) is
+    `full` long. A red coat stays red, and the painting colours what had no colour of its own.
+    """
+    theirs = _differences(frames, cell)
+    strength = ops.minimum(ops.sum(ops.square(theirs), axis=-1, keepdims=True) / full**2, 1.0)
+    return ops.mean(strength * ops.square(_differences(images, cell) - theirs))
+
+
+def _differences(pictures: Images, cell: int) -> Float[Array, "batch rows columns 3"]:
+    shrunk = downscale(pictures[:, : pictures.shape[1] // cell * cell, : pictures.shape[2] // cell * cell], cell)
+    return (shrunk - luma(shrunk)) / ops.array([RED, 1.0, BLUE], dtype=shrunk.dtype) * ops.array([1.0, 0.0, 1.0])
 
 
 def detail(images: Maps) -> Float[Array, "batch height-2 width-2 channels"]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from keras import ops
 
-from trainer import flow, losses, network, perceptual
+from trainer import flow, losses, network, painterly, perceptual
 from trainer.batches import halves, make_batch
 from trainer.perceptual import crop
 from trainer.recipe import Recipe
@@ -66,15 +66,17 @@ def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
     images = (outputs["image"] + 1) / 2
     content_layers = tuple(style.content)
     made = perceptual.features(constants["vgg"], images, (*style.layers, *content_layers), "bfloat16")
-    shown = perceptual.features(constants["vgg"], batch["clean"], content_layers, "bfloat16")
+    model = painterly.model(batch["clean"], style)
+    shown = perceptual.features(constants["vgg"], model, content_layers, "bfloat16")
     previous, current = halves(images)
     before, now = halves(batch["clean"])
     return {
         "content": _content(made, shown, style, constants["weights"]["content"]),
         "style": _style(made, images, constants, style, key),
         "tv": losses.total_variation(images),
-        "tone": losses.tone(images, batch["clean"]),
+        "tone": losses.tone(images, model),
         "colour": losses.colour(images, batch["clean"]),
+        "vivid": losses.vivid(images, batch["clean"]),
         "palette": losses.palette(losses.colour_moments(_middle(images)), constants["colours"]),
         "high_pass": losses.high_pass(images),
         "lattice": losses.lattice(images),

@@ -138,6 +138,8 @@ class Style(Section):
     points: int = Field(default=2048, ge=16, description="sliced: features sampled from image and painting")
     directions: int = Field(default=64, ge=1, description="sliced: random projections")
     content: dict[Layer, float] = Field(default={"conv3_3": 1.0}, min_length=1, description="layers and their weights")
+    clarity: float = Field(default=0.0, ge=0, le=2, description="local contrast added to what content and tone see")
+    facets: int = Field(default=0, ge=0, le=16, description="radius in pixels to which what they see is made flat")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -156,6 +158,7 @@ class Weights(Section):
     tv: float = Field(default=0.05, ge=0)
     tone: float = Field(default=0.0, ge=0)
     colour: float = Field(default=0.0, ge=0)
+    vivid: float = Field(default=0.0, ge=0)
     high_pass: float = Field(default=0.0, ge=0)
     lattice: float = Field(default=0.0, ge=0)
     palette: float = Field(default=0.0, ge=0)
