@@ -26,7 +26,10 @@ def add(commands) -> None:
     )
     sub.add_argument("--steps", type=positive, metavar="N", help="training steps, for a trial")
     sub.add_argument(
-        "--from", dest="start", metavar="STYLE", help="start from a shipped style's network; takes a third of the steps"
+        "--from",
+        dest="start",
+        metavar="STYLE",
+        help="start from a shipped style's network, with its losses; takes a third of the steps",
     )
     _add_set(sub, "KEY=VALUE", "another value for a setting of the recipe, such as student.loss.content=6; repeatable")
     sub.add_argument("--restart", action="store_true", help="discard the earlier run; start at step 0")

@@ -8,13 +8,14 @@ def lite_recipe(recipe: Recipe) -> Recipe:
     assert recipe.lite
     lite, share = recipe.lite, recipe.lite.width / recipe.frame.width
     rate = lite.learning_rate or recipe.student.learning_rate
-    loss = recipe.student.loss.model_copy(update={"teacher_output": 0.0, "teacher_features": 0.0})
+    loss = lite.loss or recipe.student.loss.model_copy(update={"teacher_output": 0.0, "teacher_features": 0.0})
+    to_scale = recipe.style.model_copy(update={"facets": round(recipe.style.facets * share)})
     changes = {
-        "data": {"painting_width": max(64, int(recipe.data.painting_width * share))},
+        "data": {"painting_width": lite.painting_width or max(64, int(recipe.data.painting_width * share))},
         "motion": {"pan": float(round(recipe.motion.pan * share))},
-        "style": {"facets": round(recipe.style.facets * share)},
         "network": {"widths": lite.widths, "skips": lite.skips},
         "student": {"steps": lite.steps, "start": lite.start, "loss": loss, "learning_rate": rate},
     }
     sections = {name: getattr(recipe, name).model_copy(update=update) for name, update in changes.items()}
-    return recipe.sized(lite.height, lite.width).model_copy(update={**sections, "teacher": None, "lite": None})
+    sections |= {"style": lite.style or to_scale, "teacher": None, "lite": None}
+    return recipe.sized(lite.height, lite.width).model_copy(update=sections)

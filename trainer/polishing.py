@@ -31,7 +31,8 @@ EPOCHS = 8
 RATE = 5e-4
 _KERNEL = np.array([1, 4, 6, 4, 1]) / 16  # keeps 1/4 of the amplitude at a period of 4 pixels, 3/4 at 8
 _WINDOW = 11  # pixels: the window in which detail is measured
-_DETAIL = 0.03, 0.12  # standard deviation of luma in it: no detail up to the first, full detail from the second
+_FLAT = 1 / 4  # of polish.detail: what deviates less is flat
+_EDGE = 1.5  # pixels: the deviation of the Gaussian below which luma is sharpened
 _FRINGE = 41, 2e-3  # the guided filter's window, pixels, and the variance of luma that it takes for an edge
 
 
@@ -73,7 +74,9 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
         drawn = list(recoloured(np.stack(drawn), 2 * np.asarray(painting) - 1, recipe.polish.palette))
     if recipe.polish.colour is not None:
         drawn = [coloured(*pair, recipe.polish.colour) for pair in zip(drawn, frames, strict=True)]
-    wanted = [smoothed(*pair).astype("float16") for pair in zip(drawn, frames, strict=True)]
+    if recipe.polish.sharp:
+        drawn = [sharpened(image, recipe.polish.sharp) for image in drawn]
+    wanted = [smoothed(*pair, recipe.polish.detail).astype("float16") for pair in zip(drawn, frames, strict=True)]
     random.seed(recipe.student.seed)
     np.random.seed(recipe.student.seed)
     end = keras.Model(before, student.output["image"])  # the layers that follow, with the student's own weights
@@ -139,14 +142,22 @@ def _guided(values, guide):
     return mean(slope) * guide + mean(level - slope * average)
 
 
+def sharpened(drawn: Float[np.ndarray, "height width 3"], amount: float) -> Float[np.ndarray, "height width 3"]:
+    """`drawn`, in -1..1, with amount times its finest luma added: an unsharp mask of about 4 pixels."""
+    luma = drawn @ np.array(LUMA)
+    return np.clip(drawn + amount * (luma - ndimage.gaussian_filter(luma, _EDGE))[..., None], -1, 1)
+
+
 def smoothed(
-    drawn: Float[np.ndarray, "height width 3"], frame: Float[np.ndarray, "height width 3"]
+    drawn: Float[np.ndarray, "height width 3"], frame: Float[np.ndarray, "height width 3"], full: float = 0.12
 ) -> Float[np.ndarray, "height width 3"]:
-    """`drawn` without periods below 4 pixels where the frame, in 0..1, is flat; unchanged where it has detail."""
+    """`drawn` without periods below 4 pixels where the frame, in 0..1, is flat; unchanged where the standard deviation
+    of its luma is `full` or more.
+    """
     luma = frame @ np.array(LUMA)
     variance = ndimage.uniform_filter(luma * luma, _WINDOW) - ndimage.uniform_filter(luma, _WINDOW) ** 2
     deviation = ndimage.maximum_filter(np.sqrt(np.maximum(variance, 0)), _WINDOW // 2)
-    detail = np.clip((deviation - _DETAIL[0]) / (_DETAIL[1] - _DETAIL[0]), 0, 1)
+    detail = np.clip((deviation - _FLAT * full) / (full - _FLAT * full), 0, 1)
     detail = ndimage.gaussian_filter(detail, 3)[..., None]
     smooth = drawn
     for axis in (0, 1):

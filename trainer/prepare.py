@@ -85,8 +85,8 @@ def examine(painting: Path, width: int) -> int:
 def recipe_for(
     painting: Path, title: str | None, quality: Quality, steps: int | None, start: Recipe | None, settings: dict
 ) -> Recipe:
-    """The default recipe for a painting. start, the recipe of a shipped style, sets the network and reduces the steps
-    to a third. settings override everything else. Raises Problem.
+    """The default recipe for a painting. start, the recipe of a shipped style, sets the network, the [style] and the
+    losses, and reduces the steps to a third. settings override everything else. Raises Problem.
     """
     for key in settings:
         if key in PLACED:
@@ -115,8 +115,13 @@ def recipe_for(
         fields["lite.steps"] = min(default.lite.steps, fields["student.steps"])
     if quality is DRAFT_ON_CPU:  # too small for the border term, and for strokes four times as large
         fields |= {"student.loss.border": 0.0, "style.scales": [1, 2]}
-    if start:
-        fields |= {"student.start": start.name, "network": start.network.model_dump(mode="json")}
+    if start:  # its network draws well with its losses only
+        theirs = {"network": start.network, "style": start.style, "student.loss": start.student.loss}
+        started = {key: section.model_dump(mode="json") for key, section in theirs.items()}
+        started |= {"student.start": start.name, "style.facets": round(start.style.facets * share)}
+        if start.lite and quality is GALLERY:
+            started |= {f"lite.{key}": getattr(start.lite, key) for key in ("skips", "learning_rate")}
+        fields = started | fields
     recipe = changed(default, {**fields, **settings})
     enough = examine(painting, recipe.data.painting_width)
     if "data.painting_width" not in settings:

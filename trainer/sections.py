@@ -218,6 +218,10 @@ class Polish(Section):
         le=1,
         description="the frame's share in the colours, without coloured fringes; if unset, colours are left as drawn",
     )
+    sharp: float = Field(default=0.0, ge=0, le=3, description="amount of an unsharp mask of luma")
+    detail: float = Field(
+        default=0.12, gt=0, le=1, description="deviation of the frame's luma above which nothing is smoothed"
+    )
 
 
 class Lite(Section):
@@ -234,3 +238,6 @@ class Lite(Section):
         pattern=r"^[a-z0-9_]{1,64}$",
         description="a shipped style whose lite student to start from; if unset, from nothing",
     )
+    painting_width: int | None = Field(default=None, ge=64, description="pixels; if unset, the student's, to scale")
+    style: Style | None = Field(default=None, description="if unset, the student's")
+    loss: Weights | None = Field(default=None, description="if unset, the student's")

@@ -74,6 +74,16 @@ def test_it_is_a_smaller_network_of_the_same_style(parts):
     assert Recipe.model_validate(small.model_dump(mode="json")) == small
 
 
+def test_its_painting_width_style_and_loss_may_be_its_own(parts):
+    own = {"painting_width": 70, "style": {"facets": 1, "content": {"conv2_2": 1.0}}, "loss": {"vivid": 9.0}}
+    facets = {**parts, "style": {**parts.get("style", {}), "facets": 6}}
+    recipe = Recipe.model_validate({**facets, "lite": {**parts["lite"], **own}})
+    small = lite_recipe(recipe)
+    assert small.data.painting_width == 70 and small.student.loss.vivid == 9
+    assert small.style.facets == 1 and list(small.style.content) == ["conv2_2"]
+    assert lite_recipe(Recipe.model_validate(facets)).style.facets == 3  # to scale
+
+
 def test_a_distilled_style_has_a_lite_student_that_is_trained_directly(fields, tmp_path):
     recipe = Recipe.model_validate({**fields, "lite": {"width": 32, "height": 16}})
     small = lite_recipe(recipe)

@@ -7,7 +7,7 @@ from appliance.colour import LUMA
 from appliance.errors import Problem
 from trainer import runs
 from trainer.data import pictures
-from trainer.polishing import coloured, polish, recoloured, smoothed
+from trainer.polishing import coloured, polish, recoloured, sharpened, smoothed
 from trainer.recipe import Recipe
 from trainer.sections import Polish
 from trainer.training import train
@@ -22,6 +22,23 @@ def test_flat_parts_are_smoothed_and_detail_is_not():
     made = smoothed(drawn, frame)
     assert made[:, 2:20].std() < 0.01 and made[:, :20].mean() == pytest.approx(0.2, abs=0.02)
     assert np.allclose(made[:, 52:], drawn[:, 52:], atol=0.01)
+
+
+def test_what_counts_as_detail_can_be_set():
+    frame = np.full((48, 64, 3), 0.5)
+    frame[:, ::8] += 0.3  # deviates by 0.1
+    drawn = 0.4 * GRID
+    assert smoothed(drawn, frame, 0.5).std() < 0.5 * smoothed(drawn, frame, 0.1).std()
+
+
+def test_edges_are_sharpened_and_flat_areas_and_colours_stay():
+    drawn = np.full((40, 60, 3), -0.2)
+    drawn[:, 30:] = 0.2, 0.3, 0.1
+    made = sharpened(drawn, 1.0)
+    assert made[20, 30, 1] > 0.35 and made[20, 29, 1] < -0.25
+    assert np.allclose(made[:, :20], drawn[:, :20], atol=1e-3)
+    assert np.allclose(made[..., 0] - made[..., 1], drawn[..., 0] - drawn[..., 1])
+    assert np.abs(sharpened(np.sign(drawn), 3.0)).max() == 1
 
 
 def test_colours_get_the_mean_and_covariance_of_the_paintings():
