@@ -40,7 +40,7 @@ def faceted(frames: Images, radius: int) -> Images:
     """The generalised Kuwahara filter (Papari, Petkov and Campisi 2007): each pixel becomes the mean of the sectors
     around it, weighted by how flat they are. Flat facets meet in sharp edges; what is smaller than radius goes.
     """
-    kernels = _sectors(radius)[:, :, None, :]
+    kernels = ops.convert_to_tensor(_sectors(radius)[:, :, None, :])
     margin = ((0, 0), (radius, radius), (radius, radius), (0, 0))
     frames = ops.pad(frames, margin, mode="reflect")
     planes = ops.concatenate([frames, luma(frames), ops.square(luma(frames))], axis=-1)

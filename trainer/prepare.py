@@ -115,13 +115,8 @@ def recipe_for(
         fields["lite.steps"] = min(default.lite.steps, fields["student.steps"])
     if quality is DRAFT_ON_CPU:  # too small for the border term, and for strokes four times as large
         fields |= {"student.loss.border": 0.0, "style.scales": [1, 2]}
-    if start:  # its network draws well with its losses only
-        theirs = {"network": start.network, "style": start.style, "student.loss": start.student.loss}
-        started = {key: section.model_dump(mode="json") for key, section in theirs.items()}
-        started |= {"student.start": start.name, "style.facets": round(start.style.facets * share)}
-        if start.lite and quality is GALLERY:
-            started |= {f"lite.{key}": getattr(start.lite, key) for key in ("skips", "learning_rate")}
-        fields = started | fields
+    if start:
+        fields = _of(start, share, quality) | fields
     recipe = changed(default, {**fields, **settings})
     enough = examine(painting, recipe.data.painting_width)
     if "data.painting_width" not in settings:
@@ -130,6 +125,16 @@ def recipe_for(
         say(f"{painting.name} is too elongated for a lite student")
         return changed(recipe, {"lite": None})
     return recipe
+
+
+def _of(start: Recipe, share: float, quality: Quality) -> dict[str, Any]:
+    """What a recipe takes over from the one it starts from: the network, and the losses with which it draws well."""
+    sections = {"network": start.network, "style": start.style, "student.loss": start.student.loss}
+    taken: dict[str, Any] = {key: section.model_dump(mode="json") for key, section in sections.items()}
+    taken |= {"student.start": start.name, "style.facets": round(start.style.facets * share)}
+    if start.lite and quality is GALLERY:
+        taken |= {f"lite.{key}": getattr(start.lite, key) for key in ("skips", "learning_rate")}
+    return taken
 
 
 def _is_low(painting: Path, width: int) -> bool:

@@ -209,14 +209,14 @@ class NoData:
 
 def test_a_shipped_style_is_where_another_starts(place, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "Ground", NoData)
-    begun = shipped("the_scream")[0].recipe
+    begun = shipped("hakone")[0].recipe
     painting = place / "my-raccoon.png"
     recipe = prepare.recipe_for(painting, None, prepare.DRAFT_ON_CPU, None, begun, {})
     assert recipe.student.steps == round(1000 / 3) and recipe.network == begun.network
     assert recipe.student.loss.vivid == begun.student.loss.vivid and recipe.style.content == begun.style.content
     assert recipe.style.facets == 2 and recipe.student.loss.border == 0  # 6 at 640x360; too small a frame
     started = training.prepare(recipe, tmp_path, tmp_path).model
-    theirs, _ = load_model(student_run(begun, shipped("the_scream")[1]), 0)
+    theirs, _ = load_model(student_run(begun, shipped("hakone")[1]), 0)
     for a, b in zip(started.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     narrow = recipe.network.model_copy(update={"widths": (16, 32, 64)})
