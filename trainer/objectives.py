@@ -66,15 +66,15 @@ def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
     images = (outputs["image"] + 1) / 2
     content_layers = tuple(style.content)
     made = perceptual.features(constants["vgg"], images, (*style.layers, *content_layers), "bfloat16")
-    model = painterly.model(batch["clean"], style)
-    shown = perceptual.features(constants["vgg"], model, content_layers, "bfloat16")
+    simple = painterly.simplified(batch["clean"], style)
+    shown = perceptual.features(constants["vgg"], simple, content_layers, "bfloat16")
     previous, current = halves(images)
     before, now = halves(batch["clean"])
     return {
         "content": _content(made, shown, style, constants["weights"]["content"]),
         "style": _style(made, images, constants, style, key),
         "tv": losses.total_variation(images),
-        "tone": losses.tone(images, model),
+        "tone": losses.tone(images, simple),
         "colour": losses.colour(images, batch["clean"]),
         "vivid": losses.vivid(images, batch["clean"]),
         "palette": losses.palette(losses.colour_moments(_middle(images)), constants["colours"]),

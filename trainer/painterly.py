@@ -19,8 +19,8 @@ EVEN = 2 / 255  # a sector whose luminance deviates less than this is flat
 SHARPNESS = 8
 
 
-def model(frames: Images, style: Style) -> Images:
-    """Frames in 0..1 as content and tone shall see them: clarified(), then faceted()."""
+def simplified(frames: Images, style: Style) -> Images:
+    """Frames in 0..1 as content and tone see them: clarified(), then faceted()."""
     if style.clarity:
         frames = clarified(frames, style.clarity)
     return faceted(frames, style.facets) if style.facets else frames

@@ -149,7 +149,7 @@ def sharpened(drawn: Float[np.ndarray, "height width 3"], amount: float) -> Floa
 
 
 def smoothed(
-    drawn: Float[np.ndarray, "height width 3"], frame: Float[np.ndarray, "height width 3"], full: float = 0.12
+    drawn: Float[np.ndarray, "height width 3"], frame: Float[np.ndarray, "height width 3"], full: float
 ) -> Float[np.ndarray, "height width 3"]:
     """`drawn` without periods below 4 pixels where the frame, in 0..1, is flat; unchanged where the standard deviation
     of its luma is `full` or more.

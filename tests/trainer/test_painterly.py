@@ -9,7 +9,7 @@ from trainer.sections import Style
 
 def test_no_clarity_and_no_facets_leave_the_frame(rng):
     frames = rng.uniform(size=(1, 16, 24, 3)).astype("float32")
-    assert painterly.model(frames, Style()) is frames
+    assert painterly.simplified(frames, Style()) is frames
 
 
 def test_clarity_raises_local_contrast_and_keeps_flat_areas(rng):

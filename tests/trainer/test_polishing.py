@@ -19,7 +19,7 @@ def test_flat_parts_are_smoothed_and_detail_is_not():
     frame = np.full((48, 64, 3), 0.5)
     frame[:, 40:] = np.random.default_rng(0).uniform(size=(48, 24, 3))
     drawn = 0.4 * GRID
-    made = smoothed(drawn, frame)
+    made = smoothed(drawn, frame, 0.12)
     assert made[:, 2:20].std() < 0.01 and made[:, :20].mean() == pytest.approx(0.2, abs=0.02)
     assert np.allclose(made[:, 52:], drawn[:, 52:], atol=0.01)
 
