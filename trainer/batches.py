@@ -9,16 +9,18 @@ from keras import ops
 
 from appliance.colour import BLUE, RED
 from appliance.engine.exposure import CHROMA_GAINS, COLOUR, CONTRAST, GAINS
-from trainer import losses, perceptual
+from trainer import losses, palette, perceptual
 from trainer.data import augment, flat, moving_photos, pictures, sintel, video
 from trainer.data import source as sources
 from trainer.data.contents import contents
 from trainer.faults import Collector
+from trainer.flow import grid, inside
 from trainer.recipe import Recipe
 from trainer.sections import Augment, Frame, Motion, Style
 from trainer.shapes import Array, Images
 
 SAMPLES = 4  # held-out frames that are stylised during training, to look at
+COLOURS = 200  # photographs whose colours the palette's table is learned from
 AS_IT_IS = Augment()
 
 
@@ -43,6 +45,9 @@ class Ground:
         self.samples = still_frames(held_out[:SAMPLES], recipe)
         self.motion = recipe.motion
         self.constants = constants(self.sources, weights, painting, recipe.style)
+        if recipe.style.palette:
+            few = still_frames(self.photos[:: max(1, len(self.photos) // COLOURS)][:COLOURS], recipe)
+            self.constants["palette"] = palette.table(few[:, ::4, ::4], painting[0])
         self.targets = perceptual.style_targets(weights, painting, recipe.style)
 
     def random_draws(self, count: int, colours: Augment = AS_IT_IS):
@@ -132,9 +137,12 @@ def still_frames(
     return np.concatenate([ops.convert_to_numpy(normalise_exposure(frame[None], recipe.frame)) for frame in frames])
 
 
-def make_batch(pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "rgb") -> dict:
-    """Renders, lights and exposes B pairs: "clean" and "noisy" frames (2B, H, W, 3), the two of a pair side by side,
-    the previous one first; "flow", "mask" and "plain" as in data.source.Pairs. The noisy ones are RGB of `pixels`.
+def make_batch(
+    pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "rgb", crop: tuple[int, int] | None = None
+) -> dict:
+    """Renders, lights and exposes B pairs, then cuts `crop` (width, height) from each: "clean" and "noisy" frames
+    (2B, H, W, 3), the two of a pair side by side, the previous one first; "flow", "mask" and "plain" as in
+    data.source.Pairs. The noisy ones are RGB of `pixels`.
     """
     pairs = sources.render(pair_sources, stores, draws)
     frames = [augment.relight(frame, draws["light"][:, i]) for i, frame in enumerate(pairs[:2])]
@@ -150,7 +158,27 @@ def make_batch(pair_sources, stores, draws, key, recipe: Recipe, pixels: str = "
         noisy = normalise_pairs(ops.clip(lit + ops.reshape(noise, lit.shape), 0, 1), recipe.frame, pixels)
     else:
         noisy = ops.clip(exact + noise, 0, 1) if pixels == "rgb" else normalise_pairs(lit, recipe.frame, pixels) + noise
-    return {"clean": exact, "noisy": noisy, "flow": pairs.flow, "mask": pairs.mask, "plain": pairs.plain}
+    batch = {"clean": exact, "noisy": noisy, "flow": pairs.flow, "mask": pairs.mask, "plain": pairs.plain}
+    return cropped(batch, key, *crop) if crop else batch
+
+
+def cropped(batch: dict, key, width: int, height: int) -> dict:
+    """What make_batch() returns, with width x height pixels of each pair, at random places. The mask is 0 where the
+    flow leads out of them.
+    """
+    pairs, rows, columns, _ = batch["flow"].shape
+    down, right = jax.random.split(jax.random.fold_in(key, 1))
+    top = jax.random.randint(down, (pairs,), 0, rows - height + 1)
+    left = jax.random.randint(right, (pairs,), 0, columns - width + 1)
+
+    def cut(name, times):
+        arrays, corners = batch[name], (ops.repeat(corner, times) for corner in (top, left))
+        size = height, width, arrays.shape[-1]
+        return jax.vmap(lambda array, y, x: jax.lax.dynamic_slice(array, (y, x, 0), size))(arrays, *corners)
+
+    clean, noisy, flow, mask = cut("clean", 2), cut("noisy", 2), cut("flow", 1), cut("mask", 1)
+    mask = mask * inside(grid(height, width) + flow, height, width)
+    return {"clean": clean, "noisy": noisy, "flow": flow, "mask": mask, "plain": batch["plain"]}
 
 
 def normalise_pairs(

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from keras import ops
 
-from trainer import flow, losses, network, painterly, perceptual
+from trainer import flow, losses, network, painterly, palette, perceptual
 from trainer.batches import halves, make_batch
 from trainer.perceptual import crop
 from trainer.recipe import Recipe
@@ -30,10 +30,10 @@ def weights(style: Style, loss: Weights) -> dict:
 def teacher_objective(recipe: Recipe, pair_sources):
     """The teacher's objective, in the form that optimise() takes."""
     assert recipe.teacher
-    loss = recipe.teacher.loss
+    loss, crop = recipe.teacher.loss, recipe.teacher.crop
 
     def objective(call, constants, draws, key):
-        batch = make_batch(pair_sources, constants["stores"], draws, key, recipe)
+        batch = make_batch(pair_sources, constants["stores"], draws, key, recipe, crop=crop)
         terms = picture_terms(call(batch["noisy"]), batch, constants, recipe.style, key)
         return total(terms, loss, constants["weights"]["loss"])
 
@@ -47,7 +47,7 @@ def student_objective(recipe: Recipe, pair_sources, teacher=None):
     phase, reach = recipe.student, network.reach(recipe.network)
 
     def objective(call, constants, draws, key):
-        batch = make_batch(pair_sources, constants["stores"], draws, key, recipe, phase.pixels)
+        batch = make_batch(pair_sources, constants["stores"], draws, key, recipe, phase.pixels, phase.crop)
         outputs = call(batch["noisy"])
         terms = picture_terms(outputs, batch, constants, recipe.style, key)
         if teacher is not None:
@@ -66,7 +66,10 @@ def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
     images = (outputs["image"] + 1) / 2
     content_layers = tuple(style.content)
     made = perceptual.features(constants["vgg"], images, (*style.layers, *content_layers), "bfloat16")
-    simple = painterly.simplified(batch["clean"], style)
+    target = batch["clean"]
+    if style.palette:
+        target = palette.recoloured(target, constants["palette"], style.palette)
+    simple = painterly.simplified(target, style)
     shown = perceptual.features(constants["vgg"], simple, content_layers, "bfloat16")
     previous, current = halves(images)
     before, now = halves(batch["clean"])
@@ -75,7 +78,7 @@ def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
         "style": _style(made, images, constants, style, key),
         "tv": losses.total_variation(images),
         "tone": losses.tone(images, simple),
-        "colour": losses.colour(images, batch["clean"]),
+        "colour": losses.colour(images, target),
         "vivid": losses.vivid(images, batch["clean"]),
         "palette": losses.palette(losses.colour_moments(_middle(images)), constants["colours"]),
         "high_pass": losses.high_pass(images),
@@ -101,20 +104,22 @@ def _difference_in_features(drawn: Maps, shown: Maps, batch: dict) -> Scalar:
 
 
 def _style(made: dict, images: Images, constants: dict, style: Style, key) -> Scalar | float:
-    """Mean over scales of the style loss; `made` are the features at full size."""
-    if style.loss == "gram":
-        grams = [losses.gram(made[layer]) for layer in style.layers]
-        return losses.style(grams, [constants["style"][layer] for layer in style.layers])
-    samples = []
+    """Mean over scales and weighted layers of the style loss; `made` are the features at full size."""
+    samples, distances = [], []
     for scale in style.scales:
         if scale > 1:
             shrunk = flow.downscale(crop(images, scale), scale)
             made = perceptual.features(constants["vgg"], shrunk, style.layers, "bfloat16")
         for i, layer in enumerate(style.layers):
-            one = jax.random.fold_in(key, 100 * scale + i)
-            samples.append(_projections(made[layer], constants["style"][layer], style, one))
-    distances = losses.sliced(*map(ops.stack, zip(*samples, strict=True)))
-    return ops.mean(distances * ops.stack([*constants["weights"]["style"]] * len(style.scales)))
+            painting = constants["style"][layer]
+            if style.loss == "gram":
+                distances.append(losses.style([losses.gram(made[layer])], [painting]))
+            else:
+                one = jax.random.fold_in(key, 100 * scale + i)
+                samples.append(_projections(made[layer], painting, style, one))
+    if style.loss == "sliced":
+        distances = losses.sliced(*map(ops.stack, zip(*samples, strict=True)))
+    return ops.mean(ops.stack(distances) * ops.stack([*constants["weights"]["style"]] * len(style.scales)))
 
 
 def _projections(maps: Maps, painting: Float[Array, "places channels"], style: Style, key) -> tuple:

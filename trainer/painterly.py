@@ -20,7 +20,7 @@ SHARPNESS = 8
 
 
 def simplified(frames: Images, style: Style) -> Images:
-    """Frames in 0..1 as content and tone see them: clarified(), then faceted()."""
+    """Frames in 0..1 with local contrast and in facets: clarified(), then faceted()."""
     if style.clarity:
         frames = clarified(frames, style.clarity)
     return faceted(frames, style.facets) if style.facets else frames

@@ -37,6 +37,13 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _crop_within_the_frame(self):
+        for name, phase in (("teacher", self.teacher), ("student", self.student)):
+            if phase and phase.crop and (phase.crop[0] > self.frame.width or phase.crop[1] > self.frame.height):
+                raise ValueError(f"{name}.crop must not be above [frame]")
+        return self
+
+    @model_validator(mode="after")
     def _one_start(self):
         if self.teacher and self.student.start:
             raise ValueError("student.start is for recipes without [teacher], whose student starts from the teacher")

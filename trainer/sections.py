@@ -1,9 +1,12 @@
 """The sections of a recipe: what can be set, its default and what is allowed."""
 
 import math
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+Side = Annotated[int, Field(ge=16, multiple_of=8)]
 
 
 class Section(BaseModel):
@@ -138,6 +141,9 @@ class Style(Section):
     points: int = Field(default=2048, ge=16, description="sliced: features sampled from image and painting")
     directions: int = Field(default=64, ge=1, description="sliced: random projections")
     content: dict[Layer, float] = Field(default={"conv3_3": 1.0}, min_length=1, description="layers and their weights")
+    palette: float = Field(
+        default=0.0, ge=0, le=1, description="how far what content, tone and colour see moves to the painting's colours"
+    )
     clarity: float = Field(default=0.0, ge=0, le=2, description="local contrast added to what content and tone see")
     facets: int = Field(default=0, ge=0, le=16, description="radius in pixels to which what they see is made flat")
 
@@ -145,8 +151,6 @@ class Style(Section):
     def _consistent(self):
         if self.weights is not None and len(self.weights) != len(self.layers):
             raise ValueError(f"{len(self.weights)} weights for {len(self.layers)} layers")
-        if self.loss == "gram" and self.scales != (1,):
-            raise ValueError('scales other than [1] need loss = "sliced"')
         return self
 
 
@@ -175,6 +179,9 @@ class Phase(Section):
 
     steps: int = Field(ge=1)
     batch: int = Field(default=4, ge=1, description="pairs of frames per step")
+    crop: tuple[Side, Side] | None = Field(
+        default=None, description="[width, height] in pixels that is cut from each pair; if unset, all of it"
+    )
     learning_rate: float = Field(default=1e-3, gt=0)
     seed: int = 0
     precision: Literal["bfloat16", "float32"] = Field(

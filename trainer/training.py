@@ -130,8 +130,9 @@ def _start(recipe, name):
 def check_border(recipe: Recipe) -> None:
     """Raises Problem when the frame is too small for the student's border term."""
     reach = network.reach(recipe.network)
-    if recipe.student.loss.border and min(recipe.size) <= 2 * reach:
+    width, height = recipe.student.crop or recipe.size[::-1]
+    if recipe.student.loss.border and min(width, height) <= 2 * reach:
         raise Problem(
             f"{recipe.name}: student.loss.border needs frames of more than {2 * reach} x {2 * reach} pixels; "
-            "enlarge [frame] or set it to 0"
+            "enlarge [frame] or student.crop, or set it to 0"
         )

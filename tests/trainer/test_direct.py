@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from appliance.errors import Problem
-from trainer import batches, objectives, optimise, perceptual
+from trainer import batches, losses, objectives, optimise, perceptual
 from trainer.data import flat
 from trainer.data.source import Pairs, Source
 from trainer.distillation import distill
@@ -113,6 +113,28 @@ def test_a_painting_is_near_itself_and_far_from_others(data, rng):
     assert distance(painting) != distance(painting, 1)  # other places, other directions
     targets = perceptual.style_targets(weights, painting, style)
     assert perceptual.style_distance(weights, painting, targets, style) == pytest.approx(0, abs=1e-6)
+
+
+def test_gram_matrices_are_compared_at_each_scale_and_layer_by_its_weight(data, rng):
+    style = Style(loss="gram", layers=("conv1_1", "conv2_1"), weights=(1.0, 3.0), scales=(1, 2))
+    weights = perceptual.load("vgg16.npz", data, style)
+    painting, images = rng.uniform(size=(2, 1, 32, 48, 3)).astype("float32")
+    given = objectives.weights(style, Weights())
+    constants = {"vgg": weights, **batches.constants([], weights, painting, style), "weights": given}
+
+    def grams(pictures):
+        made = perceptual.features(weights, pictures, style.layers, "bfloat16")
+        return [np.asarray(losses.gram(made[layer])) for layer in style.layers]
+
+    halved = images.reshape(1, 16, 2, 24, 2, 3).mean((2, 4))
+    slow = [
+        share * ((mine - theirs) ** 2).sum() / (theirs**2).sum()
+        for made in (grams(images), grams(halved))
+        for share, mine, theirs in zip(style.weights, made, grams(painting))
+    ]
+    made = perceptual.features(weights, images, style.layers, "bfloat16")
+    ours = float(objectives._style(made, images, constants, style, jax.random.key(0)))
+    assert ours == pytest.approx(np.mean(slow), rel=0.02)
 
 
 def test_flat_frames_move_by_their_flow(rng):
