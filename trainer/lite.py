@@ -17,5 +17,5 @@ def lite_recipe(recipe: Recipe) -> Recipe:
         "student": {"steps": lite.steps, "start": lite.start, "loss": loss, "learning_rate": rate, "crop": None},
     }
     sections = {name: getattr(recipe, name).model_copy(update=update) for name, update in changes.items()}
-    sections |= {"style": lite.style or to_scale, "teacher": None, "lite": None}
+    sections |= {"style": lite.style or to_scale, "polish": lite.polish or recipe.polish, "teacher": None, "lite": None}
     return recipe.sized(lite.height, lite.width).model_copy(update=sections)

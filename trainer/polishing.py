@@ -5,8 +5,12 @@ Upsampling and output cells leave a grid of 2 to 4 pixels, which is visible on s
 hardly registers. The target is the student's own picture, smoothed where the frame has no detail. With polish.palette
 its colours are mapped to the painting's, and with polish.colour things get some of their own back, without coloured
 fringes along their edges. All other layers are frozen, so polishing takes a few minutes, even on a CPU.
+
+With polish.whole all layers learn, on crops of the frames' middle. There the target knows of no border, but the network
+sees zero padding around the crop: it learns to draw no bars along it.
 """
 
+import functools
 import random
 from pathlib import Path
 
@@ -19,7 +23,7 @@ from scipy import ndimage
 
 from appliance.colour import LUMA
 from appliance.errors import Problem
-from trainer import evaluation, runs
+from trainer import evaluation, network, runs
 from trainer.data import pictures
 from trainer.data.contents import contents
 from trainer.network import SKIPS
@@ -29,6 +33,7 @@ from trainer.sections import Network
 FRAMES = 48
 EPOCHS = 8
 RATE = 5e-4
+WHOLE_EPOCHS, WHOLE_RATE = 16, 1e-4  # with polish.whole
 _KERNEL = np.array([1, 4, 6, 4, 1]) / 16  # keeps 1/4 of the amplitude at a period of 4 pixels, 3/4 at 8
 _WINDOW = 11  # pixels: the window in which detail is measured
 _FLAT = 1 / 4  # of polish.detail: what deviates less is flat
@@ -58,6 +63,12 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
             raise Problem(f"{run.path('json')}: polished with {old}, not {new}; {advice}")
         console.print(f"{run.name}: already polished")
         return student
+    reach = network.reach(recipe.network)
+    if recipe.polish.whole and min(recipe.size) < 2 * reach + recipe.network.stride:
+        raise Problem(
+            f"{recipe.name}: polish.whole needs frames of more than {2 * reach} x {2 * reach} pixels; "
+            "enlarge [frame] or set it to false"
+        )
     photos = pictures.photographs(data / recipe.data.photos, recipe.size)
     known, _ = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
     before = [student.get_layer(f"{name}_relu").output for name in _before(recipe.network)]
@@ -79,16 +90,41 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
     wanted = [smoothed(*pair, recipe.polish.detail).astype("float16") for pair in zip(drawn, frames, strict=True)]
     random.seed(recipe.student.seed)
     np.random.seed(recipe.student.seed)
-    end = keras.Model(before, student.output["image"])  # the layers that follow, with the student's own weights
-    steps = EPOCHS * len(inputs)
-    end.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps)), "mse")
+    whole = recipe.polish.whole
+    steps = (WHOLE_EPOCHS if whole else EPOCHS) * len(frames)
     with Progress(console=console) as progress:
         task = progress.add_task(f"polishing {run.name}", total=steps)
-        told = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs=None: progress.advance(task))
-        planes = [np.stack(plane) for plane in zip(*inputs, strict=True)]
-        end.fit(planes, np.stack(wanted), 1, EPOCHS, verbose=0, callbacks=[told])
+        advance = functools.partial(progress.advance, task)
+        if whole:
+            _learn_all(student, frames, wanted, recipe.network, advance)
+        else:
+            end = keras.Model(before, student.output["image"])  # the layers that follow, with the student's own weights
+            end.compile(_adam(RATE, steps), "mse")
+            told = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs=None: advance())
+            planes = [np.stack(plane) for plane in zip(*inputs, strict=True)]
+            end.fit(planes, np.stack(wanted), 1, EPOCHS, verbose=0, callbacks=[told])
     runs.save_model(run, student, done, polished=steps)
     return student
+
+
+def _learn_all(student, frames, wanted, spec, advance):
+    """Trains all layers on random crops, half as wide and high as a frame, or less, which a frame's border cannot
+    affect.
+    """
+    size, reach = frames[0].shape[:2], network.reach(spec)
+    cut = [min(side // 2, side - 2 * reach) // spec.stride * spec.stride for side in size]
+    drawing = keras.Model(student.input, student.output["image"])
+    drawing.compile(_adam(WHOLE_RATE, WHOLE_EPOCHS * len(frames)), "mse")
+    for _ in range(WHOLE_EPOCHS):
+        for i in np.random.permutation(len(frames)):
+            top, left = (np.random.randint(reach, side - reach - part + 1) for side, part in zip(size, cut, strict=True))
+            crop = slice(top, top + cut[0]), slice(left, left + cut[1])
+            drawing.train_on_batch(frames[i][crop][None], wanted[i][crop][None].astype("float32"))
+            advance()
+
+
+def _adam(rate, steps):
+    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps))
 
 
 def _before(spec: Network) -> list[str]:

@@ -229,6 +229,9 @@ class Polish(Section):
     detail: float = Field(
         default=0.12, gt=0, le=1, description="deviation of the frame's luma above which nothing is smoothed"
     )
+    whole: bool = Field(
+        default=False, description="all layers learn, on crops: what zero padding draws along the border goes too"
+    )
 
 
 class Lite(Section):
@@ -248,3 +251,4 @@ class Lite(Section):
     painting_width: int | None = Field(default=None, ge=64, description="pixels; if unset, the student's, to scale")
     style: Style | None = Field(default=None, description="if unset, the student's")
     loss: Weights | None = Field(default=None, description="if unset, the student's")
+    polish: Polish | None = Field(default=None, description="if unset, the student's")

@@ -5,7 +5,7 @@ import pytest
 
 from appliance.colour import LUMA
 from appliance.errors import Problem
-from trainer import runs
+from trainer import polishing, runs
 from trainer.data import pictures
 from trainer.polishing import coloured, polish, recoloured, sharpened, smoothed
 from trainer.recipe import Recipe
@@ -99,6 +99,50 @@ def test_a_polished_student_draws_no_grid_on_a_wall(trained, data, monkeypatch):
     saved, steps = runs.load_model(run, 1)
     assert np.array_equal(saved(wall)["image"], after(wall)["image"]) and steps == 1
     assert runs.read_note(run.path("json")).polished > 0
+
+
+@pytest.fixture
+def barred(fields, data, tmp_path, monkeypatch):
+    """A run whose student draws bars along the border, where its last kernel meets the padding."""
+    recipe = Recipe.model_validate(
+        {
+            **{name: value for name, value in fields.items() if name != "teacher"},
+            "frame": {"width": 128, "height": 112},
+            "network": {"widths": [4, 4, 8], "strides": [2, 2, 2], "blocks": 1},
+            "student": {"steps": 1, "batch": 1, "loss": {"border": 0.0}},
+            "polish": {"whole": True},
+        }
+    )
+    photos = np.tile(np.random.default_rng(0).integers(60, 190, (64, 1, 1, 3), "uint8"), (1, 140, 160, 1))
+    monkeypatch.setattr(pictures, "photographs", lambda *_: photos)
+    model = train(recipe, data, tmp_path)
+    layer = model.get_layer("decoder2")
+    layer.kernel.assign(layer.kernel * 4.0)
+    runs.save_model(runs.student_run(recipe, tmp_path), model, 1)
+    return recipe, tmp_path
+
+
+def bars(model):
+    """How much the picture of a wall differs along the border from its middle, relative to the middle's size."""
+    drawn = np.asarray(model(np.full((1, 112, 128, 3), 0.45, "float32"))["image"])[0]
+    return np.abs(drawn - drawn[56:64, 64:72].mean((0, 1))).mean() / np.abs(drawn[56:64, 64:72]).mean()
+
+
+def test_bars_along_the_border_go_when_all_layers_learn(barred, data):
+    recipe, out = barred
+    run = runs.student_run(recipe, out)
+    before, _ = runs.load_model(run, 1)
+    after = polish(recipe, data, out)
+    assert bars(after) < 0.6 * bars(before)
+    assert runs.read_note(run.path("json")).polished % polishing.WHOLE_EPOCHS == 0
+
+
+def test_all_layers_need_frames_with_a_middle(barred, data):
+    recipe, out = barred
+    small = recipe.sized(48, 64)
+    train(small, data, out, restart=True)
+    with pytest.raises(Problem, match="polish.whole needs frames of more than .* pixels; enlarge"):
+        polish(small, data, out)
 
 
 def test_it_is_done_once_and_training_again_leaves_it(trained, data):
