@@ -105,7 +105,7 @@ def _difference_in_features(drawn: Maps, shown: Maps, batch: dict) -> Scalar:
 
 def _style(made: dict, images: Images, constants: dict, style: Style, key) -> Scalar | float:
     """Mean over scales and weighted layers of the style loss; `made` are the features at full size."""
-    samples, distances = [], []
+    samples, grams = [], []
     for scale in style.scales:
         if scale > 1:
             shrunk = flow.downscale(crop(images, scale), scale)
@@ -113,13 +113,12 @@ def _style(made: dict, images: Images, constants: dict, style: Style, key) -> Sc
         for i, layer in enumerate(style.layers):
             painting = constants["style"][layer]
             if style.loss == "gram":
-                distances.append(losses.style([losses.gram(made[layer])], [painting]))
+                grams.append(losses.style([losses.gram(made[layer])], [painting]))
             else:
                 one = jax.random.fold_in(key, 100 * scale + i)
                 samples.append(_projections(made[layer], painting, style, one))
-    if style.loss == "sliced":
-        distances = losses.sliced(*map(ops.stack, zip(*samples, strict=True)))
-    return ops.mean(ops.stack(distances) * ops.stack([*constants["weights"]["style"]] * len(style.scales)))
+    distances = ops.stack(grams) if grams else losses.sliced(*map(ops.stack, zip(*samples, strict=True)))
+    return ops.mean(distances * ops.stack([*constants["weights"]["style"]] * len(style.scales)))
 
 
 def _projections(maps: Maps, painting: Float[Array, "places channels"], style: Style, key) -> tuple:

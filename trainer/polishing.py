@@ -117,7 +117,7 @@ def _learn_all(student, frames, wanted, spec, advance):
     drawing.compile(_adam(WHOLE_RATE, WHOLE_EPOCHS * len(frames)), "mse")
     for _ in range(WHOLE_EPOCHS):
         for i in np.random.permutation(len(frames)):
-            top, left = (np.random.randint(reach, side - reach - part + 1) for side, part in zip(size, cut, strict=True))
+            top, left = (np.random.randint(reach, size[axis] - reach - cut[axis] + 1) for axis in (0, 1))
             crop = slice(top, top + cut[0]), slice(left, left + cut[1])
             drawing.train_on_batch(frames[i][crop][None], wanted[i][crop][None].astype("float32"))
             advance()

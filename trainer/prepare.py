@@ -85,8 +85,8 @@ def examine(painting: Path, width: int) -> int:
 def recipe_for(
     painting: Path, title: str | None, quality: Quality, steps: int | None, start: Recipe | None, settings: dict
 ) -> Recipe:
-    """The default recipe for a painting. start, the recipe of a shipped style, sets the network, the [style] and the
-    losses, and reduces the steps to a third. settings override everything else. Raises Problem.
+    """The default recipe for a painting. start, the recipe of a shipped style, sets the network, the [style], the
+    losses and the crop, and reduces the steps to a third. settings override everything else. Raises Problem.
     """
     for key in settings:
         if key in PLACED:
@@ -132,6 +132,8 @@ def _of(start: Recipe, share: float, quality: Quality) -> dict[str, Any]:
     sections = {"network": start.network, "style": start.style, "student.loss": start.student.loss}
     taken: dict[str, Any] = {key: section.model_dump(mode="json") for key, section in sections.items()}
     taken |= {"student.start": start.name, "style.facets": round(start.style.facets * share)}
+    if quality is not DRAFT_ON_CPU:  # whose frames are too small
+        taken |= {"student.crop": start.student.crop, "polish.whole": start.polish.whole}
     if start.lite and quality is GALLERY:
         taken |= {f"lite.{key}": getattr(start.lite, key) for key in ("skips", "learning_rate")}
     return taken

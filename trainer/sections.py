@@ -5,7 +5,6 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
 Side = Annotated[int, Field(ge=16, multiple_of=8)]
 
 

@@ -219,6 +219,10 @@ def test_a_shipped_style_is_where_another_starts(place, tmp_path, monkeypatch):
     theirs, _ = load_model(student_run(begun, shipped("hakone")[1]), 0)
     for a, b in zip(started.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+    full = prepare.recipe_for(painting, None, prepare.DRAFT, None, shipped("udnie")[0].recipe, {})
+    assert full.student.crop == (320, 240) and full.polish.whole and full.style.palette == 0.9
+    small = prepare.recipe_for(painting, None, prepare.DRAFT_ON_CPU, None, shipped("udnie")[0].recipe, {})
+    assert small.student.crop is None and not small.polish.whole
     narrow = recipe.network.model_copy(update={"widths": (16, 32, 64)})
     udnie = recipe.student.model_copy(update={"start": "udnie"})
     fresh = recipe.model_copy(update={"network": narrow, "student": udnie})
