@@ -29,6 +29,7 @@ from trainer.data.contents import contents
 from trainer.network import SKIPS
 from trainer.recipe import Recipe
 from trainer.sections import Network
+from trainer.training import check_border
 
 FRAMES = 48
 EPOCHS = 8
@@ -63,12 +64,7 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
             raise Problem(f"{run.path('json')}: polished with {old}, not {new}; {advice}")
         console.print(f"{run.name}: already polished")
         return student
-    reach = network.reach(recipe.network)
-    if recipe.polish.whole and min(recipe.size) < 2 * reach + recipe.network.stride:
-        raise Problem(
-            f"{recipe.name}: polish.whole needs frames of more than {2 * reach} x {2 * reach} pixels; "
-            "enlarge [frame] or set it to false"
-        )
+    check_border(recipe)
     photos = pictures.photographs(data / recipe.data.photos, recipe.size)
     known, _ = pictures.split(pictures.centre(photos, recipe.size), recipe.data.held_out)
     before = [student.get_layer(f"{name}_relu").output for name in _before(recipe.network)]

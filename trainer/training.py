@@ -128,11 +128,15 @@ def _start(recipe, name):
 
 
 def check_border(recipe: Recipe) -> None:
-    """Raises Problem when the frame is too small for the student's border term."""
-    reach = network.reach(recipe.network)
-    width, height = recipe.student.crop or recipe.size[::-1]
-    if recipe.student.loss.border and min(width, height) <= 2 * reach:
-        raise Problem(
-            f"{recipe.name}: student.loss.border needs frames of more than {2 * reach} x {2 * reach} pixels; "
-            "enlarge [frame] or student.crop, or set it to 0"
-        )
+    """Raises Problem when the frame is too small for the student's border term, or for polish.whole."""
+    reach, student = network.reach(recipe.network), recipe.student
+    uses = (
+        ("student.loss.border", student.loss.border, student.crop or recipe.size, "[frame] or student.crop"),
+        ("polish.whole", recipe.polish.whole, recipe.size, "[frame]"),
+    )
+    for key, wanted, size, where in uses:
+        if wanted and min(size) <= 2 * reach:
+            raise Problem(
+                f"{recipe.name}: {key} needs frames of more than {2 * reach} x {2 * reach} pixels; "
+                f"enlarge {where} or turn it off"
+            )

@@ -52,9 +52,8 @@ def test_crops_are_at_all_places(batch):
 
 
 def test_a_student_trains_on_crops_and_draws_whole_frames(fields, data, tmp_path):
-    fields.pop("teacher", None)
     student = {"steps": 1, "batch": 1, "crop": [32, 16], "loss": {"border": 0.0}}
-    recipe = Recipe.model_validate({**fields, "student": student})
+    recipe = Recipe.model_validate({**fields, "teacher": None, "student": student})
     model = train(recipe, data, tmp_path)
     assert json.loads((tmp_path / "student.losses.jsonl").read_text())["loss"] > 0
     frame = np.zeros((1, *recipe.size, 3), "float32")
@@ -62,7 +61,6 @@ def test_a_student_trains_on_crops_and_draws_whole_frames(fields, data, tmp_path
 
 
 def test_the_border_term_needs_a_larger_crop(fields, data, tmp_path):
-    fields.pop("teacher", None)
     student = {"steps": 1, "crop": [32, 16], "loss": {"border": 1.0}}
     with pytest.raises(Problem, match=r"needs frames of more than .* enlarge \[frame\] or student.crop"):
-        train(Recipe.model_validate({**fields, "student": student}), data, tmp_path)
+        train(Recipe.model_validate({**fields, "teacher": None, "student": student}), data, tmp_path)
