@@ -73,7 +73,8 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
     for photo in known[:: max(1, len(known) // FRAMES)][:FRAMES]:
         frame = evaluation.as_network_sees(photo, evaluation.meter(recipe.frame, recipe.student.pixels))
         *planes, image = (np.asarray(value)[0] for value in probe(frame[None]))
-        inputs.append([plane.astype("float16") for plane in planes])
+        if not recipe.polish.whole:
+            inputs.append([plane.astype("float16") for plane in planes])
         drawn.append(image)
         frames.append(frame)
     if recipe.polish.palette:
@@ -86,12 +87,11 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
     wanted = [smoothed(*pair, recipe.polish.detail).astype("float16") for pair in zip(drawn, frames, strict=True)]
     random.seed(recipe.student.seed)
     np.random.seed(recipe.student.seed)
-    whole = recipe.polish.whole
-    steps = (WHOLE_EPOCHS if whole else EPOCHS) * len(frames)
+    steps = (WHOLE_EPOCHS if recipe.polish.whole else EPOCHS) * len(frames)
     with Progress(console=console) as progress:
         task = progress.add_task(f"polishing {run.name}", total=steps)
         advance = functools.partial(progress.advance, task)
-        if whole:
+        if recipe.polish.whole:
             _learn_all(student, frames, wanted, recipe.network, advance)
         else:
             end = keras.Model(before, student.output["image"])  # the layers that follow, with the student's own weights
