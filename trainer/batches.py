@@ -41,14 +41,17 @@ class Ground:
         faults.check()
         if recipe.mix.photos:
             self.sources.insert(0, moving_photos.source(self.photos, recipe.size, recipe.motion, recipe.mix.photos))
-        self.contents = contents(recipe, data)
+        self.recipe, self.contents = recipe, contents(recipe, data)
         self.samples = still_frames(held_out[:SAMPLES], recipe)
         self.motion = recipe.motion
         self.constants = constants(self.sources, weights, painting, recipe.style)
         if recipe.style.palette:
-            few = still_frames(self.photos[:: max(1, len(self.photos) // COLOURS)][:COLOURS], recipe)
-            self.constants["palette"] = palette.table(few[:, ::4, ::4], painting[0])
+            self.constants["palette"] = palette.table(self.few(COLOURS)[:, ::4, ::4], painting[0])
         self.targets = perceptual.style_targets(weights, painting, recipe.style)
+
+    def few(self, count: int) -> Float[np.ndarray, "few height width 3"]:
+        """Up to `count` training photographs from all of them, as the network sees them, in 0..1."""
+        return still_frames(self.photos[:: max(1, len(self.photos) // count)][:count], self.recipe)
 
     def random_draws(self, count: int, colours: Augment = AS_IT_IS):
         """The function that draws the random parameters of count pairs, in the form that optimise() takes."""

@@ -9,16 +9,14 @@ from pathlib import Path
 import keras
 
 from appliance.errors import Problem
-from trainer import devices, network
-from trainer.batches import Ground, still_frames
+from trainer import devices, folding, network
+from trainer.batches import Ground
 from trainer.data.contents import contents
 from trainer.objectives import student_objective, weights
 from trainer.optimise import optimise
 from trainer.recipe import Recipe
 from trainer.runs import forget, load_model, student_run, teacher_run
 from trainer.training import check_border
-
-STATISTICS = 24  # frames from which the teacher's average statistics are taken
 
 
 def distill(recipe: Recipe, data: Path, out: Path, restart: bool = False) -> keras.Model:
@@ -33,8 +31,7 @@ def distill(recipe: Recipe, data: Path, out: Path, restart: bool = False) -> ker
     teacher, _ = load_model(teacher_run(recipe, out, contents=digests), recipe.teacher.steps)
     devices.spread(phase.batch)
     ground = Ground(recipe, data)
-    few = ground.photos[:: max(1, len(ground.photos) // STATISTICS)][:STATISTICS]
-    student = network.distilled_start(teacher, recipe.network, still_frames(few, recipe))
+    student = folding.folded(teacher, recipe.network, ground.few(folding.STATISTICS))
     compute = network.build(recipe.network, "affine", phase.precision)
     model = network.build(recipe.network, recipe.teacher.norm, phase.precision)
     constants = ground.constants | {

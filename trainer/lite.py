@@ -14,7 +14,16 @@ def lite_recipe(recipe: Recipe) -> Recipe:
         "data": {"painting_width": lite.painting_width or max(64, int(recipe.data.painting_width * share))},
         "motion": {"pan": float(round(recipe.motion.pan * share))},
         "network": {"widths": lite.widths, "skips": lite.skips},
-        "student": {"steps": lite.steps, "start": lite.start, "loss": loss, "learning_rate": rate, "crop": None},
+        "student": {
+            "steps": lite.steps,
+            "start": lite.start,
+            "loss": loss,
+            "norm": lite.norm or recipe.student.norm,
+            "optimizer": lite.optimizer or recipe.student.optimizer,
+            "learning_rate": rate,
+            "crop": None,
+            "margin": 0,
+        },
     }
     sections = {name: getattr(recipe, name).model_copy(update=update) for name, update in changes.items()}
     sections |= {"style": lite.style or to_scale, "polish": lite.polish or recipe.polish, "teacher": None, "lite": None}

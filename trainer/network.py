@@ -12,6 +12,7 @@ Every convolution but the last is followed by a normalisation, one of
 - "instance": instance normalisation, as the paper has it;
 - "frn": filter response normalisation with thresholded linear units (Singh and Krishnan, CVPR 2020), which does not
   produce the saturated blobs of instance normalisation;
+- "batch": batch normalisation, by the statistics of the batch at hand (Ioffe and Szegedy, ICML 2015); see folding.py;
 - "affine": a fixed scale and shift per channel, which folds into the convolution, so that an Edge TPU can run it.
 
 Padding is zero-"same" everywhere and the image enters as 0..1, so black and padding are the same number and folding is
@@ -67,6 +68,19 @@ class InstanceNorm(Affine):
 
 
 @keras.saving.register_keras_serializable("reconet")
+class BatchNorm(Affine):
+    """Zero mean and unit variance over the planes of all pictures together, then scale and shift."""
+
+    def coefficients(self, x):
+        mean, variance = ops.moments(x, axes=(0, 1, 2))
+        scale = self.scale * ops.rsqrt(variance + EPSILON)
+        return scale, self.shift - mean * scale
+
+    def constants(self, x):
+        return tuple(ops.convert_to_numpy(value) for value in self.coefficients(ops.cast(x, "float32")))
+
+
+@keras.saving.register_keras_serializable("reconet")
 class FilterResponseNorm(Affine):
     """Unit mean square over each picture's plane, then scale and shift (no mean is subtracted)."""
 
@@ -90,7 +104,13 @@ class Threshold(layers.Layer):
 
 
 # "none" and "affine" are the same network: one is trained from scratch for comparison, the other distilled.
-NORMS = {"instance": InstanceNorm, "frn": FilterResponseNorm, "affine": Affine, "none": Affine}
+NORMS = {
+    "instance": InstanceNorm,
+    "batch": BatchNorm,
+    "frn": FilterResponseNorm,
+    "affine": Affine,
+    "none": Affine,
+}
 
 # Each convolution of the decoder, and the encoder's whose plane is as large and as deep.
 SKIPS = {"decoder1": "encoder2", "decoder2": "encoder1"}
@@ -219,48 +239,3 @@ class DepthToSpace(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "factor": self.factor}
-
-
-def distilled_start(teacher: keras.Model, spec: Network, frames) -> keras.Model:
-    """A student without normalisation whose constants are the teacher's average statistics on frames (B, H, W, 3) in
-    0..1.
-
-    A threshold t is max(x, t) = relu(x - t) + t: the shift before it takes -t, and the constant t afterwards goes
-    through the next convolution into the next shift, and through a skip into the decoder's sum. That is exact except
-    for the zero padding at the borders, which fine-tuning corrects.
-    """
-    student = build(spec, "affine")
-    names = [name for name, *_ in convolutions(spec)]
-    probe = keras.Model(teacher.input, {name: teacher.get_layer(name).output for name in names})
-    activations = probe(frames)
-    thresholds = {
-        layer.name.removesuffix("_relu"): ops.convert_to_numpy(layer.threshold)
-        for layer in teacher.layers
-        if isinstance(layer, Threshold)
-    }
-
-    def through(kernel, source):
-        return kernel.sum((0, 1)).T @ thresholds[source] if source in thresholds else 0.0
-
-    stream: str | None = None  # the convolution or block whose threshold is contained in the next one's input
-    for name in names[:-1]:
-        kernel = ops.convert_to_numpy(teacher.get_layer(name).kernel)
-        scale, shift = teacher.get_layer(f"{name}_norm").constants(activations[name])
-        source: str | None
-        if name.startswith("block") and name.endswith("b"):
-            source, target = f"{name[:-1]}a", name[:-1]
-            carried = thresholds.get(stream, 0.0) - thresholds.get(target, 0.0)
-        else:
-            source, target = stream, name
-            skip = SKIPS.get(name) if spec.skips else None
-            carried = thresholds.get(skip, 0.0) - thresholds.get(target, 0.0)
-        student.get_layer(name).kernel.assign(kernel)
-        student.get_layer(f"{name}_norm").scale.assign(scale)
-        student.get_layer(f"{name}_norm").shift.assign(shift + scale * through(kernel, source) + carried)
-        if not (name.startswith("block") and name.endswith("a")):
-            stream = target
-    last = teacher.get_layer("image")
-    kernel, bias = (ops.convert_to_numpy(weight) for weight in (last.kernel, last.bias))
-    student.get_layer("image").kernel.assign(kernel)
-    student.get_layer("image").bias.assign(bias + through(kernel, stream))
-    return student

@@ -30,11 +30,12 @@ def weights(style: Style, loss: Weights) -> dict:
 def teacher_objective(recipe: Recipe, pair_sources):
     """The teacher's objective, in the form that optimise() takes."""
     assert recipe.teacher
-    loss, crop = recipe.teacher.loss, recipe.teacher.crop
+    loss, size, margin = recipe.teacher.loss, recipe.teacher.seen, recipe.teacher.margin
 
     def objective(call, constants, draws, key):
-        batch = make_batch(pair_sources, constants["stores"], draws, key, recipe, crop=crop)
-        terms = picture_terms(call(batch["noisy"]), batch, constants, recipe.style, key)
+        batch = make_batch(pair_sources, constants["stores"], draws, key, recipe, crop=size)
+        outputs, batch = trimmed(call(batch["noisy"]), batch, margin)
+        terms = picture_terms(outputs, batch, constants, recipe.style, key)
         return total(terms, loss, constants["weights"]["loss"])
 
     return objective
@@ -47,8 +48,8 @@ def student_objective(recipe: Recipe, pair_sources, teacher=None):
     phase, reach = recipe.student, network.reach(recipe.network)
 
     def objective(call, constants, draws, key):
-        batch = make_batch(pair_sources, constants["stores"], draws, key, recipe, phase.pixels, phase.crop)
-        outputs = call(batch["noisy"])
+        batch = make_batch(pair_sources, constants["stores"], draws, key, recipe, phase.pixels, phase.seen)
+        outputs, batch = trimmed(call(batch["noisy"]), batch, phase.margin)
         terms = picture_terms(outputs, batch, constants, recipe.style, key)
         if teacher is not None:
             target, _ = teacher.stateless_call(constants["teacher"], [], batch["clean"])
@@ -59,6 +60,23 @@ def student_objective(recipe: Recipe, pair_sources, teacher=None):
         return total(terms, phase.loss, constants["weights"]["loss"])
 
     return objective
+
+
+def trimmed(outputs: dict, batch: dict, margin: int) -> tuple[dict, dict]:
+    """The network's outputs and the batch without `margin` pixels per side; the mask is 0 where the flow leads out."""
+    if not margin:
+        return outputs, batch
+    height = batch["clean"].shape[1]
+
+    def cut(maps):
+        side = margin * maps.shape[1] // height
+        return maps[:, side : maps.shape[1] - side, side : maps.shape[2] - side]
+
+    outputs = {name: cut(maps) for name, maps in outputs.items()}
+    batch = batch | {name: cut(batch[name]) for name in ("clean", "noisy", "flow", "mask")}
+    rows, columns = batch["flow"].shape[1:3]
+    batch["mask"] = batch["mask"] * flow.inside(flow.grid(rows, columns) + batch["flow"], rows, columns)
+    return outputs, batch
 
 
 def picture_terms(outputs, batch, constants, style: Style, key) -> dict:

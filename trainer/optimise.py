@@ -16,6 +16,7 @@ from appliance.errors import Problem
 from appliance.files import replacing
 from trainer import devices, runs
 from trainer.eventlog import EventLog
+from trainer.muon import Muon
 from trainer.runs import Run
 from trainer.sections import Phase
 
@@ -23,6 +24,7 @@ SCAN = 50  # steps per compiled call: enough to hide the host's work, few enough
 CHECKPOINT = 30.0  # seconds
 SAMPLES = 2000  # steps
 DIVERGED = 100.0  # loss over the lowest so far
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "muon": Muon}
 
 
 class OutOfMemory(Problem):
@@ -38,8 +40,9 @@ def optimise(
     run: Run,
     samples: np.ndarray,
     compute: keras.Model | None = None,
+    finished: Callable[[keras.Model], keras.Model] = lambda model: model,
 ) -> keras.Model:
-    """Minimises objective over the model's weights and saves the model.
+    """Minimises objective over the model's weights, and saves and returns finished(model).
 
     objective(call, constants, draws, key) returns (loss, {term: weighted value}, {term: value}); call(frames) runs
     `compute`, the same network as the model in another precision, or the model itself. random_draws(rng) returns a
@@ -55,6 +58,11 @@ def optimise(
 
     def drawn(first):
         return _drawn(random_draws, phase.seed, range(first, min(first + chunk, phase.steps)))
+
+    def now():
+        for variable, value in zip(model.trainable_variables, state[0], strict=True):
+            variable.assign(value)
+        return finished(model)
 
     saved = time.monotonic()
     columns = [
@@ -83,18 +91,16 @@ def optimise(
             history.append({"step": done, **means, "seconds": round(time.monotonic() - began, 3)})
             progress.update(task, completed=done, report=f"loss {means['loss']:.3f}")
             if done == phase.steps or time.monotonic() - saved > CHECKPOINT:
-                _assign(model, state)
-                runs.save(run, model, done, state, history)
+                runs.save(run, now(), done, state, history)
                 saved = time.monotonic()
             if done // SAMPLES > (done - count) // SAMPLES or done == phase.steps:
-                _assign(model, state)
-                log.picture(done, run.name, _save_sheet(run, model, samples))
-    _assign(model, state)
+                log.picture(done, run.name, _save_sheet(run, now(), samples))
+    made = now()
     if runs.steps_saved(run) != done:  # killed between the last checkpoint and the model
-        runs.save_model(run, model, done)
+        runs.save_model(run, made, done)
     if not run.path("png").exists():  # or before the last picture
-        _save_sheet(run, model, samples)
-    return model
+        _save_sheet(run, made, samples)
+    return made
 
 
 def _save_sheet(run, model, samples):
@@ -129,7 +135,7 @@ def _chunk():
 
 def _compiled(compute, model, objective, phase):
     """(the jitted function that takes the steps, its state before the first one)."""
-    optimizer = keras.optimizers.Adam(_schedule(phase), global_clipnorm=10.0)
+    optimizer = OPTIMIZERS[phase.optimizer](_schedule(phase), global_clipnorm=10.0)
     optimizer.build(model.trainable_variables)
     state = ([v.value for v in model.trainable_variables], [v.value for v in optimizer.variables])
     return jax.jit(steps(compute, optimizer, objective, phase.seed)), state
@@ -193,11 +199,6 @@ def steps(compute, optimizer, objective, seed):
         return state, report
 
     return scan
-
-
-def _assign(model, state):
-    for variable, value in zip(model.trainable_variables, state[0], strict=True):
-        variable.assign(value)
 
 
 def _check(terms, weighted, first, name, lowest):

@@ -39,14 +39,16 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _crop_within_the_frame(self):
         for name, phase in (("teacher", self.teacher), ("student", self.student)):
-            if phase and phase.crop and (phase.crop[0] > self.frame.width or phase.crop[1] > self.frame.height):
-                raise ValueError(f"{name}.crop must not be above [frame]")
+            if phase and phase.seen and (phase.seen[0] > self.frame.width or phase.seen[1] > self.frame.height):
+                raise ValueError(f"{name}.crop, with its margin, must not be above [frame]")
         return self
 
     @model_validator(mode="after")
-    def _one_start(self):
+    def _starts_from_the_teacher(self):
         if self.teacher and self.student.start:
             raise ValueError("student.start is for recipes without [teacher], whose student starts from the teacher")
+        if self.teacher and self.student.norm != "none":
+            raise ValueError("student.norm is for recipes without [teacher], whose student starts from the teacher")
         return self
 
     @property

@@ -173,6 +173,10 @@ class Weights(Section):
     border: float = Field(default=0.0, ge=0, description="networks without normalisation only")
 
 
+Optimizer = Literal["adam", "muon"]
+Norm = Literal["none", "batch"]  # while a student learns
+
+
 class Phase(Section):
     """One optimisation: steps of Adam with a cosine schedule after a short warm-up."""
 
@@ -181,16 +185,31 @@ class Phase(Section):
     crop: tuple[Side, Side] | None = Field(
         default=None, description="[width, height] in pixels that is cut from each pair; if unset, all of it"
     )
+    margin: int = Field(
+        default=0, ge=0, multiple_of=8, description="pixels around what is cut that the network sees, but no loss term"
+    )
     learning_rate: float = Field(default=1e-3, gt=0)
+    optimizer: Optimizer = "adam"
     seed: int = 0
     precision: Literal["bfloat16", "float32"] = Field(
         default="bfloat16", description="of activations; weights are float32"
     )
     loss: Weights = Weights()
 
+    @model_validator(mode="after")
+    def _margin_of_a_crop(self):
+        if self.margin and not self.crop:
+            raise ValueError("margin is around crop, which is unset")
+        return self
+
+    @property
+    def seen(self) -> tuple[int, int] | None:
+        """[width, height] of what the network sees: crop with its margin; None for all."""
+        return self.crop and (self.crop[0] + 2 * self.margin, self.crop[1] + 2 * self.margin)
+
 
 class Teacher(Phase):
-    norm: Literal["frn", "instance", "none"] = "frn"
+    norm: Literal["frn", "instance", "batch", "none"] = "frn"
 
 
 class Augment(Section):
@@ -201,6 +220,9 @@ class Augment(Section):
 
 
 class Student(Phase):
+    norm: Norm = Field(
+        default="none", description="while it learns; batch normalisation is folded into the convolutions at the end"
+    )
     pixels: Literal["rgb", "yuv"] = Field(
         default="rgb", description="input format on the board, which decides what exposure clips"
     )
@@ -241,6 +263,8 @@ class Lite(Section):
     steps: int = Field(default=4000, ge=1)
     widths: tuple[int, int, int] = (12, 32, 48)
     skips: bool = Field(default=False, description="as [network] has it")
+    norm: Norm | None = Field(default=None, description="if unset, the student's")
+    optimizer: Optimizer | None = Field(default=None, description="if unset, the student's")
     learning_rate: float | None = Field(default=None, gt=0, description="if unset, the student's")
     start: str | None = Field(
         default=None,

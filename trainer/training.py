@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from appliance.errors import Problem
-from trainer import devices, network, perceptual, runs
+from trainer import devices, folding, network, perceptual, runs
 from trainer.batches import Ground
 from trainer.data import pictures
 from trainer.gather import shipped
@@ -63,10 +63,13 @@ def prepare(recipe: Recipe, data: Path, out: Path, norm: str | None = None, name
         objective = student_objective(recipe, ground.sources)
         draw = ground.random_draws(phase.batch, recipe.student.augment)
     random.seed(phase.seed)  # Keras draws the seeds of initial weights from it; its own function imports TensorFlow
-    model = network.build(recipe.network, run.norm)
+    batch = recipe.student.norm == "batch"
+    learns = "batch" if batch else run.norm
+    model = network.build(recipe.network, learns)
     if start:
-        model.set_weights(start)
-    compute = network.build(recipe.network, run.norm, phase.precision)
+        some = ground.few(folding.STATISTICS)
+        model.set_weights(folding.unfolded(start, recipe.network, some) if batch else start.get_weights())
+    compute = network.build(recipe.network, learns, phase.precision)
     return Prepared(model, objective, ground, draw, phase, run, compute)
 
 
@@ -106,8 +109,15 @@ def train_lite(recipe: Recipe, data: Path, out: Path, restart: bool = False) -> 
 def fit(made: Prepared) -> keras.Model:
     """Trains what prepare() made, and saves the network."""
     constants, samples = made.constants, made.ground.samples
+
+    def finished(model):
+        recipe = made.run.recipe
+        if recipe.student.norm == "none":
+            return model
+        return folding.folded(model, recipe.network, made.ground.few(folding.STATISTICS))
+
     return optimise(
-        made.model, made.objective, constants, made.random_draws, made.phase, made.run, samples, made.compute
+        made.model, made.objective, constants, made.random_draws, made.phase, made.run, samples, made.compute, finished
     )
 
 
@@ -117,14 +127,14 @@ def measure(made: Prepared) -> float:
 
 
 def _start(recipe, name):
-    """The weights of the shipped network `name` from which the recipe's student starts; None for nothing."""
+    """The shipped network `name` from which the recipe's student starts; None for nothing."""
     start = recipe.student.start
     if not start:
         return None
     note, folder = shipped(start, name)
     if note.recipe.network != recipe.network:
         raise Problem(f"{recipe.name}: {name}.start {start} has another network; take its [network] and widths over")
-    return load_model(runs.network_run(note.recipe, name, folder), 0)[0].get_weights()
+    return load_model(runs.network_run(note.recipe, name, folder), 0)[0]
 
 
 def check_border(recipe: Recipe) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from appliance.errors import Problem
-from trainer import batches
+from trainer import batches, objectives
 from trainer.flow import warp
-from trainer.recipe import Recipe
+from trainer.recipe import Recipe, checked
 from trainer.training import train
 
 ROWS, COLUMNS = 40, 56
@@ -64,3 +64,33 @@ def test_the_border_term_needs_a_larger_crop(fields, data, tmp_path):
     student = {"steps": 1, "crop": [32, 16], "loss": {"border": 1.0}}
     with pytest.raises(Problem, match=r"needs frames of more than .* enlarge \[frame\] or student.crop"):
         train(Recipe.model_validate({**fields, "teacher": None, "student": student}), data, tmp_path)
+
+
+def test_no_term_sees_the_margin(batch):
+    maps = {"image": batch["clean"][..., :3], "encoded": batch["clean"][:, ::8, ::8]}
+    outputs, inner = objectives.trimmed(maps, batch, 8)
+    assert np.array_equal(outputs["image"], batch["clean"][:, 8:-8, 8:-8])
+    assert np.array_equal(outputs["encoded"], batch["clean"][:, 8:-8:8, 8:-8:8])
+    assert np.array_equal(inner["noisy"], batch["noisy"][:, 8:-8, 8:-8])
+    mask = np.asarray(inner["mask"])
+    assert mask.shape == (3, 24, 40, 1) and (mask[:, :, :35] == 1).all() and (mask[:, :, 35:] == 0).all()
+
+
+def test_a_student_trains_with_a_margin(fields, data, tmp_path):
+    student = {"steps": 1, "batch": 1, "crop": [32, 16], "margin": 8, "loss": {"border": 0.0}}
+    recipe = Recipe.model_validate({**fields, "teacher": None, "student": student})
+    train(recipe, data, tmp_path)
+    assert json.loads((tmp_path / "student.losses.jsonl").read_text())["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    "student, message",
+    [
+        ({"margin": 8}, "margin is around crop, which is unset"),
+        ({"margin": 4, "crop": [32, 16]}, "multiple of 8"),
+        ({"margin": 16, "crop": [32, 16]}, "student.crop, with its margin, must not be above"),
+    ],
+)
+def test_a_margin_that_cannot_be(fields, student, message):
+    with pytest.raises(Problem, match=message):
+        checked({**fields, "teacher": None, "student": {"steps": 1, **student}}, "recipe")
