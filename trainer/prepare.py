@@ -86,7 +86,7 @@ def recipe_for(
     painting: Path, title: str | None, quality: Quality, steps: int | None, start: Recipe | None, settings: dict
 ) -> Recipe:
     """The default recipe for a painting. start, the recipe of a shipped style, sets the network, the [style], the
-    losses and the crop, and reduces the steps to a third. settings override everything else. Raises Problem.
+    losses, the crop and how its student learns, and reduces the steps to a third. settings override everything else. Raises Problem.
     """
     for key in settings:
         if key in PLACED:
@@ -132,10 +132,12 @@ def _of(start: Recipe, share: float, quality: Quality) -> dict[str, Any]:
     sections = {"network": start.network, "style": start.style, "student.loss": start.student.loss}
     taken: dict[str, Any] = {key: section.model_dump(mode="json") for key, section in sections.items()}
     taken |= {"student.start": start.name, "style.facets": round(start.style.facets * share)}
+    taken |= {f"student.{key}": getattr(start.student, key) for key in ("norm", "optimizer", "learning_rate")}
     if quality is not DRAFT_ON_CPU:  # whose frames are too small
-        taken |= {"student.crop": start.student.crop, "polish.whole": start.polish.whole}
+        taken |= {f"student.{key}": getattr(start.student, key) for key in ("crop", "margin")}
+        taken |= {"polish.whole": start.polish.whole}
     if start.lite and quality is GALLERY:
-        taken |= {f"lite.{key}": getattr(start.lite, key) for key in ("skips", "learning_rate")}
+        taken |= {f"lite.{key}": getattr(start.lite, key) for key in ("skips", "norm", "optimizer", "learning_rate")}
     return taken
 
 

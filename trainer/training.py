@@ -66,9 +66,10 @@ def prepare(recipe: Recipe, data: Path, out: Path, norm: str | None = None, name
     batch = recipe.student.norm == "batch"
     learns = "batch" if batch else run.norm
     model = network.build(recipe.network, learns)
-    if start:
-        some = ground.few(folding.STATISTICS)
-        model.set_weights(folding.unfolded(start, recipe.network, some) if batch else start.get_weights())
+    if start and batch:
+        model.set_weights(folding.unfolded(start, recipe.network, ground.few(folding.STATISTICS)))
+    elif start:
+        model.set_weights(start.get_weights())
     compute = network.build(recipe.network, learns, phase.precision)
     return Prepared(model, objective, ground, draw, phase, run, compute)
 

@@ -221,6 +221,7 @@ def test_a_shipped_style_is_where_another_starts(place, tmp_path, monkeypatch):
         np.testing.assert_array_equal(a, b)
     full = prepare.recipe_for(painting, None, prepare.DRAFT, None, shipped("udnie")[0].recipe, {})
     assert full.student.crop == (320, 240) and full.polish.whole and full.style.palette == 0.9
+    assert (full.student.norm, full.student.optimizer, full.student.learning_rate) == ("batch", "muon", 0.002)
     small = prepare.recipe_for(painting, None, prepare.DRAFT_ON_CPU, None, shipped("udnie")[0].recipe, {})
     assert small.student.crop is None and not small.polish.whole
     narrow = recipe.network.model_copy(update={"widths": (16, 32, 64)})
