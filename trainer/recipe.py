@@ -40,7 +40,7 @@ class Recipe(Section):
     def _crop_within_the_frame(self):
         for name, phase in (("teacher", self.teacher), ("student", self.student)):
             if phase and phase.seen and (phase.seen[0] > self.frame.width or phase.seen[1] > self.frame.height):
-                raise ValueError(f"{name}.crop, with its margin, must not be above [frame]")
+                raise ValueError(f"{name}.crop must not be above [frame], margin included")
         return self
 
     @model_validator(mode="after")

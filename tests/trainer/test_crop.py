@@ -88,7 +88,7 @@ def test_a_student_trains_with_a_margin(fields, data, tmp_path):
     [
         ({"margin": 8}, "margin is around crop, which is unset"),
         ({"margin": 4, "crop": [32, 16]}, "multiple of 8"),
-        ({"margin": 16, "crop": [32, 16]}, "student.crop, with its margin, must not be above"),
+        ({"margin": 16, "crop": [32, 16]}, "student.crop must not be above .frame., margin included"),
     ],
 )
 def test_a_margin_that_cannot_be(fields, student, message):
