@@ -86,7 +86,8 @@ def recipe_for(
     painting: Path, title: str | None, quality: Quality, steps: int | None, start: Recipe | None, settings: dict
 ) -> Recipe:
     """The default recipe for a painting. start, the recipe of a shipped style, sets the network, the [style], the
-    losses, the crop and how its student learns, and reduces the steps to a third. settings override everything else. Raises Problem.
+    losses, the crop and how its student learns, and reduces the steps to a third. settings override everything else.
+    Raises Problem.
     """
     for key in settings:
         if key in PLACED:
