@@ -27,7 +27,7 @@ import numpy as np
 
 import trainer
 from benchmarks.flops import flops
-from trainer import batches, devices, network, objectives, optimise, perceptual
+from trainer import batches, devices, network, objectives, optimise, palette, perceptual
 from trainer.data import moving_photos
 from trainer.recipe import Recipe, load
 
@@ -150,10 +150,11 @@ def our_step(recipe: Recipe, steps: int, count: int):
     weights = objectives.weights(recipe.style, phase.loss)
     constants = devices.replicate(
         {**batches.constants(pairs, _random_vgg(rng), painting, recipe.style), "weights": weights}
+        | {"palette": palette.table(photos[:8] / 255, painting[0])}
     )
-    norm = recipe.teacher.norm if recipe.teacher else "affine"
+    norm = recipe.teacher.norm if recipe.teacher else "batch" if recipe.student.norm == "batch" else "affine"
     model, compute = (network.build(recipe.network, norm, precision) for precision in ("float32", phase.precision))
-    optimizer = keras.optimizers.Adam(1e-4, global_clipnorm=10.0)
+    optimizer = optimise.OPTIMIZERS[phase.optimizer](1e-4, global_clipnorm=10.0)
     optimizer.build(model.trainable_variables)
     state = ([v.value for v in model.trainable_variables], [v.value for v in optimizer.variables])
     drawn = [batches.random_draws(pairs, rng, phase.batch, recipe.motion, colours) for _ in range(steps)]

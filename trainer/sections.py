@@ -178,7 +178,7 @@ Norm = Literal["none", "batch"]  # while a student learns
 
 
 class Phase(Section):
-    """One optimisation: steps of Adam with a cosine schedule after a short warm-up."""
+    """One optimisation: steps with a cosine schedule after a short warm-up."""
 
     steps: int = Field(ge=1)
     batch: int = Field(default=4, ge=1, description="pairs of frames per step")
