@@ -150,10 +150,11 @@ def our_step(recipe: Recipe, steps: int, count: int):
     weights = objectives.weights(recipe.style, phase.loss)
     constants = devices.replicate(
         {**batches.constants(pairs, _random_vgg(rng), painting, recipe.style), "weights": weights}
-        | {"palette": palette.table(photos[:8] / 255, painting[0])}
+        | ({"palette": palette.table(photos[:8] / 255, painting[0])} if recipe.style.palette else {})
     )
-    norm = recipe.teacher.norm if recipe.teacher else "batch" if recipe.student.norm == "batch" else "affine"
-    model, compute = (network.build(recipe.network, norm, precision) for precision in ("float32", phase.precision))
+    model, compute = (
+        network.build(recipe.network, recipe.learns_with, precision) for precision in ("float32", phase.precision)
+    )
     optimizer = optimise.OPTIMIZERS[phase.optimizer](1e-4, global_clipnorm=10.0)
     optimizer.build(model.trainable_variables)
     state = ([v.value for v in model.trainable_variables], [v.value for v in optimizer.variables])

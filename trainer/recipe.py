@@ -52,6 +52,13 @@ class Recipe(Section):
         return self
 
     @property
+    def learns_with(self) -> str:
+        """The normalisation, one of network.NORMS, of what is trained first: the teacher, if there is one."""
+        if self.teacher:
+            return self.teacher.norm
+        return "batch" if self.student.norm == "batch" else "affine"
+
+    @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the network's input, pixels."""
         return self.frame.height, self.frame.width

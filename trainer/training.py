@@ -63,14 +63,12 @@ def prepare(recipe: Recipe, data: Path, out: Path, norm: str | None = None, name
         objective = student_objective(recipe, ground.sources)
         draw = ground.random_draws(phase.batch, recipe.student.augment)
     random.seed(phase.seed)  # Keras draws the seeds of initial weights from it; its own function imports TensorFlow
-    batch = recipe.student.norm == "batch"
-    learns = "batch" if batch else run.norm
-    model = network.build(recipe.network, learns)
-    if start and batch:
+    model = network.build(recipe.network, recipe.learns_with)
+    if start and recipe.learns_with == "batch":
         model.set_weights(folding.unfolded(start, recipe.network, ground.few(folding.STATISTICS)))
     elif start:
         model.set_weights(start.get_weights())
-    compute = network.build(recipe.network, learns, phase.precision)
+    compute = network.build(recipe.network, recipe.learns_with, phase.precision)
     return Prepared(model, objective, ground, draw, phase, run, compute)
 
 

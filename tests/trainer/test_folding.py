@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.trainer.test_network import random_thresholds
 from trainer import folding, network
 from trainer.recipe import Recipe, checked
 from trainer.runs import load_model, student_run
@@ -10,12 +11,7 @@ from trainer.training import train
 
 
 def randomised(model, rng):
-    for layer in model.layers:
-        if isinstance(layer, network.Threshold):
-            layer.threshold.assign(rng.normal(0, 0.3, layer.threshold.shape))
-        if isinstance(layer, network.Affine):
-            layer.scale.assign(rng.uniform(0.5, 1.5, layer.scale.shape))
-            layer.shift.assign(rng.normal(0, 0.3, layer.shift.shape))
+    random_thresholds(model, rng)
     model.get_layer("image").kernel.assign(rng.normal(0, 0.2, model.get_layer("image").kernel.shape))
     return model
 
