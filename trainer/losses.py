@@ -40,10 +40,10 @@ def gram(features: Maps) -> Float[Array, "batch channels channels"]:
     return ops.matmul(ops.transpose(flat, (0, 2, 1)), flat) / (height * width)
 
 
-def content(features: Float[Array, "*shape"], targets: Float[Array, "*shape"]) -> Scalar:
-    """Squared distance of two feature maps over the target's energy."""
+def content(features: Float[Array, "*shape"], targets: Float[Array, "*shape"], where: Array | float = 1.0) -> Scalar:
+    """Squared distance of two feature maps over the target's energy. `where` (B, h, w, 1) weights places."""
     features, targets = ops.cast(features, "float32"), ops.cast(targets, "float32")
-    return ops.mean(ops.square(features - targets)) / (ops.mean(ops.square(targets)) + 1e-8)
+    return ops.mean(where * ops.square(features - targets)) / (ops.mean(ops.square(targets)) + 1e-8)
 
 
 def style(grams: list, targets: list) -> Scalar:
@@ -90,14 +90,19 @@ def total_variation(images: Maps) -> Scalar:
     return across + down
 
 
-def tone(images: Images, frames: Images, cell: int = 8) -> Scalar:
+def tone(
+    images: Images,
+    frames: Images,
+    where: Float[Array, "batch height//{cell} width//{cell} 1"] | float = 1.0,
+    cell: int = 8,
+) -> Scalar:
     """Mean squared difference of luminance averaged over cell x cell pixels: bright areas stay bright, whatever their
-    colours and strokes.
+    colours and strokes. `where` weights the cells.
 
     Not in the paper. Gram matrices are satisfied by fine strokes of one colour on a flat ground; this restores the
     painting's other colours.
     """
-    return ops.mean(ops.square(downscale(luma(images), cell) - downscale(luma(frames), cell)))
+    return ops.mean(where * ops.square(downscale(luma(images), cell) - downscale(luma(frames), cell)))
 
 
 def colour(images: Images, frames: Images, cell: int = 16) -> Scalar:

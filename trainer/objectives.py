@@ -89,13 +89,14 @@ def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
         target = palette.recoloured(target, constants["palette"], style.palette)
     simple = painterly.simplified(target, style)
     shown = perceptual.features(constants["vgg"], simple, content_layers, "bfloat16")
+    counts = painterly.structure(simple, style.flat) if style.flat < 1 else 1.0
     previous, current = halves(images)
     before, now = halves(batch["clean"])
     return {
-        "content": _content(made, shown, style, constants["weights"]["content"]),
+        "content": _content(made, shown, counts, style, constants["weights"]["content"]),
         "style": _style(made, images, constants, style, key),
         "tv": losses.total_variation(images),
-        "tone": losses.tone(images, simple),
+        "tone": losses.tone(images, simple, counts),
         "colour": losses.colour(images, target),
         "vivid": losses.vivid(images, batch["clean"]),
         "palette": losses.palette(losses.colour_moments(_middle(images)), constants["colours"]),
@@ -110,8 +111,11 @@ def picture_terms(outputs, batch, constants, style: Style, key) -> dict:
     }
 
 
-def _content(made: dict, shown: dict, style: Style, weights: list) -> Scalar | float:
-    terms = [losses.content(made[layer], shown[layer]) for layer in style.content]
+def _content(made: dict, shown: dict, counts: Maps | float, style: Style, weights: list) -> Scalar | float:
+    def where(maps):
+        return counts if isinstance(counts, float) else ops.image.resize(counts, maps.shape[1:3], "bilinear")
+
+    terms = [losses.content(made[layer], shown[layer], where(shown[layer])) for layer in style.content]
     return sum(w * term for w, term in zip(weights, terms, strict=True)) / sum(weights)
 
 

@@ -12,11 +12,13 @@ from keras import ops
 from trainer.flow import downscale
 from trainer.losses import luma
 from trainer.sections import Style
-from trainer.shapes import Images
+from trainer.shapes import Array, Images
 
 SECTORS = 8
 EVEN = 2 / 255  # a sector whose luminance deviates less than this is flat
 SHARPNESS = 8
+STRUCTURE = 0.08  # deviation of luma within 24 x 24 pixels or so, relative to it, at which content counts in full
+DARK = 0.3  # added to that luma
 
 
 def simplified(frames: Images, style: Style) -> Images:
@@ -34,6 +36,20 @@ def clarified(frames: Images, amount: float, cell: int = 8) -> Images:
     mean = ops.average_pool(downscale(plane, cell), 5, strides=1, padding="same")
     mean = ops.image.resize(mean, frames.shape[1:3], interpolation="bilinear")
     return ops.clip(frames + amount * (plane - mean), 0.0, 1.0)
+
+
+def structure(frames: Images, flat: float, cell: int = 8) -> Float[Array, "batch height//{cell} width//{cell} 1"]:
+    """How much content counts in each cell of the frames: 1 at edges, eyes and letters, `flat` in an even sky.
+
+    A painter leaves a sky to the brush and a face to the sitter. With one weight for both, content is either too weak
+    for the face or too strong for strokes in the sky.
+    """
+    height, width = (side // cell * cell for side in frames.shape[1:3])
+    plane = luma(frames[:, :height, :width])
+    mean, square = downscale(plane, cell), downscale(ops.square(plane), cell)
+    mean, square = (ops.average_pool(maps, 3, strides=1, padding="same") for maps in (mean, square))
+    deviation = ops.sqrt(ops.maximum(square - ops.square(mean), 1e-8))
+    return flat + (1 - flat) * ops.minimum(deviation / (STRUCTURE * (mean + DARK)), 1.0)
 
 
 def faceted(frames: Images, radius: int) -> Images:

@@ -4,7 +4,8 @@ and in the painting's colours.
 Upsampling and output cells leave a grid of 2 to 4 pixels, which is visible on skies and walls but which the style loss
 hardly registers. The target is the student's own picture, smoothed where the frame has no detail. With polish.palette
 its colours are mapped to the painting's, and with polish.colour things get some of their own back, without coloured
-fringes along their edges. All other layers are frozen, so polishing takes a few minutes, even on a CPU.
+fringes along their edges; polish.vivid and polish.levels then set saturation and contrast. All other layers are frozen,
+so polishing takes a few minutes, even on a CPU.
 
 With polish.whole all layers learn, on crops of the frames' middle. There the target knows of no border, but the network
 sees zero padding around the crop: it learns to draw no bars along it.
@@ -82,6 +83,7 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
         drawn = list(recoloured(np.stack(drawn), 2 * np.asarray(painting) - 1, recipe.polish.palette))
     if recipe.polish.colour is not None:
         drawn = [coloured(*pair, recipe.polish.colour) for pair in zip(drawn, frames, strict=True)]
+    drawn = [graded(image, recipe.polish.vivid, recipe.polish.levels) for image in drawn]
     if recipe.polish.sharp:
         drawn = [sharpened(image, recipe.polish.sharp) for image in drawn]
     wanted = [smoothed(*pair, recipe.polish.detail).astype("float16") for pair in zip(drawn, frames, strict=True)]
@@ -172,6 +174,18 @@ def _guided(values, guide):
     average, level = mean(guide), mean(values)
     slope = (mean(guide * values) - average * level) / (mean(guide * guide) - average**2 + edge)
     return mean(slope) * guide + mean(level - slope * average)
+
+
+def graded(
+    drawn: Float[np.ndarray, "height width 3"], vivid: float, levels: tuple[float, float]
+) -> Float[np.ndarray, "height width 3"]:
+    """`drawn`, in -1..1, with R - Y and B - Y times vivid, and luma, in 0..1, stretched from `levels` to 0..1."""
+    if vivid == 1 and levels == (0, 1):
+        return drawn
+    luma = drawn @ np.array(LUMA)
+    black, white = (2 * level - 1 for level in levels)
+    stretched = (2 * luma - black - white) / (white - black)
+    return np.clip(stretched[..., None] + vivid * (drawn - luma[..., None]), -1, 1).astype(drawn.dtype)
 
 
 def sharpened(drawn: Float[np.ndarray, "height width 3"], amount: float) -> Float[np.ndarray, "height width 3"]:

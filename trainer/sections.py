@@ -145,6 +145,9 @@ class Style(Section):
     )
     clarity: float = Field(default=0.0, ge=0, le=2, description="local contrast added to what content and tone see")
     facets: int = Field(default=0, ge=0, le=16, description="radius in pixels to which what they see is made flat")
+    flat: float = Field(
+        default=1.0, ge=0, le=1, description="weight of content where the frame is flat: less leaves skies to the style"
+    )
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -246,6 +249,10 @@ class Polish(Section):
         le=1,
         description="the frame's share in the colours, without coloured fringes; if unset, colours are left as drawn",
     )
+    vivid: float = Field(default=1.0, ge=0, le=3, description="factor of the colour differences, after the colours")
+    levels: tuple[float, float] = Field(
+        default=(0.0, 1.0), description="luma, 0..1, that becomes black, and that becomes white"
+    )
     sharp: float = Field(default=0.0, ge=0, le=3, description="amount of an unsharp mask of luma")
     detail: float = Field(
         default=0.12, gt=0, le=1, description="deviation of the frame's luma above which nothing is smoothed"
@@ -253,6 +260,12 @@ class Polish(Section):
     whole: bool = Field(
         default=False, description="all layers learn, on crops: what zero padding draws along the border goes too"
     )
+
+    @model_validator(mode="after")
+    def _levels_in_order(self):
+        if not 0 <= self.levels[0] < self.levels[1] <= 1:
+            raise ValueError("levels must be two values from 0 to 1, black first")
+        return self
 
 
 class Lite(Section):

@@ -35,6 +35,17 @@ def test_content_is_relative_to_the_target_energy(rng):
     assert float(losses.content(10 * a, 10 * b)) == pytest.approx(float(losses.content(a, b)), rel=1e-5)
 
 
+def test_content_and_tone_count_places_by_their_weight(rng):
+    made, wanted = rng.uniform(size=(2, 2, 16, 24, 3)).astype("float32")
+    cells = np.zeros((2, 2, 3, 1), "float32")
+    cells[:, :, 0] = 1
+    within = losses.tone(made[:, :, :8], wanted[:, :, :8])
+    assert losses.tone(made, wanted, cells) == pytest.approx(float(within) / 3, rel=1e-5)
+    pixels = np.repeat(np.repeat(cells, 8, 1), 8, 2)
+    expected = (pixels * (made - wanted) ** 2).mean() / (wanted**2).mean()
+    assert losses.content(made, wanted, pixels) == pytest.approx(expected, rel=1e-5)
+
+
 def test_total_variation(rng):
     image = rng.uniform(size=(1, 4, 5, 3)).astype("float32")
     across = np.mean([(image[0, y, x + 1] - image[0, y, x]) ** 2 for y in range(4) for x in range(4)])

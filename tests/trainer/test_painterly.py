@@ -79,3 +79,19 @@ def test_vivid_counts_where_the_frame_has_colour():
     assert float(losses.vivid(grey, red)) > 0.01
     pale = grey + np.array([0.04, -0.02, -0.02], "float32")
     assert float(losses.vivid(grey, pale)) < 1e-3 * float(losses.vivid(grey, red))
+
+
+def test_content_counts_less_where_the_frame_is_flat():
+    frames = np.full((1, 64, 96, 3), 0.5, "float32")
+    frames[:, :, 64::4] = 0.8  # bars on the right
+    counts = np.asarray(painterly.structure(frames, 0.3))
+    assert counts.shape == (1, 8, 12, 1)
+    assert np.allclose(counts[:, :, :6], 0.3, atol=0.01) and np.allclose(counts[:, :, 9:], 1)
+
+
+def test_dark_things_count_at_less_contrast():
+    frames = np.full((2, 64, 64, 3), 0.1, "float32")
+    frames[1] = 0.8
+    frames[:, :, ::4] += 0.04
+    dark, light = np.asarray(painterly.structure(frames, 0.0)).mean((1, 2, 3))
+    assert dark > 1.5 * light

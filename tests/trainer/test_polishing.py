@@ -7,7 +7,7 @@ from appliance.colour import LUMA
 from appliance.errors import Problem
 from trainer import polishing, runs
 from trainer.data import pictures
-from trainer.polishing import coloured, polish, recoloured, sharpened, smoothed
+from trainer.polishing import coloured, graded, polish, recoloured, sharpened, smoothed
 from trainer.recipe import Recipe
 from trainer.sections import Polish
 from trainer.training import train
@@ -39,6 +39,15 @@ def test_edges_are_sharpened_and_flat_areas_and_colours_stay():
     assert np.allclose(made[:, :20], drawn[:, :20], atol=1e-3)
     assert np.allclose(made[..., 0] - made[..., 1], drawn[..., 0] - drawn[..., 1])
     assert np.abs(sharpened(np.sign(drawn), 3.0)).max() == 1
+
+
+def test_levels_and_saturation():
+    drawn = np.random.default_rng(0).uniform(-0.4, 0.4, (20, 30, 3))
+    assert graded(drawn, 1.0, (0.0, 1.0)) is drawn
+    made = graded(drawn, 1.5, (0.1, 0.9))  # -0.8..0.8 becomes -1..1
+    assert np.allclose(made @ np.array(LUMA), drawn @ np.array(LUMA) / 0.8)
+    assert np.allclose(made[..., 0] - made[..., 2], 1.5 * (drawn[..., 0] - drawn[..., 2]))
+    assert np.abs(graded(2.5 * drawn, 3.0, (0.4, 0.6))).max() == 1
 
 
 def test_colours_get_the_mean_and_covariance_of_the_paintings():
