@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer import losses, painterly
+from trainer import losses, objectives, painterly, perceptual
 from trainer.sections import Style
 
 
@@ -95,3 +95,29 @@ def test_dark_things_count_at_less_contrast():
     frames[:, :, ::4] += 0.04
     dark, light = np.asarray(painterly.structure(frames, 0.0)).mean((1, 2, 3))
     assert dark > 1.5 * light
+
+
+def test_the_terms_of_a_flat_picture_count_it_as_the_recipe_says(rng):
+    size, channels, weights = (16, 24), 3, {}
+    for layer in perceptual.LAYERS[:3]:
+        wide = 4 * channels
+        weights |= {f"{layer}_kernel": rng.normal(0, 0.2, (3, 3, channels, wide)).astype("float32")}
+        weights |= {f"{layer}_bias": np.zeros(wide, "float32")}
+        channels = wide
+    frames = np.full((2, *size, 3), 0.5, "float32")
+    drawn = rng.uniform(-1, 1, (2, *size, 3)).astype("float32")
+    nowhere = np.zeros((1, *size, 2), "float32"), np.ones((1, *size, 1), "float32")
+    batch = {"clean": frames, "flow": nowhere[0], "mask": nowhere[1], "plain": np.zeros(1, "float32")}
+    grams = {"conv1_1": np.eye(12, dtype="float32")}
+    constants = {"vgg": weights, "style": grams, "colours": losses.colour_moments(frames)}
+    constants["weights"] = {"content": [1.0], "style": [1.0]}
+
+    def terms(flat):
+        style = Style(layers=("conv1_1",), content={"conv2_1": 1.0}, flat=flat)
+        outputs = {"image": drawn, "encoded": drawn}
+        return objectives.picture_terms(outputs, batch, constants, style, None)
+
+    full, quarter = terms(1.0), terms(0.25)
+    for name in ("content", "tone"):
+        assert float(quarter[name]) == pytest.approx(0.25 * float(full[name]), rel=0.02)
+    assert float(quarter["style"]) == pytest.approx(float(full["style"]))

@@ -37,6 +37,7 @@ VALID = 'name = "x"\ntitle = "X"\n{}\n[data]\npainting = "p.jpg"\n[teacher]\nste
         (VALID.format("", "[style]\nweights = [1]"), "1 weights for 4 layers"),
         (VALID.format("", "[style]\nscales = [1, 3]"), "style.scales.1"),
         (VALID.format("", "[style]\npalette = 1.5"), "style.palette"),
+        (VALID.format("", "[polish]\nlevels = [0.5, 0.5]"), "levels must be two values from 0 to 1, black first"),
         (VALID.format("", "crop = [320, 100]"), "student.crop.1"),
         (VALID.format("", "crop = [640, 320]"), "student.crop must not be above [frame]"),
         (VALID.format("", "[motion]\ncrops = [1.0, 0.5]"), "crops must be"),
