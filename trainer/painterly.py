@@ -44,8 +44,7 @@ def structure(frames: Images, flat: float, cell: int = 8) -> Float[Array, "batch
     A painter leaves a sky to the brush and a face to the sitter. With one weight for both, content is either too weak
     for the face or too strong for strokes in the sky.
     """
-    height, width = (side // cell * cell for side in frames.shape[1:3])
-    plane = luma(frames[:, :height, :width])
+    plane = luma(frames)
     mean, square = downscale(plane, cell), downscale(ops.square(plane), cell)
     mean, square = (ops.average_pool(maps, 3, strides=1, padding="same") for maps in (mean, square))
     deviation = ops.sqrt(ops.maximum(square - ops.square(mean), 1e-8))

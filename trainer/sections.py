@@ -146,7 +146,7 @@ class Style(Section):
     clarity: float = Field(default=0.0, ge=0, le=2, description="local contrast added to what content and tone see")
     facets: int = Field(default=0, ge=0, le=16, description="radius in pixels to which what they see is made flat")
     flat: float = Field(
-        default=1.0, ge=0, le=1, description="weight of content where the frame is flat: less leaves skies to the style"
+        default=1.0, ge=0, le=1, description="how much content and tone count where the frame is flat: less frees skies"
     )
 
     @model_validator(mode="after")

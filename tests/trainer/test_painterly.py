@@ -106,8 +106,8 @@ def test_the_terms_of_a_flat_picture_count_it_as_the_recipe_says(rng):
         channels = wide
     frames = np.full((2, *size, 3), 0.5, "float32")
     drawn = rng.uniform(-1, 1, (2, *size, 3)).astype("float32")
-    nowhere = np.zeros((1, *size, 2), "float32"), np.ones((1, *size, 1), "float32")
-    batch = {"clean": frames, "flow": nowhere[0], "mask": nowhere[1], "plain": np.zeros(1, "float32")}
+    still, seen = np.zeros((1, *size, 2), "float32"), np.ones((1, *size, 1), "float32")
+    batch = {"clean": frames, "flow": still, "mask": seen, "plain": np.zeros(1, "float32")}
     grams = {"conv1_1": np.eye(12, dtype="float32")}
     constants = {"vgg": weights, "style": grams, "colours": losses.colour_moments(frames)}
     constants["weights"] = {"content": [1.0], "style": [1.0]}
