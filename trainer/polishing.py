@@ -8,7 +8,8 @@ fringes along their edges; polish.vivid and polish.levels then set saturation an
 so polishing takes a few minutes, even on a CPU.
 
 With polish.whole all layers learn, on crops of the frames' middle. There the target knows of no border, but the network
-sees zero padding around the crop: it learns to draw no bars along it.
+sees zero padding around the crop: it learns to draw no bars along it. With polish.noise too, the network sees noise and
+the target does not: strokes that it took from the sensor's noise, and that would crawl in a dark room, go.
 """
 
 import functools
@@ -40,6 +41,7 @@ _KERNEL = np.array([1, 4, 6, 4, 1]) / 16  # keeps 1/4 of the amplitude at a peri
 _WINDOW = 11  # pixels: the window in which detail is measured
 _FLAT = 1 / 4  # of polish.detail: what deviates less is flat
 _EDGE = 1.5  # pixels: the deviation of the Gaussian below which luma is sharpened
+_SHOULDER = 0.7, 0.96  # of -1..1: where lights and darks bend, and the lightest, which is 250 of 255
 _FRINGE = 41, 2e-3  # the guided filter's window, pixels, and the variance of luma that it takes for an edge
 
 
@@ -94,7 +96,7 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
         task = progress.add_task(f"polishing {run.name}", total=steps)
         advance = functools.partial(progress.advance, task)
         if recipe.polish.whole:
-            _learn_all(student, frames, wanted, recipe.network, advance)
+            _learn_all(student, frames, wanted, recipe, advance)
         else:
             end = keras.Model(before, student.output["image"])  # the layers that follow, with the student's own weights
             end.compile(_adam(RATE, steps), "mse")
@@ -105,19 +107,20 @@ def _polish(run: runs.Run, data: Path) -> keras.Model:
     return student
 
 
-def _learn_all(student, frames, wanted, spec, advance):
+def _learn_all(student, frames, wanted, recipe, advance):
     """Trains all layers on random crops, half as wide and high as a frame, or less, which a frame's border cannot
     affect.
     """
-    size, reach = frames[0].shape[:2], network.reach(spec)
-    cut = [min(side // 2, side - 2 * reach) // spec.stride * spec.stride for side in size]
+    size, reach, stride = frames[0].shape[:2], network.reach(recipe.network), recipe.network.stride
+    cut = [min(side // 2, side - 2 * reach) // stride * stride for side in size]
     drawing = keras.Model(student.input, student.output["image"])
     drawing.compile(_adam(WHOLE_RATE, WHOLE_EPOCHS * len(frames)), "mse")
     for _ in range(WHOLE_EPOCHS):
         for i in np.random.permutation(len(frames)):
             top, left = (np.random.randint(reach, size[axis] - reach - cut[axis] + 1) for axis in (0, 1))
             crop = slice(top, top + cut[0]), slice(left, left + cut[1])
-            drawing.train_on_batch(frames[i][crop][None], wanted[i][crop][None].astype("float32"))
+            noise = np.random.normal(0, recipe.polish.noise * np.random.uniform(), (*cut, 3)).astype("float32")
+            drawing.train_on_batch((frames[i][crop] + noise)[None], wanted[i][crop][None].astype("float32"))
             advance()
 
 
@@ -179,13 +182,21 @@ def _guided(values, guide):
 def graded(
     drawn: Float[np.ndarray, "height width 3"], vivid: float, levels: tuple[float, float]
 ) -> Float[np.ndarray, "height width 3"]:
-    """`drawn`, in -1..1, with R - Y and B - Y times vivid, and luma, in 0..1, stretched from `levels` to 0..1."""
+    """`drawn`, in -1..1, with R - Y and B - Y times vivid, and luma, in 0..1, stretched from `levels` to 0..1.
+
+    Lights and darks bend towards a limit, as film does: paint is neither pure white nor pure black, and what is cut off
+    is a hole in the picture.
+    """
     if vivid == 1 and levels == (0, 1):
         return drawn
     luma = drawn @ np.array(LUMA)
     black, white = (2 * level - 1 for level in levels)
     stretched = (2 * luma - black - white) / (white - black)
-    return np.clip(stretched[..., None] + vivid * (drawn - luma[..., None]), -1, 1).astype(drawn.dtype)
+    bend, limit = _SHOULDER
+    over = np.maximum(np.abs(stretched) - bend, 0) / (limit - bend)
+    bent = np.sign(stretched) * (bend + (limit - bend) * np.tanh(over))
+    bent = np.where(over > 0, bent, stretched)
+    return np.clip(bent[..., None] + vivid * (drawn - luma[..., None]), -1, 1).astype(drawn.dtype)
 
 
 def sharpened(drawn: Float[np.ndarray, "height width 3"], amount: float) -> Float[np.ndarray, "height width 3"]:

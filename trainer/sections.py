@@ -260,11 +260,23 @@ class Polish(Section):
     whole: bool = Field(
         default=False, description="all layers learn, on crops: what zero padding draws along the border goes too"
     )
+    noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="the strongest noise that is added to what the network sees; the picture stays. Needs whole",
+    )
 
     @model_validator(mode="after")
     def _levels_in_order(self):
         if not 0 <= self.levels[0] < self.levels[1] <= 1:
             raise ValueError("levels must be two values from 0 to 1, black first")
+        return self
+
+    @model_validator(mode="after")
+    def _noise_needs_whole(self):
+        if self.noise and not self.whole:
+            raise ValueError("noise needs whole = true: the layers that meet the noise must learn")
         return self
 
 

@@ -50,6 +50,13 @@ def test_levels_and_saturation():
     assert np.abs(graded(2.5 * drawn, 3.0, (0.4, 0.6))).max() == 1
 
 
+def test_lights_and_darks_keep_their_shades():
+    ramp = np.repeat(np.linspace(-1, 1, 101), 3).reshape(1, 101, 3)
+    made = graded(ramp, 1.0, (0.1, 0.9))[0, :, 0]
+    assert np.all(np.diff(made) > 0) and np.allclose(made, -made[::-1])
+    assert 0.94 < made[-1] < 0.97  # 248 to 250 of 255: no blob
+
+
 def test_colours_get_the_mean_and_covariance_of_the_paintings():
     rng = np.random.default_rng(0)
     drawn = rng.normal(0.1, 0.1, (2, 40, 50, 3))
@@ -144,6 +151,30 @@ def test_bars_along_the_border_go_when_all_layers_learn(barred, data):
     after = polish(recipe, data, out)
     assert bars(after) < 0.6 * bars(before)
     assert runs.read_note(run.path("json")).polished % polishing.WHOLE_EPOCHS == 0
+
+
+def crawl(model):
+    """How much noise changes the picture of a wall."""
+    wall = np.full((1, 112, 128, 3), 0.45, "float32")
+    noisy = wall + np.random.default_rng(1).normal(0, 0.05, wall.shape).astype("float32")
+    still, moved = (np.asarray(model(frame)["image"])[0] for frame in (wall, noisy))
+    return np.abs(moved - still).mean()
+
+
+def test_noise_changes_the_picture_less_when_all_layers_saw_it(barred, data):
+    recipe, out = barred
+    kept = (out / "student.keras").read_bytes(), (out / "student.json").read_bytes()
+    made = []
+    for noise in (0.0, 0.2):
+        for name, file in zip(("student.keras", "student.json"), kept):
+            (out / name).write_bytes(file)
+        made.append(polish(recipe.model_copy(update={"polish": Polish(whole=True, noise=noise)}), data, out))
+    assert crawl(made[1]) < 0.7 * crawl(made[0])
+
+
+def test_noise_needs_all_layers():
+    with pytest.raises(ValueError, match="noise needs whole = true"):
+        Polish(noise=0.1)
 
 
 def test_all_layers_need_frames_with_a_middle(barred, data):
