@@ -38,7 +38,7 @@ class Motion:
         self.reset()
 
     def judge(self, frame: np.ndarray, average: np.ndarray) -> np.ndarray:
-        """STILL, MOVED or EDGE (next to MOVED) for each block of 16x16 pixels, uint8 (rows, columns).
+        """STILL, MOVED or EDGE (at most two from MOVED) for each block of 16x16 pixels, uint8 (rows, columns).
 
         `frame` and `average`, that of the frames before it, are uint8 (H, W, 3).
         """
@@ -56,7 +56,8 @@ class Motion:
         if not moving:
             return np.asarray(moved.view(np.uint8))
         moved = _grown(moved)
-        return np.asarray(moved.astype(np.uint8) + _grown(moved))
+        # What a network draws here depends on what moved there: its planes reach further than a block.
+        return np.asarray(moved.astype(np.uint8) + _grown(_grown(moved)))
 
     def reset(self) -> None:
         """Forget the noise floor: another film follows."""

@@ -109,8 +109,8 @@ def test_blocks_beside_what_moves_are_edges():
     frame[48:64, 96:112] += 60
     blocks = motion.judge(frame, average)
     assert blocks.shape == (7, 16)
-    assert blocks[3, 4:9].tolist() == [EDGE, MOVED, MOVED, MOVED, EDGE]
-    assert blocks[:, :4].max() == STILL and np.count_nonzero(blocks == MOVED) == 5
+    assert blocks[3, 3:10].tolist() == [EDGE, EDGE, MOVED, MOVED, MOVED, EDGE, EDGE]
+    assert blocks[:, :3].max() == STILL and np.count_nonzero(blocks == MOVED) == 5
 
 
 @pytest.mark.parametrize("stillness, left", [(0.0, 0), (0.1, 0), (0.5, 50), (0.75, 75), (0.9, 87.5), (1.0, 87.5)])
