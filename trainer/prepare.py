@@ -136,7 +136,7 @@ def _of(start: Recipe, share: float, quality: Quality) -> dict[str, Any]:
     taken |= {f"student.{key}": getattr(start.student, key) for key in ("norm", "optimizer", "learning_rate")}
     if quality is not DRAFT_ON_CPU:  # whose frames are too small
         taken |= {f"student.{key}": getattr(start.student, key) for key in ("crop", "margin")}
-        taken |= {"polish.whole": start.polish.whole}
+        taken |= {f"polish.{key}": getattr(start.polish, key) for key in ("whole", "noise")}
     if start.lite and quality is GALLERY:
         taken |= {f"lite.{key}": getattr(start.lite, key) for key in ("skips", "norm", "optimizer", "learning_rate")}
     return taken

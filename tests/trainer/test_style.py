@@ -219,14 +219,18 @@ def test_a_shipped_style_is_where_another_starts(place, tmp_path, monkeypatch):
     theirs, _ = load_model(student_run(begun, shipped("hakone")[1]), 0)
     for a, b in zip(started.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    full = prepare.recipe_for(painting, None, prepare.DRAFT, None, shipped("udnie")[0].recipe, {})
-    assert full.student.crop == (320, 240) and full.polish.whole and full.style.palette == 0.9
-    assert (full.student.norm, full.student.optimizer, full.student.learning_rate) == ("batch", "muon", 0.002)
-    small = prepare.recipe_for(painting, None, prepare.DRAFT_ON_CPU, None, shipped("udnie")[0].recipe, {})
-    assert small.student.crop is None and not small.polish.whole
+    udnie = shipped("udnie")[0].recipe
+    full = prepare.recipe_for(painting, None, prepare.DRAFT, None, udnie, {})
+    for field in ("crop", "margin", "norm", "optimizer", "learning_rate"):
+        assert getattr(full.student, field) == getattr(udnie.student, field)
+    assert full.style.palette == 0.9 and full.polish.whole and full.polish.noise == udnie.polish.noise
+    small = prepare.recipe_for(painting, None, prepare.DRAFT_ON_CPU, None, udnie, {})
+    assert small.student.crop is None and not small.polish.whole and not small.polish.noise
+    clear = prepare.recipe_for(painting, None, prepare.DRAFT, None, None, {}).polish
+    assert clear.vivid > 1 and clear.levels != (0, 1)
     narrow = recipe.network.model_copy(update={"widths": (16, 32, 64)})
-    udnie = recipe.student.model_copy(update={"start": "udnie"})
-    fresh = recipe.model_copy(update={"network": narrow, "student": udnie})
+    other = recipe.student.model_copy(update={"start": "udnie"})
+    fresh = recipe.model_copy(update={"network": narrow, "student": other})
     with pytest.raises(Problem, match="udnie has another network"):
         training.prepare(fresh, tmp_path, tmp_path)
     with pytest.raises(Problem, match="no student of monet .* there are bayeux_tapestry, composition_vii"):
