@@ -34,16 +34,24 @@ gallery: .venv/installed ## draw the pictures of docs/gallery.md: six photograph
 	@for bundle in firmware_overlay/var/lib/reconet/*.reconet; do \
 	  .venv/bin/python examples/gallery.py $$(basename $$bundle .reconet) docs/gallery || exit 1; done
 
+# The trainer's tests mostly compile, on one processor: two processes halve them.
+define run_tests
+.venv-test/bin/python -m pytest --ignore=tests/trainer; failed=$$?; \
+	  .venv-test/bin/python -m pytest tests/trainer/test_[f-z]*.py > build/test-trainer.log 2>&1 & trainer=$$!; \
+	  .venv-test/bin/python -m pytest tests/trainer/test_[a-e]*.py || failed=$$?; wait $$trainer || failed=$$?; \
+	  printf '\nThe other half of the trainer'"'"'s:\n'; cat build/test-trainer.log
+endef
+
 .PHONY: test
 test: .venv-test/installed ## run all tests on the trainer's Python, and the appliance's on the board's Python 3.7 beside them
+	@mkdir -p build
 ifneq ($(board_python),)
 	@$(MAKE) --no-print-directory .venv-py37/installed
-	@mkdir -p build
 	@.venv-py37/bin/python -m pytest tests/appliance tests/fuzz > build/test-py37.log 2>&1 & board=$$!; \
-	  .venv-test/bin/python -m pytest; failed=$$?; wait $$board || failed=$$?; \
+	  $(run_tests); wait $$board || failed=$$?; \
 	  printf '\nOn the board'"'"'s Python:\n'; cat build/test-py37.log; exit $$failed
 else
-	.venv-test/bin/python -m pytest
+	@$(run_tests); exit $$failed
 	@printf '%s\n' '' \
 	  '################################################################################' \
 	  '##  NOT TESTED ON THE BOARD'"'"'S PYTHON: no working python3.7 on this machine.     ##' \
