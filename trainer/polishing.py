@@ -193,9 +193,9 @@ def graded(
     black, white = (2 * level - 1 for level in levels)
     stretched = (2 * luma - black - white) / (white - black)
     bend, limit = _SHOULDER
-    over = np.maximum(np.abs(stretched) - bend, 0) / (limit - bend)
-    bent = np.sign(stretched) * (bend + (limit - bend) * np.tanh(over))
-    bent = np.where(over > 0, bent, stretched)
+    size = np.abs(stretched)
+    over = np.maximum(size - bend, 0) / (limit - bend)
+    bent = np.sign(stretched) * (np.minimum(size, bend) + (limit - bend) * np.tanh(over))
     return np.clip(bent[..., None] + vivid * (drawn - luma[..., None]), -1, 1).astype(drawn.dtype)
 
 

@@ -264,7 +264,7 @@ class Polish(Section):
         default=0.0,
         ge=0,
         le=1,
-        description="the strongest noise that is added to what the network sees; the picture stays. Needs whole",
+        description="largest deviation of noise added to what the network sees, 0..1; the target has none. Needs whole",
     )
 
     @model_validator(mode="after")
