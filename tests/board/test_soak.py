@@ -1,4 +1,4 @@
-"""Four hundred style switches in five minutes or more, with --long an hour: memory, files and threads stay.
+"""Style switches for five minutes, or until there are two hundred, with --long an hour: memory, files, threads stay.
 
 The board of this test has been at it since the first test began.
 """
@@ -27,7 +27,7 @@ def test_many_switches(soaking, soak_seconds, machine, number):
     assert outcome == "active", said[-5:]
     samples = [json.loads(line) for line in said if line.startswith("{")]
     last = samples[-1]
-    assert last["switches"] >= 400 and last["seconds"] >= soak_seconds, last
+    assert last["switches"] >= 200 and last["seconds"] >= soak_seconds, last
     number("soak", f"{last['switches']} style switches in {last['seconds'] / 60:.1f} minutes")
     grown = {}
     for key, what in WHAT.items():

@@ -18,7 +18,7 @@ from appliance.style import state
 
 FOLDER = "/var/lib/reconet"
 STATUS = "/run/reconet/status.json"
-WARM, SWITCHES, EVERY = 20, 400, 10
+WARM, SWITCHES, EVERY = 20, 200, 10
 PACE_S = 0.6  # from one switch to the next: so 500 are spread over five minutes
 PATIENT_S = 300.0
 
