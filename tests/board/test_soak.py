@@ -1,4 +1,4 @@
-"""Style switches for five minutes, or until there are two hundred, with --long an hour: memory, files, threads stay.
+"""Style switches for five minutes and at least two hundred, with --long for an hour: memory, files and threads stay.
 
 The board of this test has been at it since the first test began.
 """
@@ -29,10 +29,10 @@ def test_many_switches(soaking, soak_seconds, machine, number):
     last = samples[-1]
     assert last["switches"] >= 200 and last["seconds"] >= soak_seconds, last
     number("soak", f"{last['switches']} style switches in {last['seconds'] / 60:.1f} minutes")
-    grown = {}
+    minute, grown = min(MINUTE, len(samples) // 2), {}  # a slow machine's 200 switches are 18 samples
     for key, what in WHAT.items():
         values = [sample[key] for sample in samples]
-        first, final = median(values[:MINUTE]), median(values[-MINUTE:])
+        first, final = median(values[:minute]), median(values[-minute:])
         slope = linear_regression([sample["switches"] for sample in samples], values).slope
         number(
             f"{what} in the first minute and the last",
